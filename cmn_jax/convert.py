@@ -1,0 +1,271 @@
+"""Weights from elsewhere, and back: `python -m cmn_jax.convert VERB ...`.
+
+r2gencmn MODEL.pth --annotation annotation.json --out DIR
+to-r2gencmn DIR --out MODEL.pth
+encoder FILE_OR_HUB_NAME --arch resnet101 --out DIR
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import orbax.checkpoint as ocp
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from cmn_jax import experiment
+from cmn_jax.evaluation.findings_reader import findings_reader
+from cmn_jax.interop.encoders import WIDTH, load_encoder
+from cmn_jax.interop.files import (
+  read_pth,
+  tensors_of,
+  torch_positions,
+  write_pth,
+)
+from cmn_jax.interop.names import ConversionError
+from cmn_jax.interop.r2gencmn import (
+  POSITION_NAMES,
+  POSITIONS,
+  batches_tracked,
+  expected_variables,
+  from_r2gencmn,
+  to_r2gencmn,
+)
+from cmn_jax.models.resnet import RESNETS
+from cmn_jax.train import make_meta
+from cmn_jax.training.checkpoints import (
+  META_FORMAT,
+  check_same_shapes,
+  find_step,
+  load_model,
+)
+from input_pipeline.tokenizers import WordTokenizer
+
+_CONFIG = 'configs/iu_xray.py:cmn'
+
+
+def convert_r2gencmn(
+  path: Path | str, annotation: Path | str, out: Path | str, config: ConfigDict
+):
+  """Converts a checkpoint of the authors' trainer.
+
+  Args:
+    path: the .pth.
+    annotation: the annotation.json that it was trained with; the vocabulary
+      is fitted again from its training reports.
+    out: folder to be made, with model/ and meta/.
+    config: of the same model; its data section says how words are counted.
+
+  Raises:
+    ConversionError: something does not fit; nothing is written.
+  """
+  _check_free(out)
+  content = read_pth(path)
+  if not isinstance(content.get('state_dict'), dict):
+    raise ConversionError(
+      f'{path} has no state_dict: expected what R2GenCMN writes, with epoch, '
+      f'state_dict and optimizer; it holds {", ".join(map(str, content))[:200]}'
+    )
+  tensors = tensors_of(content['state_dict'], path)
+  tokenizer = WordTokenizer.fit(
+    _training_reports(annotation), config.data.min_count, config.data.clean
+  )
+  model = experiment.make_model(config, tokenizer.vocab_size + 1, None)
+  variables = from_r2gencmn(model, tensors, str(path))
+  name, label_source = _dataset_of(annotation, config)
+  meta = make_meta(
+    config,
+    tokenizer,
+    dataset=name,
+    label_source=findings_reader(label_source).source,
+    history=[],
+  )
+  meta['r2gencmn'] = {
+    'epoch': int(content.get('epoch', 0)),
+    'monitor_best': float(content.get('monitor_best', 0.0)),
+    'batches_tracked': batches_tracked(tensors),
+  }
+  _write(out, variables, meta)
+
+
+def convert_to_r2gencmn(folder: Path | str, out: Path | str):
+  """Writes a checkpoint that the authors' code loads.
+
+  Args:
+    folder: a workdir, a step of it, or a converted checkpoint.
+    out: the .pth.
+
+  Raises:
+    ConversionError: the authors have no such model.
+    CheckpointError: nothing there, or not readable.
+  """
+  out = Path(out)
+  if out.exists():
+    raise ConversionError(f'{out} exists: choose another --out')
+  variables, meta = load_model(find_step(folder))
+  if 'tokenizer' not in meta:
+    raise ConversionError(f'{folder} holds no report generator')
+  words = len(meta['tokenizer']['words'])
+  model = experiment.make_model(ConfigDict(meta['config']), words + 1, None)
+  check_same_shapes(variables, expected_variables(model), str(folder))
+  origin = meta.get('r2gencmn') or _origin_of(meta)
+  arrays = to_r2gencmn(model.shape, variables, origin['batches_tracked'])
+  positions = torch_positions(POSITIONS, model.shape.width)
+  arrays.update({name: positions for name in POSITION_NAMES})
+  out.parent.mkdir(parents=True, exist_ok=True)
+  content = {
+    'epoch': origin['epoch'],
+    'state_dict': arrays,
+    'monitor_best': origin['monitor_best'],
+  }
+  write_pth(out, content)
+
+
+def convert_encoder(source: str, arch: str, out: Path | str):
+  """Writes a pretrained encoder as a folder that needs no torch.
+
+  Raises:
+    ConversionError: something does not fit; nothing is written.
+  """
+  _check_free(out)
+  variables = load_encoder(source, arch, WIDTH)
+  _write(out, variables, {'encoder': arch, 'source': str(source)})
+
+
+def read_config(arguments: list[str]) -> ConfigDict:
+  """The config of `--config FILE[:VARIANT]` and `--config.field=value`s."""
+  if not any(a.split('=')[0] == '--config' for a in arguments):
+    arguments = [f'--config={_CONFIG}', *arguments]
+  values = flags.FlagValues()
+  config = config_flags.DEFINE_config_file(
+    'config', lock_config=True, flag_values=values, sys_argv=arguments
+  )
+  try:
+    rest = values(['convert', *arguments])[1:]
+  except (flags.Error, AttributeError, OSError, ValueError) as error:
+    raise ConversionError(f'cannot read the config: {error}') from error
+  if rest:
+    raise ConversionError(f'unknown arguments {" ".join(rest)}')
+  return config.value
+
+
+def _training_reports(path: Path | str) -> list[str]:
+  try:
+    entries = json.loads(Path(path).read_bytes())['train']
+    reports = [entry['report'] for entry in entries]
+  except OSError as error:
+    raise ConversionError(
+      f'{path} cannot be read ({error.strerror}): the vocabulary is fitted '
+      'from its training reports'
+    ) from error
+  except (ValueError, KeyError, TypeError) as error:
+    raise ConversionError(
+      f'{path} is no annotation.json of R2Gen: expected '
+      '{"train": [{"report": ...}, ...], ...}'
+    ) from error
+  if not reports or not all(isinstance(report, str) for report in reports):
+    raise ConversionError(
+      f'{path}: its train split has no reports, or not text'
+    )
+  return reports
+
+
+def _dataset_of(annotation: Path | str, config: ConfigDict):
+  """Name and source of labels: dataset.json's beside it, or the cleaner's."""
+  path = Path(annotation).with_name('dataset.json')
+  if not path.exists():
+    return config.data.clean, None
+  try:
+    fields = json.loads(path.read_bytes())
+    return fields['name'], fields.get('label_source')
+  except (ValueError, KeyError, TypeError) as error:
+    raise ConversionError(f'{path}: expected an object with "name"') from error
+
+
+def _origin_of(meta: dict) -> dict:
+  """Of a model trained here, what the authors' checkpoint says of itself."""
+  history = meta['history']
+  scores = [row['val']['bleu_4'] for row in history]
+  return {
+    'epoch': history[-1]['epoch'] if history else 0,
+    'monitor_best': max(scores, default=0.0),
+    'batches_tracked': {},
+  }
+
+
+def _check_free(out: Path | str):
+  out = Path(out)
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise ConversionError(
+      f'{out} exists and is not empty: choose another --out'
+    )
+
+
+def _write(out: Path | str, variables: dict, meta: dict):
+  """Writes out/model and out/meta, both or nothing."""
+  out = Path(out).absolute()
+  partial = out.with_name(f'{out.name}.partial')
+  shutil.rmtree(partial, ignore_errors=True)
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(partial / 'model', variables)
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+      checkpointer.save(partial / 'meta', {'format': META_FORMAT, **meta})
+    if out.exists():
+      out.rmdir()
+    partial.rename(out)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='python -m cmn_jax.convert',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  verbs = parser.add_subparsers(dest='verb', required=True)
+  verb = verbs.add_parser(
+    'r2gencmn',
+    help='an R2GenCMN checkpoint to one of ours',
+    epilog=f'--config FILE[:VARIANT] names the model ({_CONFIG}); '
+    '--config.field=value sets a field of it.',
+  )
+  verb.add_argument('path', metavar='MODEL.pth')
+  verb.add_argument(
+    '--annotation', required=True, help='that it was trained with'
+  )
+  verb.add_argument('--out', required=True, help='folder to be made')
+  verb = verbs.add_parser('to-r2gencmn', help='a checkpoint of ours to .pth')
+  verb.add_argument('folder', metavar='DIR')
+  verb.add_argument('--out', required=True, help='file to be made')
+  verb = verbs.add_parser('encoder', help='a pretrained visual encoder')
+  verb.add_argument('source', help='.pth, .safetensors or name on the hub')
+  verb.add_argument('--arch', required=True, choices=sorted(RESNETS))
+  verb.add_argument('--out', required=True, help='folder to be made')
+  return parser
+
+
+def main(argv: list[str]):
+  """Reads the command line; what a person can mend is told in one sentence."""
+  parser = _parser()
+  args, rest = parser.parse_known_args(argv)
+  try:
+    if args.verb == 'r2gencmn':
+      config = read_config(rest)
+      convert_r2gencmn(args.path, args.annotation, args.out, config)
+    elif rest:
+      parser.error(f'unknown arguments {" ".join(rest)}')
+    elif args.verb == 'to-r2gencmn':
+      convert_to_r2gencmn(args.folder, args.out)
+    else:
+      convert_encoder(args.source, args.arch, args.out)
+  except ValueError as error:
+    sys.exit(f'error: {error}')
+  print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])

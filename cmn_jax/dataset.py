@@ -1,0 +1,33 @@
+"""The data that a config names."""
+
+import os
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from input_pipeline import pipeline
+from input_pipeline.phantom.write import write_phantom
+
+
+def open_dataset(config: ConfigDict) -> pipeline.Data:
+  """The data of config.data; draws the phantom first if that is asked for."""
+  c = config.data
+  if c.phantom_studies and not Path(c.dir).exists():
+    write_phantom(
+      c.dir,
+      studies=c.phantom_studies,
+      seed=c.phantom_seed,
+      size=c.phantom_size,
+      workers=os.cpu_count(),
+    )
+  return pipeline.open_data(
+    c.dir,
+    views=c.views,
+    image_size=c.image_size,
+    stored_size=c.stored_size,
+    max_length=c.max_length,
+    min_count=c.min_count,
+    clean=c.clean,
+    cache_dir=str(Path(c.cache_dir).expanduser()),
+    skip_bad=c.skip_bad,
+  )

@@ -1,0 +1,229 @@
+"""Evaluation: the best checkpoint on val and test, with its baselines."""
+
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from cmn_jax import experiment
+from cmn_jax.dataset import open_dataset
+from cmn_jax.evaluation import scoring
+from cmn_jax.evaluation.findings_reader import findings_reader
+from cmn_jax.evaluation.report_page import Example, write_report_page
+from cmn_jax.evaluation.writing import ReportWriter, Written
+from cmn_jax.generation import attention_of_words
+from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.training.checkpoints import (
+  CheckpointError,
+  check_same_shapes,
+  find_step,
+  load_model,
+)
+from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.state import init_variables
+from input_pipeline import pipeline
+
+SPLITS = ('val', 'test')
+
+
+def evaluate(config: ConfigDict, workdir: str) -> dict:
+  """Writes evaluation/{val,test}.json, predictions and report.html.
+
+  The checkpoint is the best by validation; the test split is read here only.
+
+  Returns:
+    The content of evaluation/test.json.
+  """
+  workdir = Path(workdir)
+  step_folder = find_step(workdir)
+  variables, meta = load_model(step_folder)
+  parallel = Parallel(config.train.parallel)
+  parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
+  data = open_dataset(config)
+  if meta['tokenizer'] != data.tokenizer.to_json():
+    raise CheckpointError(
+      f'{step_folder} knows {len(meta["tokenizer"]["words"])} words, the '
+      f'training reports of {config.data.dir} give {data.tokenizer.vocab_size}, '
+      'not the same ones: evaluate on the data it was trained on'
+    )
+  model = experiment.make_model(config, data.tokenizer.vocab_size + 1, AXIS)
+  expected = init_variables(
+    model, config.seed, config.data.views, config.data.image_size
+  )
+  check_same_shapes(variables, expected, str(step_folder))
+  variables = parallel.replicate(variables)
+  writer = ReportWriter(model, experiment.make_decoding(config), parallel)
+
+  out = workdir / 'evaluation'
+  out.mkdir(parents=True, exist_ok=True)
+  reader = findings_reader(meta['label_source'])
+  results = {}
+  for split in SPLITS:
+    written = writer.write(
+      variables,
+      pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),
+      len(data.studies[split]),
+    )
+    texts = [data.tokenizer.decode(ids) for ids in written.ids_SxT]
+    results[split] = _score(config, data, reader, split, texts, written, meta)
+    _write_json(out / f'{split}.json', results[split])
+    _write_json(
+      out / f'{split}_predictions.json',
+      _predictions(data.studies[split], texts, reader),
+    )
+  examples = _examples(config, data, reader, model, variables, written, texts)
+  write_report_page(
+    workdir / 'report.html',
+    title=f'{config.variant} on {data.name}',
+    description=_describe(config, data, variables, parallel, step_folder),
+    test=results['test'],
+    history=meta['history'],
+    examples=examples,
+  )
+  _tell(results['test'], workdir)
+  return results['test']
+
+
+def _score(config, data, reader, split, texts, written: Written, meta) -> dict:
+  """The content of evaluation/<split>.json."""
+  studies = data.studies[split]
+  score = scoring.SplitScorer(studies, reader, config.eval.bootstrap)
+  trivial = scoring.trivial_reports(
+    data.studies['train'],
+    data.studies['val'],
+    studies,
+    [_thumbnails(config, data, name) for name in ('train', split)],
+  )
+  baselines = {name: score(reports) for name, reports in trivial.items()}
+  baselines['constant']['report'] = trivial['constant'][0]
+  return {
+    'dataset': data.name,
+    'variant': config.variant,
+    'seed': config.seed,
+    'split': split,
+    'selected_on': f'val {config.train.select_by}',
+    **score(texts),
+    'baselines': baselines,
+    'controls': {'shuffled_images': score.shuffled(texts, config.seed)},
+    'left_out': data.problems,
+    'seconds': written.seconds,
+    'reports_per_second': written.reports_per_second,
+    'versions': meta['versions'],
+  }
+
+
+def _thumbnails(config, data, split) -> np.ndarray:
+  batches = pipeline.eval_batches(
+    data, split, batch_size=config.eval.batch_size
+  )
+  return scoring.thumbnails(batches, len(data.studies[split]))
+
+
+def _predictions(studies, texts, reader) -> list[dict]:
+  return [
+    {
+      'id': study.id,
+      'reference': study.reference,
+      'prediction': text,
+      'reference_findings': sorted(reader.labels_of_study(study)),
+      'predicted_findings': sorted(reader.labels_of_text(text)),
+    }
+    for study, text in zip(studies, texts, strict=True)
+  ]
+
+
+def _examples(config, data, reader, model, variables, written, texts):
+  """Studies for the page: spread over test, those with findings first."""
+  studies = data.studies['test']
+  order = sorted(
+    range(len(studies)),
+    key=lambda n: (not reader.of_study(studies[n]), n % 7, n),
+  )
+  chosen = sorted(order[: config.eval.examples])
+  films = {}
+  for batch in pipeline.eval_batches(
+    data, 'test', batch_size=config.eval.batch_size
+  ):
+    for row, study in enumerate(batch['study_B']):
+      if study in chosen:
+        films[study] = batch['images_BxIxHxW'][row]
+  if not chosen:
+    return []
+  films_SxIxHxW = np.stack([films[n] for n in chosen])
+  look = attention_of_words(model.clone(axis_name=None))
+  attention_SxTxP = np.asarray(
+    look(variables, normalise_films(films_SxIxHxW), written.ids_SxT[chosen])
+  )
+  return [
+    _example(studies[n], texts[n], films, attention, reader)
+    for n, films, attention in zip(
+      chosen, films_SxIxHxW, attention_SxTxP, strict=True
+    )
+  ]
+
+
+def _example(study, text, films_IxHxW, attention_TxP, reader) -> Example:
+  words = text.split(' ') if text else []
+  views = films_IxHxW.shape[0]
+  side = round((attention_TxP.shape[1] / views) ** 0.5)
+  return Example(
+    study_id=study.id,
+    films_IxHxW=films_IxHxW,
+    reference=study.reference,
+    prediction=text,
+    reference_findings=reader.of_study(study),
+    predicted_findings=reader.of_text(text),
+    words=words,
+    attention_TxIxhxw=attention_TxP[: len(words)].reshape(
+      -1, views, side, side
+    ),
+  )
+
+
+def _describe(config, data, variables, parallel, step_folder: Path) -> str:
+  count = sum(x.size for x in jax.tree.leaves(variables['params']))
+  return (
+    f'Variant {config.variant}, seed {config.seed}, {count:,} parameters, '
+    f'{config.model.encoder} at {config.data.image_size} pixels, trained on '
+    f'{len(data.studies["train"])} studies of {data.name}; checkpoint of step '
+    f'{step_folder.name}; {len(parallel.devices)} '
+    f'{parallel.devices[0].device_kind} devices.'
+  )
+
+
+def _write_json(path: Path, content):
+  """Writes all or nothing."""
+  partial = path.with_suffix('.partial')
+  partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+  os.replace(partial, path)
+
+
+def _tell(test: dict, workdir: Path):
+  """The score table on the terminal, 80 columns."""
+  rows = {
+    'model': test,
+    'constant report': test['baselines']['constant'],
+    'nearest study': test['baselines']['retrieval'],
+    'shuffled films': test['controls']['shuffled_images'],
+  }
+  lines = [
+    f'{test["variant"]} on {test["dataset"]}, test split, {test["studies"]} '
+    'studies',
+    f'{"":16s} BLEU-1 BLEU-4 ROUGE-L CIDEr  METEOR  F1 micro  macro  distinct',
+  ]
+  for name, row in rows.items():
+    meteor = row['meteor']
+    lines.append(
+      f'{name:16s} {row["bleu_1"]:6.3f} {row["bleu_4"]:6.3f} '
+      f'{row["rouge_l"]:7.3f} {row["cider"]:5.2f} '
+      f'{"   -  " if meteor is None else f"{meteor:7.3f}"} '
+      f'{row["findings"]["micro_f1"]:9.3f} {row["findings"]["macro_f1"]:6.3f} '
+      f'{row["distinct_reports"]:9d}'
+    )
+  lines.append(f'page: {workdir / "report.html"}')
+  print('\n'.join(lines))
+  logging.flush()

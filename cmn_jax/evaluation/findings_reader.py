@@ -1,0 +1,58 @@
+"""One way to ask for findings, whatever their source."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from input_pipeline.findings import (
+  CHEXPERT_14,
+  DRAWN_FINDINGS,
+  Finding,
+  chexpert_labels,
+  read_findings,
+)
+
+PHANTOM = 'phantom'
+RULES = 'rules'
+
+
+@dataclasses.dataclass(frozen=True)
+class FindingsReader:
+  """Reads the findings of studies and of generated text, of one source.
+
+  Attributes:
+    source: 'phantom' (what was drawn, exact) or 'rules' (read in the text).
+  """
+
+  source: str
+
+  @property
+  def classes(self) -> Sequence[str]:
+    """Names that are scored."""
+    return DRAWN_FINDINGS if self.source == PHANTOM else CHEXPERT_14
+
+  def of_text(self, text: str) -> list[Finding]:
+    """Positive findings that a text states, with side, zone and severity."""
+    return [f for f in read_findings(text) if f.status == 'positive']
+
+  def of_study(self, study) -> list[Finding]:
+    """Findings of a study: as drawn, or as its whole report states them."""
+    if self.source == PHANTOM:
+      return [Finding(**fields) for fields in study.findings]
+    return self.of_text(study.report)
+
+  def labels_of_text(self, text: str) -> set[str]:
+    """Classes that a text states."""
+    if self.source == PHANTOM:
+      return {f.name for f in self.of_text(text)}
+    return {k for k, v in chexpert_labels(text).items() if v == 'positive'}
+
+  def labels_of_study(self, study) -> set[str]:
+    """Classes that a study has."""
+    if self.source == PHANTOM:
+      return {f.name for f in self.of_study(study)}
+    return self.labels_of_text(study.report)
+
+
+def findings_reader(label_source: str | None) -> FindingsReader:
+  """The phantom's exact labels where there are any, else the rules."""
+  return FindingsReader(PHANTOM if label_source == PHANTOM else RULES)

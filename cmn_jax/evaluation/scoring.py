@@ -1,0 +1,109 @@
+"""All scores of a split's generated reports: what `evaluation/<split>.json` holds.
+
+No score stands alone: beside the model's stand those of one constant report,
+of the nearest training study's report, and of the model's own reports dealt
+out to other patients.
+"""
+
+import numpy as np
+
+from cmn_jax.evaluation.baselines import constant_report, retrieval_reports
+from cmn_jax.evaluation.findings_reader import FindingsReader
+from cmn_jax.evaluation.findings import score_attributes, score_findings
+from cmn_jax.evaluation.metrics import score_reports
+from cmn_jax.evaluation.significance import bootstrap_intervals
+
+
+class SplitScorer:
+  """Scores predictions for the studies of one split.
+
+  Args:
+    studies: with id, report, reference and findings.
+    reader: how findings are read.
+    bootstrap: resamples of each 95 % interval; 0 leaves intervals out.
+    metrics: function of (references, predictions) to a dict of scores.
+  """
+
+  def __init__(
+    self, studies, reader: FindingsReader, bootstrap: int, metrics=score_reports
+  ):
+    self._studies = studies
+    self._reader = reader
+    self._bootstrap = bootstrap
+    self._metrics = metrics
+    self._references = [study.reference for study in studies]
+    self._labels = [reader.labels_of_study(study) for study in studies]
+    self._findings = [reader.of_study(study) for study in studies]
+
+  def __call__(self, predictions: list[str]) -> dict:
+    """Scores of one system: words, findings, distinct reports, intervals."""
+    read = self._reader
+    findings = score_findings(
+      self._labels,
+      [read.labels_of_text(text) for text in predictions],
+      read.classes,
+      bootstrap=max(self._bootstrap, 1),
+    )
+    attributes = score_attributes(
+      self._findings, [read.of_text(text) for text in predictions]
+    )
+    scores = {
+      **self._metrics(self._references, predictions),
+      'studies': len(predictions),
+      'distinct_reports': len(set(predictions)),
+      'findings': {'source': read.source, **findings, **attributes},
+    }
+    if self._bootstrap:
+      scores['intervals'] = bootstrap_intervals(
+        self._references, predictions, samples=self._bootstrap
+      )
+    return scores
+
+  def shuffled(self, predictions: list[str], seed: int) -> dict:
+    """Scores of the reports when each study gets another one's.
+
+    A report depends on its own study's films alone, so this is the model
+    shown shuffled films, without writing anything again.
+    """
+    n = len(predictions)
+    order = np.random.default_rng(seed).permutation(n)
+    dealt = [''] * n
+    # Along one cycle through all studies nobody keeps the own report.
+    for here, there in zip(order, np.roll(order, 1), strict=True):
+      dealt[here] = predictions[there]
+    return self(dealt)
+
+
+def trivial_reports(train, val, queries, thumbnails) -> dict[str, list[str]]:
+  """Reports of the trivial baselines for `queries`, by name.
+
+  Args:
+    train: studies whose reports may be used.
+    val: studies on which the constant report is chosen.
+    queries: studies to answer.
+    thumbnails: (train, queries) films as two arrays (S, I, h, w).
+  """
+  train_reports = [study.reference for study in train]
+  constant = constant_report(train_reports, [s.reference for s in val])
+  return {
+    'constant': [constant] * len(queries),
+    'retrieval': retrieval_reports(thumbnails[0], train_reports, thumbnails[1]),
+  }
+
+
+def thumbnails(batches, studies: int, size: int = 32) -> np.ndarray:
+  """Films of a split as float32 means over a coarse grid, (S, I, size, size)."""
+  small = None
+  for batch in batches:
+    kept = batch['mask_B']
+    films = batch['images_BxIxHxW'][kept]
+    b, i, h, w = films.shape
+    size = min(size, h, w)
+    cut = films[:, :, : h // size * size, : w // size * size]
+    means = cut.reshape(b, i, size, h // size, size, w // size).mean(
+      axis=(3, 5), dtype=np.float32
+    )
+    if small is None:
+      small = np.zeros((studies, *means.shape[1:]), np.float32)
+    small[batch['study_B'][kept]] = means
+  return small

@@ -1,0 +1,83 @@
+"""Writing the reports of a split with a trained generator."""
+
+import dataclasses
+import time
+from collections.abc import Iterable
+
+import numpy as np
+
+from cmn_jax.generation import Decoding, make_writer
+from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.state import make_loss_step
+
+
+@dataclasses.dataclass
+class Written:
+  """Reports of a split, in the order of its studies.
+
+  Attributes:
+    ids_SxT: word ids, zero after the end.
+    seconds: of the whole writing, compilation included.
+    reports_per_second: without the first batch, which compiles.
+  """
+
+  ids_SxT: np.ndarray
+  seconds: float
+  reports_per_second: float
+
+
+class ReportWriter:
+  """A generator's compiled writing and scoring, reused from call to call."""
+
+  def __init__(
+    self, model: ReportGenerator, decoding: Decoding, parallel: Parallel
+  ):
+    write = make_writer(model, decoding)
+
+    def write_batch(variables, batch):
+      images = normalise_films(batch['images_BxIxHxW'])
+      return write(variables, images, batch['mask_B'])[0]
+
+    self._parallel = parallel
+    self._write = parallel.map_studies(write_batch)
+    self._loss = parallel.map_step(make_loss_step(model))
+
+  def write(self, variables, batches: Iterable[dict], studies: int) -> Written:
+    """Writes every study of `batches`; none is dropped, padding is.
+
+    Args:
+      variables: the model's, on the devices.
+      batches: in the order of the split's studies.
+      studies: how many there are.
+    """
+    ids_SxT, begin, warm, done = None, time.perf_counter(), None, 0
+    for batch in batches:
+      kept = batch['mask_B']
+      ids_BxT = self._write(variables, self._parallel.split(_films(batch)))
+      if ids_SxT is None:
+        ids_SxT = np.zeros((studies, ids_BxT.shape[1]), np.int32)
+        warm = time.perf_counter()
+      else:
+        done += int(kept.sum())
+      ids_SxT[batch['study_B'][kept]] = ids_BxT[kept]
+    end = time.perf_counter()
+    if not done:  # One batch was all: its time holds the compilation.
+      warm, done = begin, studies
+    return Written(ids_SxT, end - begin, done / max(end - warm, 1e-9))
+
+  def loss(self, variables, batches: Iterable[dict]) -> float:
+    """Mean negative log-likelihood of a token, nats, no dropout."""
+    total, count = 0.0, 0.0
+    for batch in batches:
+      pair = self._loss(variables, self._parallel.split(_arrays(batch)))['loss']
+      total, count = total + float(pair[0]), count + float(pair[1])
+    return total / max(count, 1.0)
+
+
+def _films(batch):
+  return {k: batch[k] for k in ('images_BxIxHxW', 'mask_B')}
+
+
+def _arrays(batch):
+  return {k: batch[k] for k in ('images_BxIxHxW', 'ids_BxT', 'mask_B')}

@@ -1,0 +1,75 @@
+"""From a config to the things it names: model, optimizer, decoding."""
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from cmn_jax.generation import Decoding
+from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.training.optimizer import make_optimizer, make_schedule
+
+DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+
+
+def make_model(
+  config: ConfigDict, vocabulary: int, axis_name: str | None
+) -> ReportGenerator:
+  """The generator of config.model for `vocabulary` words, the 0 included."""
+  c = config.model
+  if c.dtype not in DTYPES:
+    raise ValueError(
+      f'model.dtype is {c.dtype!r}; choose from {", ".join(DTYPES)}'
+    )
+  shape = Shape(
+    encoder=c.encoder,
+    encoder_width=c.encoder_width,
+    memory=c.memory,
+    memory_slots=c.memory_slots,
+    memory_top_k=c.memory_top_k,
+    width=c.width,
+    heads=c.heads,
+    hidden=c.hidden,
+    layers=c.layers,
+    dropout=c.dropout,
+    patch_dropout=c.patch_dropout,
+    memory_dropout=c.memory_dropout,
+    vocabulary=vocabulary,
+    max_length=config.data.max_length,
+  )
+  return ReportGenerator(shape, axis_name, DTYPES[c.dtype], c.remat)
+
+
+def make_schedules(config: ConfigDict, steps_per_epoch: int):
+  """Learning rates by step: of the visual encoder, and of the rest."""
+  c = config.optim
+  return tuple(
+    make_schedule(
+      c.schedule,
+      rate,
+      steps_per_epoch=steps_per_epoch,
+      epochs=config.train.epochs,
+      step_epochs=c.step_epochs,
+      gamma=c.gamma,
+      warmup_steps=c.warmup_steps,
+    )
+    for rate in (c.visual_rate, c.rate)
+  )
+
+
+def make_optimizer_of(config: ConfigDict, steps_per_epoch: int):
+  """The optimizer of config.optim."""
+  c = config.optim
+  return make_optimizer(
+    *make_schedules(config, steps_per_epoch),
+    b1=c.b1,
+    b2=c.b2,
+    epsilon=c.epsilon,
+    weight_decay=c.weight_decay,
+    amsgrad=c.amsgrad,
+    clip_norm=c.clip_norm,
+  )
+
+
+def make_decoding(config: ConfigDict) -> Decoding:
+  """How config.decode chooses words."""
+  c = config.decode
+  return Decoding(c.method, c.beam_size, c.temperature, c.top_p, config.seed)

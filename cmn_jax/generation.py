@@ -1,0 +1,103 @@
+"""Writing reports with a trained generator: encode once, decode in a loop."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from cmn_jax.decoding.beam_search import beam_search
+from cmn_jax.decoding.sampling import sample
+from cmn_jax.models.report_generator import ReportGenerator
+
+METHODS = ('beam', 'greedy', 'sample')
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoding:
+  """How words are chosen.
+
+  Attributes:
+    method: 'beam', 'greedy' or 'sample'.
+    beam_size: beams of a study, for 'beam'.
+    temperature: divides log-probabilities, for 'sample'.
+    top_p: probability that the words drawn from must reach, for 'sample'.
+    seed: of the draws, for 'sample'.
+  """
+
+  method: str
+  beam_size: int
+  temperature: float
+  top_p: float
+  seed: int
+
+  def __post_init__(self):
+    if self.method not in METHODS:
+      raise ValueError(
+        f'decode.method is {self.method!r}; choose from {", ".join(METHODS)}'
+      )
+    if self.beam_size < 1:
+      raise ValueError(f'decode.beam_size is {self.beam_size}; at least 1')
+    if self.method == 'sample' and self.temperature <= 0:
+      raise ValueError(
+        f'decode.temperature is {self.temperature}; it must be above 0 '
+        "(decode.method='greedy' takes the best word)"
+      )
+
+
+def make_writer(model: ReportGenerator, decoding: Decoding) -> Callable:
+  """(variables, images_BxIxHxWxC, mask_B) -> (ids_BxT, log_probs_B)."""
+  length = model.shape.max_length
+  beams = decoding.beam_size if decoding.method == 'beam' else 1
+
+  def write(module: ReportGenerator, images_BxIxHxWxC, mask_B):
+    batch = images_BxIxHxWxC.shape[0]
+    patches, patch_mask = module.encode(images_BxIxHxWxC, mask_B)
+    patches_kv, cache = module.start_decoding(patches, beams)
+
+    def step(ids_BxK, position, cache):
+      log_probs, cache, _ = module.decode_step(
+        ids_BxK, position, cache, patches_kv, patch_mask
+      )
+      return log_probs, cache
+
+    if decoding.method == 'beam':
+      return beam_search(step, cache, batch, beams, length)
+    temperature = 0 if decoding.method == 'greedy' else decoding.temperature
+    key = jax.random.key(decoding.seed)
+    if model.axis_name is not None:
+      key = jax.random.fold_in(key, jax.lax.axis_index(model.axis_name))
+    return sample(step, cache, batch, length, key, temperature, decoding.top_p)
+
+  def run(variables, images_BxIxHxWxC, mask_B):
+    return model.apply(variables, images_BxIxHxWxC, mask_B, method=write)
+
+  return run
+
+
+def attention_of_words(model: ReportGenerator) -> Callable:
+  """(variables, images_BxIxHxWxC, ids_BxT) -> attention_BxTxP.
+
+  Row t is what the last decoder layer looked at, averaged over heads, when
+  it chose ids[t] (ids as written: no leading 0).
+  """
+
+  def look(module: ReportGenerator, images_BxIxHxWxC, ids_BxT):
+    batch, length = ids_BxT.shape
+    patches, mask = module.encode(images_BxIxHxWxC, jnp.ones(batch, bool))
+    patches_kv, cache = module.start_decoding(patches, 1)
+    fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)))[:, :length]
+
+    def step(cache, position):
+      _, cache, weights = module.decode_step(
+        fed_BxT[:, position, None], position, cache, patches_kv, mask
+      )
+      return cache, weights[:, 0]
+
+    _, weights_TxBxP = jax.lax.scan(step, cache, jnp.arange(length))
+    return jnp.swapaxes(weights_TxBxP, 0, 1)
+
+  def run(variables, images_BxIxHxWxC, ids_BxT):
+    return model.apply(variables, images_BxIxHxWxC, ids_BxT, method=look)
+
+  return run

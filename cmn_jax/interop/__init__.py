@@ -1,0 +1,1 @@
+"""Weights of others: R2GenCMN checkpoints and pretrained visual encoders."""

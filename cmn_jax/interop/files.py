@@ -1,0 +1,151 @@
+"""Tensor files to numpy arrays and back: .pth by torch, safetensors without.
+
+The only file that imports torch, and only when a .pth is read or written.
+"""
+
+import os
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from cmn_jax.interop.names import ConversionError
+from cmn_jax.models.layers import sinusoids
+
+
+def read_pth(path: Path | str) -> dict:
+  """The content of a .pth file, which must be a dict.
+
+  Nothing in the file is executed: it may hold tensors, numbers, strings and
+  containers of them. Tensors stay on disk until they are used.
+
+  Raises:
+    ConversionError: no such file, damaged, or a pickle that holds more.
+  """
+  torch = _import_torch(path)
+  if not Path(path).is_file():
+    raise ConversionError(f'{path}: there is no such file')
+  scalar = np._core.multiarray.scalar  # With some metrics the best score is.
+  numbers = [
+    (scalar, 'numpy.core.multiarray.scalar'),
+    (scalar, 'numpy._core.multiarray.scalar'),
+    np.dtype,
+    np.dtypes.Float64DType,
+  ]
+  try:
+    with (
+      warnings.catch_warnings(action='ignore'),
+      torch.serialization.safe_globals(numbers),
+    ):
+      content = torch.load(
+        path,
+        map_location='cpu',
+        weights_only=True,
+        mmap=zipfile.is_zipfile(path),
+      )
+  except pickle.UnpicklingError as error:
+    found = re.search(r'GLOBAL (\S+)', str(error))
+    what = f' ({found.group(1).rstrip(".")})' if found else ''
+    raise ConversionError(
+      f'{path} is refused: it holds more than tensors and numbers{what}, and '
+      'to read that would be to run code of the file'
+    ) from error
+  except Exception as error:  # Broken files raise all there is.
+    raise ConversionError(
+      f'{path} is damaged, cut short, or no file that torch.save wrote'
+    ) from error
+  if not isinstance(content, dict):
+    raise ConversionError(
+      f'{path} holds a {type(content).__name__}, not a dict of tensors'
+    )
+  return content
+
+
+def tensors_of(content: Mapping, what: Path | str) -> dict[str, np.ndarray]:
+  """The tensors of a state dict as numpy arrays, without a copy."""
+  torch = _import_torch(what)
+  odd = [k for k, v in content.items() if not isinstance(v, torch.Tensor)]
+  if odd or not content:
+    raise ConversionError(
+      f'{what} holds no state dict: {", ".join(map(str, odd[:8])) or "nothing"}'
+      f' where only tensors were expected'
+    )
+  return {name: _to_numpy(tensor) for name, tensor in content.items()}
+
+
+def write_pth(path: Path | str, content: Mapping):
+  """Writes a dict of numpy arrays, numbers and dicts of them by torch.save.
+
+  Arrays that are one and the same stay one in the file. All or nothing.
+  """
+  torch = _import_torch(path)
+  seen = {}
+
+  def convert(value):
+    if isinstance(value, Mapping):
+      return {k: convert(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+      if id(value) not in seen:
+        seen[id(value)] = torch.from_numpy(np.array(value))
+      return seen[id(value)]
+    return value
+
+  partial = Path(f'{path}.partial')
+  try:
+    torch.save(convert(content), partial)
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def torch_positions(length: int, width: int) -> np.ndarray:
+  """`sinusoids` to the last bit as torch computes it in float32."""
+  torch = _import_torch('the position table')
+  position = torch.arange(length).float()[:, None]
+  log_rate = -np.log(10000.0) / width
+  rate = torch.exp(torch.arange(0, width, 2).float() * log_rate)
+  table = torch.from_numpy(np.empty_like(sinusoids(length, width)))
+  table[:, 0::2] = torch.sin(position * rate)
+  table[:, 1::2] = torch.cos(position * rate)
+  return table[None].numpy()
+
+
+def read_safetensors(path: Path | str) -> dict[str, np.ndarray]:
+  """All arrays of a safetensors file.
+
+  Raises:
+    ConversionError: no such file, damaged, or of a type numpy has not.
+  """
+  if not Path(path).is_file():
+    raise ConversionError(f'{path}: there is no such file')
+  try:
+    return safetensors.numpy.load_file(path)
+  except (safetensors.SafetensorError, KeyError, TypeError) as error:
+    raise ConversionError(
+      f'{path} is damaged, cut short, or no safetensors file of float32 or '
+      f'float16 arrays ({error})'
+    ) from error
+
+
+def _import_torch(what):
+  try:
+    import torch
+  except ImportError:
+    raise ConversionError(
+      f'{what}: a .pth file needs torch; install it with '
+      "'pip install -r requirements-torch.txt', or bring a safetensors file"
+    ) from None
+  return torch
+
+
+def _to_numpy(tensor) -> np.ndarray:
+  tensor = tensor.detach()
+  if tensor.dtype.is_floating_point and tensor.dtype.itemsize < 4:
+    tensor = tensor.float()  # numpy has no bfloat16.
+  return tensor.numpy()

@@ -1,0 +1,177 @@
+"""R2GenCMN's state dict (zhjohnchan/R2GenCMN) and our variables."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from cmn_jax.interop.names import (
+  ConversionError,
+  Row,
+  check_fit,
+  linear_rows,
+  shapes_of,
+  to_state_dict,
+  to_variables,
+)
+from cmn_jax.interop.resnets import R2GENCMN, batch_counters, resnet_rows
+from cmn_jax.models.layers import sinusoids
+from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.training.state import init_variables
+
+_ROOT = 'encoder_decoder'
+# Their tables of sines and cosines, (1, POSITIONS, D): buffers, not learned.
+POSITION_NAMES = (
+  f'{_ROOT}.model.src_embed.0.pe',
+  f'{_ROOT}.model.tgt_embed.1.pe',
+)
+POSITIONS = 5000
+_LOGITS = f'{_ROOT}.logit.weight'
+# torch computes the angles in float32, which at position 5000 costs this much.
+_POSITION_TOLERANCE = 1e-3
+_PROJECTIONS = ('query', 'key', 'value', 'out')
+
+
+def r2gencmn_rows(shape: Shape) -> list[Row]:
+  """The table of all arrays of the authors' model."""
+  rows = resnet_rows(shape.encoder, R2GENCMN)
+  rows += linear_rows('params/patch_embed', f'{_ROOT}.att_embed.0')
+  rows.append(Row('params/memory', f'{_ROOT}.memory_matrix'))
+  for n, name in enumerate(_PROJECTIONS):
+    rows += linear_rows(
+      f'params/memory_query/{name}',
+      f'{_ROOT}.cmn.linears.{n}',
+      f'{_ROOT}.model.cmn.linears.{n}',
+    )
+  embedding = f'{_ROOT}.model.tgt_embed.0.lut.weight'
+  rows.append(Row('params/word_embed', embedding))
+  encoder = {'self_attention': 'self_attn'}
+  decoder = {'self_attention': 'self_attn', 'cross_attention': 'src_attn'}
+  for layer in range(shape.layers):
+    rows += _layer_rows('encoder', layer, encoder)
+    rows += _layer_rows('decoder', layer, decoder)
+  for stack in ('encoder', 'decoder'):
+    rows += _norm_rows(f'{stack}_norm', f'{stack}.norm')
+  return rows + linear_rows('params/logits', f'{_ROOT}.logit')
+
+
+def _layer_rows(stack: str, n: int, attentions: dict[str, str]) -> list[Row]:
+  ours, theirs = f'{stack}_layers_{n}', f'{stack}.layers.{n}'
+  root = f'{_ROOT}.model.{theirs}'
+  rows = []
+  for here, there in attentions.items():
+    for i, name in enumerate(_PROJECTIONS):
+      rows += linear_rows(
+        f'params/{ours}/{here}/{name}', f'{root}.{there}.linears.{i}'
+      )
+  for here, there in (('in', 'w_1'), ('out', 'w_2')):
+    rows += linear_rows(
+      f'params/{ours}/feed_forward/{here}', f'{root}.feed_forward.{there}'
+    )
+  for i in range(len(attentions) + 1):
+    rows += _norm_rows(f'{ours}/norms_{i}', f'{theirs}.sublayer.{i}.norm')
+  return rows
+
+
+def _norm_rows(ours: str, theirs: str) -> list[Row]:
+  root = f'{_ROOT}.model.{theirs}'
+  return [
+    Row(f'params/{ours}/scale', f'{root}.a_2'),
+    Row(f'params/{ours}/bias', f'{root}.b_2'),
+  ]
+
+
+def from_r2gencmn(
+  model: ReportGenerator, tensors: Mapping[str, np.ndarray], what: str
+) -> dict:
+  """Our variables of the authors' state dict.
+
+  Args:
+    model: that the weights are for.
+    tensors: the state dict as numpy arrays.
+    what: the file, for messages.
+
+  Raises:
+    ConversionError: lists all that is missing, surplus or mis-shaped.
+  """
+  _check_shared(model.shape)
+  # A model that was trained on several GPUs has this before each name.
+  tensors = {k.removeprefix('module.'): v for k, v in tensors.items()}
+  _check_vocabulary(model.shape, tensors, what)
+  rows = r2gencmn_rows(model.shape)
+  ignored = (*batch_counters(rows), *POSITION_NAMES)
+  shapes = shapes_of(expected_variables(model))
+  check_fit(rows, shapes, tensors, ignored, what)
+  for name in POSITION_NAMES:
+    _check_positions(model.shape, tensors.get(name), name, what)
+  return to_variables(rows, tensors)
+
+
+def to_r2gencmn(
+  shape: Shape, variables, batches: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+  """The authors' state dict of our variables, without the position tables.
+
+  Args:
+    shape: of the model.
+    variables: ours.
+    batches: torch's batch counters by name; those not given are 0.
+
+  Raises:
+    ConversionError: the authors have no such model.
+  """
+  _check_shared(shape)
+  rows = r2gencmn_rows(shape)
+  arrays = to_state_dict(rows, variables)
+  for name in batch_counters(rows):
+    arrays[name] = np.array(batches.get(name, 0), np.int64)
+  return arrays
+
+
+def batches_tracked(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
+  """torch's batch counters, kept so that the way back restores them."""
+  return {
+    name.removeprefix('module.'): int(array)
+    for name, array in tensors.items()
+    if name.endswith('.num_batches_tracked')
+  }
+
+
+def expected_variables(model: ReportGenerator) -> dict:
+  """The model's variables, abstract."""
+  return jax.eval_shape(lambda: init_variables(model, 0, 1, 64))
+
+
+def _check_shared(shape: Shape):
+  if shape.memory != 'shared':
+    raise ConversionError(
+      f"R2GenCMN has one memory, model.memory='shared' (variant cmn), and "
+      f'this config says {shape.memory!r}'
+    )
+
+
+def _check_vocabulary(shape: Shape, tensors, what: str):
+  if _LOGITS in tensors and tensors[_LOGITS].ndim == 2:
+    words = tensors[_LOGITS].shape[0]
+    if words != shape.vocabulary:
+      raise ConversionError(
+        f'{what} has {words} logits, the annotation gives '
+        f'{shape.vocabulary} ({shape.vocabulary - 1} words and the 0): its '
+        'training split, or the threshold data.min_count or the cleaning '
+        'data.clean, differs from what the checkpoint was trained with'
+      )
+
+
+def _check_positions(shape: Shape, table, name: str, what: str):
+  """The tables are computed, not learned: they must be the ones we compute."""
+  if table is None:
+    return
+  fits = table.ndim == 3 and table.shape[::2] == (1, shape.width)
+  if fits:
+    ours = sinusoids(table.shape[1], shape.width)
+    fits = np.max(np.abs(ours - table[0])) < _POSITION_TOLERANCE
+  if not fits:
+    raise ConversionError(
+      f'{what} has other positions than sines and cosines of width '
+      f'{shape.width} in {name}'
+    )

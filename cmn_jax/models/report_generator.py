@@ -1,0 +1,225 @@
+"""The report generator: films in, words out, with or without memory."""
+
+import dataclasses
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from cmn_jax.models.layers import Dropout, Linear, sinusoids
+from cmn_jax.models.memory import MemoryQuery
+from cmn_jax.models.normalization import LayerNorm
+from cmn_jax.models.resnet import RESNETS, ResNet
+from cmn_jax.models.transformer import DecoderLayer, EncoderLayer
+
+MEMORIES = ('none', 'separate', 'shared')
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalise_films(films_BxIxHxW):
+  """Grey uint8 films to ImageNet-normalised float32, (B, I, H, W, 3)."""
+  x = films_BxIxHxW[..., None].astype(jnp.float32) / 255.0
+  return (x - jnp.array(_IMAGENET_MEAN)) / jnp.array(_IMAGENET_STD)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """Sizes and rates of a report generator, all of them in the config.
+
+  Attributes:
+    encoder: a key of RESNETS.
+    encoder_width: channels of the encoder's first stage, 64 in torchvision.
+    memory: 'none' (base), 'separate' (mem) or 'shared' (cmn).
+    memory_slots: rows M of a memory matrix.
+    memory_top_k: slots that answer a query.
+    width: Transformer width D.
+    heads: attention heads N.
+    hidden: width inside the feed-forward layers.
+    layers: layers of the encoder and of the decoder.
+    dropout: rate of the Transformer.
+    patch_dropout: rate on the embedded patches.
+    memory_dropout: rate on the memory's weights.
+    vocabulary: words V, the 0 of begin/end/padding included.
+    max_length: tokens T of a report, the first and last 0 included.
+  """
+
+  encoder: str
+  encoder_width: int
+  memory: str
+  memory_slots: int
+  memory_top_k: int
+  width: int
+  heads: int
+  hidden: int
+  layers: int
+  dropout: float
+  patch_dropout: float
+  memory_dropout: float
+  vocabulary: int
+  max_length: int
+
+  def __post_init__(self):
+    _require(self.encoder in RESNETS, 'model.encoder', self.encoder, RESNETS)
+    _require(self.memory in MEMORIES, 'model.memory', self.memory, MEMORIES)
+    if self.width % self.heads:
+      raise ValueError(
+        f'model.width {self.width} is not divisible by {self.heads} heads'
+      )
+    if not 1 <= self.memory_top_k <= self.memory_slots:
+      raise ValueError(
+        f'model.memory_top_k is {self.memory_top_k}; it must be between 1 and '
+        f'model.memory_slots, {self.memory_slots}'
+      )
+
+
+def _require(ok, field, value, choices):
+  if not ok:
+    raise ValueError(f'{field} is {value!r}; choose from {", ".join(choices)}')
+
+
+class ReportGenerator(nn.Module):
+  """R2GenCMN and its two ablations, one or two views from one set of weights.
+
+  Attributes:
+    shape: sizes and rates.
+    axis_name: mapped axis of batch statistics, or None.
+    dtype: type of matrix products and convolutions.
+    remat: recompute the encoder's blocks in the backward pass.
+  """
+
+  shape: Shape
+  axis_name: str | None = None
+  dtype: Any = jnp.float32
+  remat: bool = False
+
+  def setup(self):
+    s = self.shape
+    block, sizes = RESNETS[s.encoder]
+    self.visual_encoder = ResNet(
+      block, sizes, s.encoder_width, self.axis_name, self.dtype, self.remat
+    )
+    self.patch_embed = Linear(s.width, 'torch', self.dtype)
+    self.patch_drop = Dropout(s.patch_dropout)
+    self.position_drop = Dropout(s.dropout)
+    self.word_embed = self.param(
+      'word_embed', nn.initializers.xavier_uniform(), (s.vocabulary, s.width)
+    )
+    sizes = (s.width, s.heads, s.hidden, s.dropout, self.dtype)
+    self.encoder_layers = [EncoderLayer(*sizes) for _ in range(s.layers)]
+    self.decoder_layers = [DecoderLayer(*sizes) for _ in range(s.layers)]
+    self.encoder_norm = LayerNorm()
+    self.decoder_norm = LayerNorm()
+    self.logits = Linear(s.vocabulary, 'torch', self.dtype)
+    self._setup_memory()
+
+  def _setup_memory(self):
+    s = self.shape
+    if s.memory == 'none':
+      return
+    start = nn.initializers.normal(1.0 / s.width)
+    size = (s.memory_slots, s.width)
+    query = (s.heads, s.memory_top_k, s.memory_dropout, self.dtype)
+    self.memory = self.param('memory', start, size)
+    self.memory_query = MemoryQuery(*query)
+    if s.memory == 'separate':
+      self.text_memory = self.param('text_memory', start, size)
+      self.text_memory_query = MemoryQuery(*query)
+
+  def __call__(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool):
+    """Teacher-forced log-probabilities, (B, T-1, V); row t predicts t + 1.
+
+    Args:
+      images_BxIxHxWxC: normalised films, float32.
+      ids_BxT: [0] + words + [0], then zeros.
+      mask_B: False for padding studies, which batch statistics leave out.
+      train: dropout and batch statistics on.
+    """
+    patches, mask_Bx1x1xP = self.encode(images_BxIxHxWxC, mask_B, train)
+    return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
+
+  def visual_features(self, images_BxIxHxWxC, mask_B, train: bool = False):
+    """Patches of all views, (B, P, F), and each view's mean, (B, I, F)."""
+    b, i = images_BxIxHxWxC.shape[:2]
+    mask_BxI = jnp.broadcast_to(mask_B[:, None], (b, i))
+    maps = self.visual_encoder(images_BxIxHxWxC, mask_BxI, train)
+    means_BxIxF = jnp.mean(maps, axis=(2, 3), dtype=jnp.float32)
+    return maps.reshape(b, -1, maps.shape[-1]), means_BxIxF
+
+  def encode(self, images_BxIxHxWxC, mask_B, train: bool = False):
+    """Encoded patches (B, P, D) and their attention mask (B, 1, 1, P)."""
+    patches, _ = self.visual_features(images_BxIxHxWxC, mask_B, train)
+    x = nn.relu(self.patch_embed(patches))
+    x = self.patch_drop(x, train)
+    if self.shape.memory != 'none':
+      x = x + self.memory_query(x, self.memory, train)
+    x = x + sinusoids(x.shape[1], x.shape[2]).astype(x.dtype)
+    x = self.position_drop(x, train)
+    mask = jnp.ones((x.shape[0], 1, 1, x.shape[1]), bool)
+    for layer in self.encoder_layers:
+      x = layer(x, mask, train)
+    return self.encoder_norm(x), mask
+
+  def decode(self, ids_BxT, patches_BxPxD, mask_Bx1x1xP, train: bool = False):
+    """Log-probabilities of each next word, (B, T, V), given the ones before."""
+    length = ids_BxT.shape[1]
+    x = self._embed(ids_BxT, jnp.arange(length), train)
+    # Padding is hidden as a key; the 0 that begins a report is not.
+    real_BxT = (ids_BxT > 0) | (jnp.arange(length) == 0)
+    causal_TxT = jnp.tril(jnp.ones((length, length), bool))
+    mask = real_BxT[:, None, None, :] & causal_TxT
+    for layer in self.decoder_layers:
+      kv = layer.cross_attention.project(patches_BxPxD)
+      x = layer(x, kv, mask, mask_Bx1x1xP, train)
+    return self._log_probs(x)
+
+  def start_decoding(self, patches_BxPxD, beams: int):
+    """What decoding needs of the patches, and an empty cache for K beams."""
+    b = patches_BxPxD.shape[0]
+    s = self.shape
+    kv = [
+      layer.cross_attention.project(patches_BxPxD)
+      for layer in self.decoder_layers
+    ]
+    size = (b, beams, s.max_length, s.heads, s.width // s.heads)
+    empty = jnp.zeros(size, self.dtype)
+    return kv, [(empty, empty) for _ in self.decoder_layers]
+
+  def decode_step(self, ids_BxK, position, cache, patches_kv, mask_Bx1x1xP):
+    """One word of each beam.
+
+    Returns:
+      Log-probabilities (B, K, V), the longer cache, and the last layer's
+      attention over patches, (B, K, P), averaged over heads.
+    """
+    position_1 = jnp.asarray(position)[None]
+    x = self._embed(ids_BxK[..., None], position_1, False)[:, :, 0]
+    longer = []
+    for layer, old, kv in zip(
+      self.decoder_layers, cache, patches_kv, strict=True
+    ):
+      x, new, weight = layer.step(x, old, position, kv, mask_Bx1x1xP[:, None])
+      longer.append(new)
+    return self._log_probs(x), longer, jnp.mean(weight, axis=2)
+
+  def _embed(self, ids, positions_T, train: bool):
+    """Words (..., T) to (..., T, D), positions and memory response added."""
+    s = self.shape
+    x = self.word_embed[ids] * math.sqrt(s.width)
+    table = jnp.asarray(sinusoids(s.max_length, s.width))
+    x = (x + table[positions_T]).astype(self.dtype)
+    x = self.position_drop(x, train)
+    if s.memory == 'none':
+      return x
+    query, memory = self.memory_query, self.memory
+    if s.memory == 'separate':
+      query, memory = self.text_memory_query, self.text_memory
+    flat = x.reshape(-1, *x.shape[-2:])
+    return x + query(flat, memory, train).reshape(x.shape)
+
+  def _log_probs(self, x):
+    logits = self.logits(self.decoder_norm(x)).astype(jnp.float32)
+    return jax.nn.log_softmax(logits, axis=-1)

@@ -1,0 +1,192 @@
+"""Reports for one's own films: `python -m cmn_jax.predict --checkpoint DIR ...`.
+
+Takes PNG, JPEG or DICOM files. Not for clinical use.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from cmn_jax import experiment
+from cmn_jax.evaluation.findings_reader import findings_reader
+from cmn_jax.generation import attention_of_words, make_writer
+from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.training.checkpoints import find_step, load_model
+from input_pipeline.findings import Finding
+from input_pipeline.images import prepare_films
+from input_pipeline.tokenizers import WordTokenizer
+
+
+@dataclasses.dataclass
+class Report:
+  """A generated report.
+
+  Attributes:
+    text: its words.
+    findings: positive findings that the text states.
+    attention: (words, I, h, w), what each word looked at on each film.
+  """
+
+  text: str
+  findings: list[Finding]
+  attention: np.ndarray
+
+
+class Reporter:
+  """A trained generator with its vocabulary, ready for films."""
+
+  def __init__(self, variables: dict, meta: dict):
+    self.config = ConfigDict(meta['config'])
+    self.meta = meta
+    self.tokenizer = WordTokenizer.from_json(meta['tokenizer'])
+    self.model = experiment.make_model(
+      self.config, self.tokenizer.vocab_size + 1, axis_name=None
+    )
+    self._variables = jax.device_put(variables)
+    self._reader = findings_reader(meta['label_source'])
+    self._log_probs = jax.jit(
+      lambda v, images, ids, mask: self.model.apply(v, images, ids, mask, False)
+    )
+    self._attention = jax.jit(attention_of_words(self.model))
+    self._writers = {}
+
+  @classmethod
+  def load(cls, folder: Path | str) -> 'Reporter':
+    """From a workdir (its best checkpoint), a step of it, or a converted one.
+
+    Raises:
+      CheckpointError: nothing there, or not readable.
+    """
+    return cls(*load_model(find_step(folder)))
+
+  def log_probs(self, images_BxIxHxWxC, ids_BxT) -> np.ndarray:
+    """Teacher-forced log-probabilities as trained, no dropout.
+
+    Args:
+      images_BxIxHxWxC: float32, resized and normalised.
+      ids_BxT: [0] + words + [0], padded with zeros.
+
+    Returns:
+      (B, T - 1, V); row t predicts ids[t + 1].
+    """
+    mask_B = np.ones(len(ids_BxT), bool)
+    return np.asarray(
+      self._log_probs(
+        self._variables, images_BxIxHxWxC, np.asarray(ids_BxT), mask_B
+      )
+    )
+
+  def generate(self, images_BxIxHxWxC, beam_size: int = 3) -> np.ndarray:
+    """Word ids (B, T), zero after the end, by beam search."""
+    if beam_size not in self._writers:
+      decoding = dataclasses.replace(
+        experiment.make_decoding(self.config),
+        method='beam',
+        beam_size=beam_size,
+      )
+      self._writers[beam_size] = jax.jit(make_writer(self.model, decoding))
+    mask_B = np.ones(len(images_BxIxHxWxC), bool)
+    ids, _ = self._writers[beam_size](self._variables, images_BxIxHxWxC, mask_B)
+    return np.asarray(ids)
+
+  def report(self, paths, beam_size: int = 3) -> Report:
+    """The report for the films of one study, given by their files.
+
+    Raises:
+      ImageError: a file is not a readable film.
+      ValueError: more films than the model was trained with.
+    """
+    views = self.config.data.views
+    if not 1 <= len(paths) <= views:
+      raise ValueError(
+        f'{len(paths)} films given; this model takes 1 to {views} of a study'
+      )
+    films_IxHxW = prepare_films(paths, self.config.data.image_size)
+    images = np.asarray(normalise_films(films_IxHxW[None]))
+    ids_1xT = self.generate(images, beam_size)
+    text = self.tokenizer.decode(ids_1xT[0])
+    attention_TxP = np.asarray(
+      self._attention(self._variables, images, ids_1xT)[0]
+    )
+    words = len(text.split(' ')) if text else 0
+    side = round((attention_TxP.shape[1] / len(paths)) ** 0.5)
+    return Report(
+      text,
+      self._reader.of_text(text),
+      attention_TxP[:words].reshape(words, len(paths), side, side),
+    )
+
+  @property
+  def provenance(self) -> str:
+    """What the model was trained on, in one sentence."""
+    c = self.config
+    what = {'phantom': ', drawn films that are no real patients,'}.get(
+      self.meta['dataset'], ''
+    )
+    epochs = self.meta['history'][-1]['epoch'] if self.meta['history'] else '?'
+    return (
+      f'variant {c.variant}, {c.model.encoder} at {c.data.image_size} pixels, '
+      f'trained on {self.meta["dataset"]}{what} for {epochs} epochs, '
+      f'{self.tokenizer.vocab_size} words'
+    )
+
+
+def _describe(finding: Finding) -> str:
+  words = (finding.severity, finding.side, finding.zone, finding.name)
+  return ' '.join(word for word in words if word)
+
+
+def _print(reporter: Reporter, paths, report: Report, as_json: bool):
+  if as_json:
+    content = {
+      'images': [str(path) for path in paths],
+      'report': report.text,
+      'findings': [dataclasses.asdict(f) for f in report.findings],
+      'model': reporter.provenance,
+      'clinical_use': False,
+    }
+    print(json.dumps(content, indent=1))
+    return
+  print(f'films:    {", ".join(str(path) for path in paths)}')
+  print(f'model:    {reporter.provenance}')
+  for line in textwrap.wrap(
+    report.text, 78, initial_indent='report:   ', subsequent_indent=' ' * 10
+  ):
+    print(line)
+  found = ', '.join(_describe(f) for f in report.findings)
+  print(f'findings: {found or "none"} (read in the report by rules)')
+  print('Not for clinical use.')
+
+
+def main():
+  """Reads the command line; what a person can mend is told in one sentence."""
+  parser = argparse.ArgumentParser(
+    prog='python -m cmn_jax.predict', description=__doc__.split('\n')[0]
+  )
+  parser.add_argument('--checkpoint', required=True, help='workdir or step')
+  parser.add_argument(
+    '--image',
+    action='append',
+    required=True,
+    help='PNG, JPEG or DICOM; once for each view, the frontal one first',
+  )
+  parser.add_argument('--beam_size', type=int, default=3)
+  parser.add_argument('--json', action='store_true', help='print JSON')
+  args = parser.parse_args()
+  try:
+    reporter = Reporter.load(args.checkpoint)
+    report = reporter.report(args.image, args.beam_size)
+  except ValueError as error:
+    sys.exit(f'error: {error}')
+  _print(reporter, args.image, report, args.json)
+
+
+if __name__ == '__main__':
+  main()

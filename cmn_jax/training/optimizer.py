@@ -1,0 +1,126 @@
+"""The optimizer: Adam as torch computes it, two learning rates."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+VISUAL = 'visual_encoder'
+SCHEDULES = ('step', 'cosine')
+
+
+class TorchAdamState(NamedTuple):
+  """Steps taken, moments, and the largest second moment (AMSGrad only)."""
+
+  count: jax.Array
+  mean: optax.Params
+  square: optax.Params
+  largest: optax.Params | None
+
+
+def scale_by_torch_adam(
+  b1: float, b2: float, epsilon: float, amsgrad: bool
+) -> optax.GradientTransformation:
+  """torch.optim.Adam's direction, with or without AMSGrad.
+
+  torch keeps the maximum of the raw second moment and corrects its bias
+  afterwards; optax's AMSGrad takes the maximum of the corrected one. Both
+  add epsilon to the corrected root.
+  """
+
+  def init(params):
+    def zeros():
+      return jax.tree.map(jnp.zeros_like, params)
+
+    largest = zeros() if amsgrad else None
+    return TorchAdamState(jnp.zeros((), jnp.int32), zeros(), zeros(), largest)
+
+  def update(grads, state, params=None):
+    del params
+    count = state.count + 1
+    mean = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mean, grads)
+    square = jax.tree.map(
+      lambda v, g: b2 * v + (1 - b2) * g * g, state.square, grads
+    )
+    largest = None
+    if amsgrad:
+      largest = jax.tree.map(jnp.maximum, state.largest, square)
+    correct1 = 1 - b1**count
+    root2 = jnp.sqrt(1 - b2**count)
+    updates = jax.tree.map(
+      lambda m, v: (m / correct1) / (jnp.sqrt(v) / root2 + epsilon),
+      mean,
+      largest if amsgrad else square,
+    )
+    return updates, TorchAdamState(count, mean, square, largest)
+
+  return optax.GradientTransformation(init, update)
+
+
+def make_schedule(
+  name: str,
+  rate: float,
+  *,
+  steps_per_epoch: int,
+  epochs: int,
+  step_epochs: int,
+  gamma: float,
+  warmup_steps: int,
+) -> optax.Schedule:
+  """Learning rate by step.
+
+  'step' multiplies by gamma every step_epochs epochs (torch's StepLR, called
+  once an epoch); 'cosine' falls to zero at the last step. Both rise linearly
+  over the first warmup_steps.
+  """
+  if name not in SCHEDULES:
+    raise ValueError(
+      f'optim.schedule is {name!r}; choose from {", ".join(SCHEDULES)}'
+    )
+  total = max(steps_per_epoch * epochs, 1)
+
+  def schedule(step):
+    if name == 'step':
+      factor = gamma ** (step // (steps_per_epoch * step_epochs))
+    else:
+      factor = 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total, 1.0)))
+    warm = jnp.minimum((step + 1) / max(warmup_steps, 1), 1.0)
+    return rate * factor * warm
+
+  return schedule
+
+
+def make_optimizer(
+  visual_schedule: optax.Schedule,
+  schedule: optax.Schedule,
+  *,
+  b1: float,
+  b2: float,
+  epsilon: float,
+  weight_decay: float,
+  amsgrad: bool,
+  clip_norm: float,
+) -> optax.GradientTransformation:
+  """One rate for the visual encoder, one for the rest.
+
+  Weight decay is coupled, as in R2GenCMN: added to the gradient before Adam.
+  clip_norm bounds the gradient's global norm; 0 leaves it alone.
+  """
+
+  def labels(params):
+    return {k: 'visual' if k == VISUAL else 'rest' for k in params}
+
+  steps = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+  return optax.chain(
+    *steps,
+    optax.add_decayed_weights(weight_decay),
+    scale_by_torch_adam(b1, b2, epsilon, amsgrad),
+    optax.multi_transform(
+      {
+        'visual': optax.scale_by_learning_rate(visual_schedule),
+        'rest': optax.scale_by_learning_rate(schedule),
+      },
+      labels,
+    ),
+  )

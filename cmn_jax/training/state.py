@@ -1,0 +1,119 @@
+"""Training state and the training step of one device."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.training.losses import language_model_loss
+
+
+@flax.struct.dataclass
+class TrainState:
+  """All that a training step changes. Keys derive from the seed and `step`."""
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: optax.OptState
+
+  @property
+  def variables(self):
+    """What the model's `apply` takes."""
+    return {'params': self.params, 'batch_stats': self.batch_stats}
+
+
+def init_variables(model: ReportGenerator, seed: int, views: int, size: int):
+  """Parameters and batch statistics, random, the same on every machine."""
+  images = jnp.zeros((1, views, size, size, 3))
+  ids = jnp.zeros((1, model.shape.max_length), jnp.int32)
+  local = model.clone(axis_name=None)
+
+  @jax.jit
+  def init(key):
+    return local.init(key, images, ids, jnp.ones(1, bool), train=False)
+
+  return init(jax.random.key(seed))
+
+
+def init_state(variables, optimizer: optax.GradientTransformation):
+  """The state before the first step."""
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=variables['params'],
+    batch_stats=variables['batch_stats'],
+    opt_state=optimizer.init(variables['params']),
+  )
+
+
+def make_train_step(
+  model: ReportGenerator, optimizer: optax.GradientTransformation, seed: int
+) -> Callable:
+  """A pure step of one device: (state, batch) -> (state, metrics).
+
+  The gradient is that of this device's sum over the global count, summed
+  over devices: exact whatever the devices' shares of tokens. Dropout differs
+  by step and device. The metrics are {'loss': (sum, count)} over all devices.
+  """
+  axis = model.axis_name
+
+  def step(state: TrainState, batch):
+    key = jax.random.fold_in(jax.random.key(seed), state.step)
+    if axis is not None:
+      key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+
+    def total(x):
+      return x if axis is None else jax.lax.psum(x, axis)
+
+    def loss(params):
+      log_probs, updated = model.apply(
+        {'params': params, 'batch_stats': state.batch_stats},
+        normalise_films(batch['images_BxIxHxW']),
+        batch['ids_BxT'],
+        batch['mask_B'],
+        True,
+        rngs={'dropout': key},
+        mutable=['batch_stats'],
+      )
+      nll, count = language_model_loss(
+        log_probs, batch['ids_BxT'], batch['mask_B']
+      )
+      count = total(count)
+      return nll / count, (nll, count, updated['batch_stats'])
+
+    grads, (nll, count, batch_stats) = jax.grad(loss, has_aux=True)(
+      state.params
+    )
+    grads, nll = total((grads, nll))
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    state = state.replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+    )
+    return state, {'loss': (nll, count)}
+
+  return step
+
+
+def make_loss_step(model: ReportGenerator) -> Callable:
+  """(variables, batch) -> (sums and counts) of the loss, no dropout."""
+  axis = model.axis_name
+
+  def step(variables, batch):
+    log_probs = model.apply(
+      variables,
+      normalise_films(batch['images_BxIxHxW']),
+      batch['ids_BxT'],
+      batch['mask_B'],
+      False,
+    )
+    pair = language_model_loss(log_probs, batch['ids_BxT'], batch['mask_B'])
+    return {'loss': pair if axis is None else jax.lax.psum(pair, axis)}
+
+  return step

@@ -1,0 +1,129 @@
+"""IU X-Ray with R2GenCMN's published recipe (ResNet-101, 224 pixels).
+
+  python main.py --config=configs/iu_xray.py:cmn --workdir=runs/iu_xray_cmn \
+    --config.data.dir=data/iu_xray
+
+Variants: base (no memory), mem (one memory for films, one for words), cmn
+(one memory that both share; the default).
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = {'base': 'none', 'mem': 'separate', 'cmn': 'shared'}
+
+
+def get_config(variant: str = 'cmn') -> ConfigDict:
+  """Every field that the program reads, with the authors' values."""
+  if variant not in VARIANTS:
+    raise ValueError(
+      f'no variant {variant!r} of this config; choose from '
+      f'{", ".join(VARIANTS)}'
+    )
+  return ConfigDict(
+    {
+      'variant': variant,
+      # Of parameters, batch order, crops and dropout.
+      'seed': 7580,
+      'data': {
+        # Folder with annotation.json and images/ (the R2Gen layout).
+        'dir': 'data/iu_xray',
+        # Draw a phantom of so many studies into `dir` if it does not exist; 0
+        # never does. Its seed, and the side of its films in pixels.
+        'phantom_studies': 0,
+        'phantom_seed': 1,
+        'phantom_size': 256,
+        # Resized films are kept here after the first use.
+        'cache_dir': '~/.cache/cmn_jax',
+        # Films per study that the model sees.
+        'views': 2,
+        # Pixels of a film as the model sees it.
+        'image_size': 224,
+        # Short side of stored training films, from which crops are taken.
+        'stored_size': 256,
+        # Tokens of a report, the zeros at both ends included.
+        'max_length': 60,
+        # Words seen less often in the training reports become <unk>.
+        'min_count': 3,
+        # How reports are cleaned: 'iu_xray' or 'mimic_cxr'.
+        'clean': 'iu_xray',
+        # Go on without studies whose films are missing or unreadable.
+        'skip_bad': False,
+        # Random crops of training films.
+        'crop': True,
+        # Random left-right flips of each film. The authors flip; the report's
+        # left and right stay as they are, so we do not.
+        'flip': False,
+      },
+      'model': {
+        # resnet18, resnet34, resnet50 or resnet101.
+        'encoder': 'resnet101',
+        # Channels of its first stage; torchvision's is 64.
+        'encoder_width': 64,
+        # 'none', 'separate' or 'shared'; set by the variant.
+        'memory': VARIANTS[variant],
+        'memory_slots': 2048,
+        # Slots that answer a query.
+        'memory_top_k': 32,
+        'width': 512,
+        'heads': 8,
+        'hidden': 512,
+        'layers': 3,
+        'dropout': 0.1,
+        'patch_dropout': 0.5,
+        'memory_dropout': 0.1,
+        # Arithmetic of convolutions and matrix products: float32 or bfloat16.
+        'dtype': 'float32',
+        # Recompute the encoder's blocks in the backward pass: less memory.
+        'remat': False,
+      },
+      'optim': {
+        'visual_rate': 1e-4,
+        'rate': 5e-4,
+        # 'step' (times gamma every step_epochs epochs) or 'cosine'.
+        'schedule': 'step',
+        'step_epochs': 10,
+        'gamma': 0.8,
+        'warmup_steps': 0,
+        'b1': 0.9,
+        'b2': 0.98,
+        'epsilon': 1e-9,
+        # Added to the gradient, not to the step (torch's Adam).
+        'weight_decay': 5e-5,
+        'amsgrad': True,
+        # Bound on the gradient's norm; 0 for none.
+        'clip_norm': 0.0,
+      },
+      'train': {
+        # Studies of a step, over all devices.
+        'batch_size': 16,
+        'epochs': 100,
+        # Stop after so many epochs without a better validation score.
+        'patience': 50,
+        # Validate, and save a checkpoint, every so many epochs.
+        'validate_every': 1,
+        # Validation score that picks the checkpoint: bleu_1 to bleu_4,
+        # rouge_l, cider or micro_f1 (of findings).
+        'select_by': 'bleu_4',
+        # 'pmap' or 'shard_map'; the results are the same.
+        'parallel': 'pmap',
+        # TensorBoard rows every so many steps.
+        'log_every': 10,
+      },
+      'decode': {
+        # 'beam', 'greedy' or 'sample'.
+        'method': 'beam',
+        'beam_size': 3,
+        # Of 'sample' alone.
+        'temperature': 1.0,
+        'top_p': 1.0,
+      },
+      'eval': {
+        # Studies written at once, over all devices.
+        'batch_size': 16,
+        # Resamples of each 95 % interval.
+        'bootstrap': 1000,
+        # Studies shown in report.html.
+        'examples': 12,
+      },
+    }
+  )

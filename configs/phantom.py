@@ -1,0 +1,44 @@
+"""The built-in chest phantom with a small model: the demo, on a CPU.
+
+  python main.py --config=configs/phantom.py --workdir=runs/phantom
+
+Makes its own data on first use. Variants: base, mem, cmn (the default).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import iu_xray
+
+
+def get_config(variant: str = 'cmn') -> ConfigDict:
+  """The IU X-Ray config with a small model and data that it draws itself."""
+  config = iu_xray.get_config(variant)
+  config.update_from_flattened_dict(
+    {
+      'seed': 1,
+      'data.dir': 'data/phantom',
+      'data.phantom_studies': 2000,
+      'data.phantom_size': 128,
+      'data.image_size': 112,
+      'data.stored_size': 128,
+      'model.encoder': 'resnet18',
+      'model.encoder_width': 24,
+      'model.memory_slots': 256,
+      'model.memory_top_k': 16,
+      'model.width': 128,
+      'model.heads': 4,
+      'model.hidden': 256,
+      'model.layers': 2,
+      'model.patch_dropout': 0.1,
+      'optim.visual_rate': 1e-3,
+      'optim.rate': 1e-3,
+      'optim.schedule': 'cosine',
+      'optim.warmup_steps': 50,
+      'optim.clip_norm': 1.0,
+      'train.epochs': 12,
+      'train.patience': 12,
+      'train.select_by': 'micro_f1',
+      'eval.batch_size': 32,
+    }
+  )
+  return config

@@ -1,0 +1,1 @@
+"""From films and reports on disk to batches of numpy arrays."""

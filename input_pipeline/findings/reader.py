@@ -1,0 +1,91 @@
+"""From the text of a report to the findings that it states."""
+
+import re
+
+from input_pipeline.findings.attributes import read_attributes
+from input_pipeline.findings.certainty import read_statuses
+from input_pipeline.findings.mentions import find_mentions
+from input_pipeline.findings.vocabulary import (
+  ATTRIBUTES,
+  NEGATIVE,
+  POSITIVE,
+  SEVERITIES,
+  UNCERTAIN,
+  Finding,
+)
+
+
+def read_findings(report: str) -> list[Finding]:
+  """Findings of a raw or tokenised report, in the order of the text.
+
+  One for each name, side and zone. 'positive' wins over 'uncertain' over
+  'negative' where sentences disagree.
+  """
+  found = []
+  for sentence in normalize(report):
+    found.extend(_read_sentence(sentence))
+  return _merge(found)
+
+
+def normalize(report: str) -> list[str]:
+  """Sentences in lower case; ',' ';' ':' '/' are words, hyphens spaces."""
+  text = report.lower().replace('<unk>', 'xxxx')
+  text = re.sub(r'[-\'"*_]', ' ', text)
+  text = re.sub(r'[()\[\]]', ' , ', text)
+  text = re.sub(r'([,;:/])', r' \1 ', text)
+  sentences = re.split(r'\.(?!\d)|\?|!', text)
+  return [' '.join(sentence.split()) for sentence in sentences]
+
+
+def _read_sentence(sentence):
+  mentions = find_mentions(sentence)
+  statuses = read_statuses(sentence, mentions)
+  attributes = read_attributes(sentence, mentions)
+  for mention, status, (places, severity) in zip(
+    mentions, statuses, attributes, strict=True
+  ):
+    for name in mention.rule.names:
+      for side, zone in places or [('', '')]:
+        yield _finding(name, side, zone, severity, status)
+
+
+def _finding(name, side, zone, severity, status):
+  """The finding with the attributes that its name can carry."""
+  keep = ATTRIBUTES[name]
+  return Finding(
+    name,
+    side=side if 'side' in keep else '',
+    zone=zone if 'zone' in keep else '',
+    # 'No large effusion' says nothing about how large the effusion is.
+    severity=severity if 'severity' in keep and status != NEGATIVE else '',
+    status=status,
+  )
+
+
+def _merge(found):
+  """One finding for each name and place: the surest, the gravest of them."""
+  merged = {}
+  for finding in found:
+    key = finding.name, finding.side, finding.zone
+    if key not in merged or _rank(finding) > _rank(merged[key]):
+      merged[key] = finding
+  return [
+    finding
+    for finding in merged.values()
+    if not any(_is_vaguer(finding, other) for other in merged.values())
+  ]
+
+
+def _rank(finding):
+  certainty = (NEGATIVE, UNCERTAIN, POSITIVE).index(finding.status)
+  return certainty, ('', *SEVERITIES).index(finding.severity)
+
+
+def _is_vaguer(finding, other):
+  """Whether `other` says the same and also says where."""
+  return (
+    finding is not other
+    and (finding.name, finding.status) == (other.name, other.status)
+    and finding.side in ('', other.side)
+    and finding.zone in ('', other.zone)
+  )

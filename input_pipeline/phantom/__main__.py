@@ -1,0 +1,46 @@
+"""Writes a phantom: python -m input_pipeline.phantom --out DIR --studies N."""
+
+import argparse
+import os
+import signal
+import sys
+
+from input_pipeline.phantom.write import PhantomError, write_phantom
+
+
+def main():
+  """Parses the command line, writes, and says where it is."""
+  parser = argparse.ArgumentParser(
+    prog='python -m input_pipeline.phantom',
+    description='Chest films and reports of patients that do not exist, in '
+    'the layout of R2Gen. It says nothing about real patients.',
+  )
+  parser.add_argument('--out', required=True, help='folder to make')
+  parser.add_argument('--studies', type=int, default=2000)
+  parser.add_argument('--seed', type=int, default=1)
+  parser.add_argument('--size', type=int, default=256, help='pixels')
+  parser.add_argument(
+    '--workers',
+    type=int,
+    default=len(os.sched_getaffinity(0)),
+    help='processes that draw; the default is one for each core',
+  )
+  parser.add_argument(
+    '--annotation',
+    help='annotation.json with real reports to draw films for; its studies '
+    'take the place of --studies',
+  )
+  arguments = parser.parse_args()
+  # Ends like Ctrl-C, so that the partial folder is removed.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped.'))
+  try:
+    written = write_phantom(**vars(arguments))
+  except (PhantomError, OSError) as error:
+    sys.exit(f'error: {error}')
+  except KeyboardInterrupt:
+    sys.exit('Stopped; nothing was written.')
+  print(f'{"Wrote" if written else "Already there:"} {arguments.out}')
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,148 @@
+"""One phantom patient: a chest of ellipsoids and thin strands, in 3-D.
+
+x runs from the patient's right to the left, y from back to front, z from feet
+to head. One unit is half the width of a film, about 18 cm. Densities are
+relative to water.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+SIDES = {'right': -1, 'left': 1}
+LUNG_DENSITY = 0.27
+
+
+@dataclasses.dataclass(frozen=True)
+class Ellipsoid:
+  """`tilt` turns it in the coronal plane (radians, top to the left)."""
+
+  center: tuple[float, float, float]
+  radii: tuple[float, float, float]
+  tilt: float = 0.0
+
+  def form(self):
+    """(3, 3) matrix A with (p - center)' A (p - center) = 1 on the surface."""
+    cos, sin = np.cos(self.tilt), np.sin(self.tilt)
+    axes = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
+    return axes.T @ np.diag(1 / np.square(self.radii)) @ axes
+
+  def contains(self, points_Px3):
+    """(P,) whether each point lies inside."""
+    offset = points_Px3 - np.array(self.center)
+    return ((offset @ self.form()) * offset).sum(axis=1) < 1
+
+  def scaled(self, factor):
+    """The same shape around the same center, `factor` times as large."""
+    return dataclasses.replace(
+      self, radii=tuple(factor * radius for radius in self.radii)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Solid:
+  """Density added to what is already there; negative for gas.
+
+  A soft one fades from its middle to its surface. `lung` names the side
+  outside of which nothing is added, `floor` is the lowest z of a gas level.
+  """
+
+  shape: Ellipsoid
+  density: float
+  soft: bool = False
+  lung: str = ''
+  floor: float = -np.inf
+
+
+@dataclasses.dataclass(frozen=True)
+class Strands:
+  """Thin things as point masses: bone cortex, vessels, wires.
+
+  `lung` names the side outside of whose aerated tissue nothing is drawn.
+  """
+
+  points_Px3: np.ndarray
+  mass_P: np.ndarray
+  radius: float  # each point is spread this far
+  lung: str = ''
+
+
+@dataclasses.dataclass
+class Lung:
+  """Air fills `cavity`, inside every one of `within`, outside `outside`.
+
+  With a pneumothorax the lung itself has shrunk to `collapsed`, and what is
+  left of the cavity holds free air.
+  """
+
+  cavity: Ellipsoid
+  outside: list[Ellipsoid]
+  within: list[Ellipsoid] = dataclasses.field(default_factory=list)
+  collapsed: Ellipsoid | None = None
+
+  def contains_tissue(self, points_Px3):
+    """(P,) whether each point lies in aerated lung."""
+    inside = self.cavity.contains(points_Px3)
+    for shape in self.within + [self.collapsed] * bool(self.collapsed):
+      inside &= shape.contains(points_Px3)
+    for shape in self.outside:
+      inside &= ~shape.contains(points_Px3)
+    return inside
+
+
+@dataclasses.dataclass(frozen=True)
+class Pose:
+  """How the patient stands before the detector of one view."""
+
+  yaw: float  # radians
+  roll: float
+  shift: tuple[float, float]
+  zoom: float
+
+
+@dataclasses.dataclass
+class Scene:
+  """All that the two films of one patient show."""
+
+  torso: list[Ellipsoid]
+  shoulders: list[Ellipsoid]  # out of the beam of the lateral film
+  lungs: dict[str, Lung]
+  solids: list[Solid]
+  strands: list[Strands]
+  poses: dict[str, Pose]
+  exposure: float
+  gamma: float
+
+
+def line(
+  knots: Sequence[Sequence[float]], thickness: float, density: float
+) -> Strands:
+  """A smooth wire through `knots`, `thickness` is its radius."""
+  points_Px3 = _smooth(np.array(knots, float))
+  step_P = np.linalg.norm(np.gradient(points_Px3, axis=0), axis=1)
+  area = np.pi * thickness**2
+  return Strands(points_Px3, density * area * step_P, thickness)
+
+
+def _smooth(knots_Kx3, per_knot=40):
+  """Catmull-Rom curve through the knots."""
+  padded = np.concatenate(
+    [
+      2 * knots_Kx3[:1] - knots_Kx3[1:2],
+      knots_Kx3,
+      2 * knots_Kx3[-1:] - knots_Kx3[-2:-1],
+    ]
+  )
+  t = np.linspace(0, 1, per_knot, endpoint=False)[:, None]
+  pieces = []
+  for a, b, c, d in zip(
+    padded, padded[1:], padded[2:], padded[3:], strict=False
+  ):
+    pieces.append(
+      b
+      + 0.5
+      * t
+      * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    )
+  return np.concatenate([*pieces, knots_Kx3[-1:]])

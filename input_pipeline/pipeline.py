@@ -1,0 +1,295 @@
+"""Batches for training and evaluation: tf.data from the prepared records.
+
+A batch is a dict of numpy arrays, the same shapes every time:
+  images_BxIxHxW  uint8, I views in grey levels; normalise them on the device
+  ids_BxT         int32, [0] + word ids + [0], zero padded to max_length
+  mask_B          bool, False for the examples that only fill up a batch
+  study_B         int32, index into `data.studies[split]`; -1 where padding
+Padding examples show films of real studies: batch norm sees no blank films.
+"""
+
+import dataclasses
+import itertools
+import os
+
+import numpy as np
+
+from input_pipeline.datasets import iu_xray, r2gen
+from input_pipeline.tensorflow_cpu import tf, tfds, without_warnings
+from input_pipeline.tokenizers import WordTokenizer
+
+_NO_STUDY = -1
+_MAX_THREADS = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+  """One study as a model and its judges see it."""
+
+  id: str
+  report: str
+  findings: list | None
+  films: tuple[str, ...]  # paths of the original files
+  ids: list[int]
+  reference: str  # the report decoded from its ids: what R2Gen scores against
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+  """A prepared data set; `train_batches` and `eval_batches` read it."""
+
+  name: str
+  label_source: str | None
+  tokenizer: WordTokenizer
+  studies: dict[str, list[Study]]
+  problems: list[str]  # the studies left out, one sentence each
+  views: int
+  image_size: int
+  max_length: int
+  builder: tfds.core.DatasetBuilder
+
+
+def open_data(
+  folder,
+  *,
+  views,
+  image_size,
+  stored_size,
+  max_length,
+  min_count,
+  clean,
+  cache_dir,
+  skip_bad,
+):
+  """Reads an R2Gen folder; decodes its films into `cache_dir` on first use.
+
+  Args:
+    folder: holds annotation.json and images/.
+    views: films of each study that are used.
+    image_size: side of the square films in a batch, in pixels.
+    stored_size: short side of the stored train films, which crops are cut of.
+    max_length: word ids of a report, with the 0 at both ends.
+    min_count: how often a word must appear in the train reports.
+    clean: text cleaning, 'iu_xray' or 'mimic_cxr'.
+    cache_dir: where prepared films are kept.
+    skip_bad: go on without bad studies instead of raising `r2gen.DataError`.
+  """
+  if stored_size < image_size:
+    raise ValueError(
+      f'stored_size {stored_size} is smaller than image_size {image_size}: '
+      f'no crop of that size can be cut.'
+    )
+  source = r2gen.scan_r2gen(folder, views)
+  builder = iu_xray.prepare(
+    source,
+    views=views,
+    stored_size=stored_size,
+    image_size=image_size,
+    cache_dir=cache_dir,
+    skip_bad=skip_bad,
+  )
+  kept = iu_xray.kept_studies(builder, source)
+  tokenizer = WordTokenizer.fit(
+    [study.report for study in kept['train']], min_count, clean
+  )
+
+  def tokenized(study):
+    ids = tokenizer.encode(study.report, max_length)
+    reference = tokenizer.decode(ids, skip_first=True)
+    return Study(
+      study.id, study.report, study.findings, study.films, ids, reference
+    )
+
+  return Data(
+    name=source.name,
+    label_source=source.label_source,
+    tokenizer=tokenizer,
+    studies={split: [tokenized(s) for s in kept[split]] for split in kept},
+    problems=list(builder.info.metadata['problems']),
+    views=views,
+    image_size=image_size,
+    max_length=max_length,
+    builder=builder,
+  )
+
+
+def steps_per_epoch(data, split, batch_size):
+  """Batches that hold every study of `split` once, the last one padded."""
+  return -(-len(data.studies[split]) // batch_size)
+
+
+def train_batches(
+  data,
+  *,
+  batch_size,
+  seed,
+  augment,
+  first_step=0,
+  process_index=0,
+  process_count=1,
+):
+  """Yields train batches for ever, from global step `first_step` on.
+
+  Order and augmentation of an epoch depend on (seed, epoch) alone, so batch n
+  is the same wherever the iterator was started, at no cost for the skipped.
+
+  Args:
+    data: from `open_data`.
+    batch_size: global; each process yields its own batch_size / process_count
+      rows, and the processes' rows joined are the batch of a single process.
+    seed: a non-negative integer.
+    augment: {'crop': bool, 'flip': bool}: a random square of image_size out of
+      each stored film, or the whole film resized; a random flip of each film.
+    first_step: batches to leave out.
+    process_index: which part of each batch to read.
+    process_count: number of parts.
+  """
+  if set(augment) != {'crop', 'flip'}:
+    raise ValueError(f'augment has {sorted(augment)}; expected crop and flip.')
+  count = len(data.studies['train'])
+  steps = steps_per_epoch(data, 'train', batch_size)
+
+  def rows():
+    for epoch in itertools.count(first_step // steps):
+      order, draws_NxIx3 = _draw_epoch(seed, epoch, count, data.views)
+      first = first_step % steps if epoch == first_step // steps else 0
+      for take_B, mask_B in _batches_of(order, batch_size, first):
+        yield take_B, mask_B, draws_NxIx3[take_B]
+
+  part = _part(batch_size, process_index, process_count)
+  return _decoded_batches(data, 'train', rows, part, augment)
+
+
+def eval_batches(data, split, *, batch_size, process_index=0, process_count=1):
+  """Yields every study of `split` once, in order, the last batch padded.
+
+  Val and test films are the originals resized to image_size. Train films are
+  resized from what is stored of them. Arguments as for `train_batches`.
+  """
+  order = np.arange(len(data.studies[split]))
+
+  def rows():
+    for take_B, mask_B in _batches_of(order, batch_size, first=0):
+      yield take_B, mask_B, np.zeros((batch_size, data.views, 3))
+
+  part = _part(batch_size, process_index, process_count)
+  augment = {'crop': False, 'flip': False}
+  return _decoded_batches(data, split, rows, part, augment)
+
+
+def _part(batch_size, process_index, process_count):
+  """The rows of each global batch that one process reads."""
+  if batch_size % process_count:
+    raise ValueError(
+      f'batch_size {batch_size} is not divisible by {process_count} processes.'
+    )
+  rows = batch_size // process_count
+  return slice(process_index * rows, (process_index + 1) * rows)
+
+
+def _draw_epoch(seed, epoch, count, views):
+  """Order of the studies, and for each film 3 draws from [0, 1)."""
+  rng = np.random.default_rng([seed, epoch])
+  return rng.permutation(count), rng.random((count, views, 3))
+
+
+def _batches_of(order, batch_size, first):
+  """Yields (studies to read, mask), from batch `first` on; padding wraps."""
+  for start in range(first * batch_size, len(order), batch_size):
+    places_B = np.arange(start, start + batch_size)
+    yield order[places_B % len(order)], places_B < len(order)
+
+
+def _decoded_batches(data, split, rows, part, augment):
+  """Batches of the rows `part` of what `rows()` plans, decoded in parallel."""
+  records = data.builder.as_data_source(
+    split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+  ids_NxT = _padded_ids(data, split)
+
+  def read():
+    for take_B, mask_B, draws_BxIx3 in rows():
+      take_B, mask_B = take_B[part], mask_B[part]
+      yield {
+        'records': records.__getitems__(take_B.tolist()),
+        'draws': draws_BxIx3[part],
+        'ids_BxT': np.where(mask_B[:, None], ids_NxT[take_B], 0),
+        'mask_B': mask_B,
+        'study_B': np.where(mask_B, take_B, _NO_STUDY).astype(np.int32),
+      }
+
+  def decode(row):
+    record, draws = row.pop('records'), row.pop('draws')
+    return row | {
+      'images_BxIxHxW': _decode_record(data, record, draws, augment)
+    }
+
+  local = part.stop - part.start
+  threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+  batches = (
+    tf.data.Dataset.from_generator(
+      read,
+      output_signature={
+        'records': tf.TensorSpec([local], tf.string),
+        'draws': tf.TensorSpec([local, data.views, 3], tf.float64),
+        'ids_BxT': tf.TensorSpec([local, data.max_length], tf.int32),
+        'mask_B': tf.TensorSpec([local], tf.bool),
+        'study_B': tf.TensorSpec([local], tf.int32),
+      },
+    )
+    .unbatch()
+    .map(decode, num_parallel_calls=threads, deterministic=True)
+    .batch(local, drop_remainder=True)
+    .prefetch(2)
+  )
+  options = tf.data.Options()
+  options.threading.private_threadpool_size = threads
+  options.threading.max_intra_op_parallelism = 1
+  return batches.with_options(options).as_numpy_iterator()
+
+
+def _padded_ids(data, split):
+  studies = data.studies[split]
+  ids_NxT = np.zeros((len(studies), data.max_length), np.int32)
+  for row, study in zip(ids_NxT, studies, strict=True):
+    row[: len(study.ids)] = study.ids
+  return ids_NxT
+
+
+def _decode_record(data, record, draws_Ix3, augment):
+  """One serialised study to uint8 (I, H, W)."""
+  with without_warnings():  # TFDS calls a part of itself deprecated
+    study = data.builder.info.features.deserialize_example(record)
+  films = []
+  for view in range(data.views):
+    film_HxW = study[iu_xray.film_key(view)]
+    if augment['crop']:
+      film_HxW = _crop(film_HxW, data.image_size, draws_Ix3[view])
+    else:
+      film_HxW = _resize_square(film_HxW, data.image_size)
+    if augment['flip']:
+      film_HxW = _flip(film_HxW, draws_Ix3[view, 2])
+    films.append(tf.ensure_shape(film_HxW, [data.image_size] * 2))
+  return tf.stack(films)
+
+
+def _crop(film_HxW, size, draws):
+  """A square at a place drawn uniformly from all places."""
+  places = tf.cast(tf.shape(film_HxW) - size + 1, tf.float64)
+  top, left = tf.unstack(tf.cast(draws[:2] * places, tf.int32))
+  return film_HxW[top : top + size, left : left + size]
+
+
+def _flip(film_HxW, draw):
+  return tf.cond(draw < 0.5, lambda: film_HxW[:, ::-1], lambda: film_HxW)
+
+
+def _resize_square(film_HxW, size):
+  """Val and test films are stored at `size`: they pass through unchanged."""
+
+  def resized():
+    film = tf.image.resize(film_HxW[..., None], [size, size], antialias=True)
+    return tf.cast(tf.round(film[..., 0]), tf.uint8)
+
+  fits = tf.reduce_all(tf.shape(film_HxW) == size)
+  return tf.cond(fits, lambda: film_HxW, resized)

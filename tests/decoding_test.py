@@ -1,0 +1,120 @@
+"""Beam search against a plain Python one; greedy; sampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cmn_jax.decoding.beam_search import beam_search
+from cmn_jax.decoding.sampling import sample
+
+V, T = 6, 7
+
+
+def _table(seed, peak=2.0):
+  """log P(word | position, previous word) of one toy model per study, B=5."""
+  rng = np.random.default_rng(seed)
+  logits = rng.normal(size=(5, T, V, V)) * peak
+  return np.asarray(jax.nn.log_softmax(logits), np.float32)
+
+
+def _step(table):
+  table = jnp.asarray(table)
+
+  def step(ids_BxK, position, cache):
+    # The cache carries each beam's words, so a wrong reordering would show.
+    previous = jnp.where(position > 0, cache[:, :, position - 1], 0)
+    studies = jnp.arange(table.shape[0])[:, None]
+    rows = table[studies, position, ids_BxK]
+    rows = jnp.where((previous >= 0)[..., None], rows, -jnp.inf)
+    return rows, cache.at[:, :, position].set(ids_BxK)
+
+  return step
+
+
+def _plain_beam_search(table, beams):
+  """The authors' procedure for one study, in lists."""
+  running = [((), 0.0)]
+  recorded = []
+  for t in range(T):
+    candidates = [
+      (words + (w,), total + table[t, words[-1] if words else 0, w])
+      for words, total in running
+      for w in range(V)
+    ]
+    candidates.sort(key=lambda c: -c[1])
+    running = []
+    for words, total in candidates[:beams]:
+      if words[-1] == 0 or t == T - 1:
+        recorded.append((words, total))
+        total -= 1000.0
+      running.append((words, total))
+  words, total = max(recorded, key=lambda c: c[1])
+  words = words[: words.index(0)] if 0 in words else words
+  return words + (0,) * (T - len(words)), total
+
+
+@pytest.mark.parametrize('beams', [1, 2, 3, 5])
+@pytest.mark.parametrize('seed', range(6))
+def test_beam_search_equals_the_plain_one(beams, seed):
+  table = _table(seed)
+  search = jax.jit(lambda c: beam_search(_step(table), c, 5, beams, T))
+  ids, sums = search(jnp.zeros((5, beams, T), jnp.int32))
+  for b in range(5):
+    words, total = _plain_beam_search(table[b], beams)
+    assert tuple(ids[b].tolist()) == words
+    np.testing.assert_allclose(sums[b], total, atol=1e-4)
+
+
+def test_early_stop_is_taken():
+  table = np.full((5, T, V, V), -9.0, np.float32)
+  table[..., 0] = -0.01  # every study ends at once
+  calls = []
+
+  def step(ids, position, cache):
+    jax.debug.callback(lambda p: calls.append(int(p)), position)
+    return _step(table)(ids, position, cache)
+
+  jax.block_until_ready(
+    beam_search(step, jnp.zeros((5, 3, T), jnp.int32), 5, 3, T)
+  )
+  jax.effects_barrier()
+  assert calls == [0]
+
+
+def _greedy(table, length=T):
+  cache = jnp.zeros((5, 1, T), jnp.int32)
+  return sample(_step(table), cache, 5, length, jax.random.key(0), 0, 1.0)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_beam_of_one_is_greedy(seed):
+  table = _table(seed)
+  ids, sums = _greedy(table)
+  cache = jnp.zeros((5, 1, T), jnp.int32)
+  beam_ids, beam_sums = beam_search(_step(table), cache, 5, 1, T)
+  np.testing.assert_array_equal(ids, beam_ids)
+  np.testing.assert_allclose(sums, beam_sums, atol=1e-5)
+
+
+def test_sampling_follows_the_probabilities_and_the_nucleus():
+  table = np.tile(_table(0)[:1], (5, 1, 1, 1))
+  first = np.exp(table[0, 0, 0])
+  drawn = jax.jit(
+    jax.vmap(
+      lambda key: sample(
+        _step(table), jnp.zeros((5, 1, T), jnp.int32), 5, 1, key, 1.0, 1.0
+      )[0][:, 0]
+    )
+  )(jax.random.split(jax.random.key(1), 2000))
+  share = np.bincount(np.ravel(drawn), minlength=V) / drawn.size
+  np.testing.assert_allclose(share, first, atol=0.02)
+
+  order = np.argsort(-first)
+  top_p = float(first[order[:2]].sum()) - 1e-3
+  drawn = jax.vmap(
+    lambda key: sample(
+      _step(table), jnp.zeros((5, 1, T), jnp.int32), 5, 1, key, 1.0, top_p
+    )[0][:, 0]
+  )(jax.random.split(jax.random.key(2), 300))
+  assert set(np.unique(drawn)) == set(order[:2].tolist())

@@ -1,0 +1,1 @@
+"""Our models against the R2GenCMN authors' own code: `make parity`."""

@@ -1,0 +1,133 @@
+"""The authors' code from the user's checkout, made to run on a CPU."""
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from cmn_jax.models.report_generator import Shape
+from tests.parity.torch_resnet import ARCHITECTURES, TorchResNet
+
+# Sizes of the encoder's first stage by name, as the stub makes them.
+_width = {'first_stage': 64}
+
+
+def install(checkout: Path):
+  """Makes `import models.models` and `import modules...` find the checkout.
+
+  Its code is used as it is. Three things around it are replaced: torchvision
+  by a stub with our torch ResNet, cv2 (for drawing alone) by nothing, and
+  `.cuda()` by no operation.
+  """
+  if not (checkout / 'modules' / 'base_cmn.py').is_file():
+    raise SystemExit(f'error: {checkout} is no checkout of zhjohnchan/R2GenCMN')
+  sys.path.insert(0, str(checkout))
+  torchvision = types.ModuleType('torchvision')
+  torchvision.models = types.ModuleType('torchvision.models')
+  for arch in ARCHITECTURES:
+    setattr(torchvision.models, arch, _builder(arch))
+  sys.modules['torchvision'] = torchvision
+  sys.modules['torchvision.models'] = torchvision.models
+  sys.modules['cv2'] = types.ModuleType('cv2')
+  torch.Tensor.cuda = lambda self, *args, **kwargs: self
+
+
+def _builder(arch: str):
+  def build(pretrained: bool):
+    del pretrained
+    return TorchResNet(arch, _width['first_stage'])
+
+  return build
+
+
+def build_model(shape: Shape, views: int, image_size: int, dropout: bool):
+  """The authors' BaseCMNModel of our sizes, in evaluation mode."""
+  from models.models import BaseCMNModel
+
+  _width['first_stage'] = shape.encoder_width
+  tokenizer = types.SimpleNamespace(
+    idx2token={n: f'word{n}' for n in range(1, shape.vocabulary)}
+  )
+  model = BaseCMNModel(_arguments(shape, views), tokenizer)
+  if image_size != 224:  # Their pooling fits 224 pixels; nothing reads it.
+    model.visual_extractor.avg_fnt = nn.AdaptiveAvgPool2d(1)
+  if not dropout:
+    for module in model.modules():
+      if isinstance(module, nn.Dropout):
+        module.p = 0.0
+  return model.eval()
+
+
+def _arguments(shape: Shape, views: int) -> types.SimpleNamespace:
+  expansion = ARCHITECTURES[shape.encoder][0]
+  return types.SimpleNamespace(
+    dataset_name='iu_xray' if views == 2 else 'mimic_cxr',
+    visual_extractor=shape.encoder,
+    visual_extractor_pretrained=False,
+    max_seq_length=shape.max_length,
+    d_model=shape.width,
+    d_ff=shape.hidden,
+    d_vf=shape.encoder_width * 8 * expansion,
+    num_heads=shape.heads,
+    num_layers=shape.layers,
+    dropout=shape.dropout,
+    drop_prob_lm=shape.patch_dropout,
+    topk=shape.memory_top_k,
+    cmm_size=shape.memory_slots,
+    cmm_dim=shape.width,
+    bos_idx=0,
+    eos_idx=0,
+    pad_idx=0,
+    use_bn=0,
+    sample_method='beam_search',
+    beam_size=3,
+    temperature=1.0,
+    sample_n=1,
+    group_size=1,
+    output_logsoftmax=1,
+    decoding_constraint=0,
+    block_trigrams=1,
+    optim='Adam',
+    lr_ve=1e-4,
+    lr_ed=5e-4,
+    weight_decay=5e-5,
+    adam_betas=(0.9, 0.98),
+    adam_eps=1e-9,
+    amsgrad=True,
+    lr_scheduler='StepLR',
+    step_size=10,
+    gamma=0.8,
+  )
+
+
+def films_for(model, images_BxIxHxWxC):
+  """Our normalised films as the authors' model takes them."""
+  x = torch.from_numpy(np.array(images_BxIxHxWxC)).permute(0, 1, 4, 2, 3).contiguous()
+  return x if model.args.dataset_name == 'iu_xray' else x[:, 0]
+
+
+def log_probs(model, images_BxIxHxWxC, ids_BxT):
+  """Teacher-forced log-probabilities, (B, T - 1, V), numpy."""
+  with torch.no_grad():
+    films = films_for(model, images_BxIxHxWxC)
+    return model(films, torch.from_numpy(ids_BxT), mode='train').numpy()
+
+
+def write(model, images_BxIxHxWxC, method: str, beam_size: int):
+  """Word ids (B, T) by their 'beam_search' or 'greedy', numpy.
+
+  With a beam of 1 their greedy decoding also blocks trigrams unless told not
+  to, which ours does not do.
+  """
+  options = {
+    'sample_method': method,
+    'beam_size': beam_size,
+    'block_trigrams': 0,
+  }
+  with torch.no_grad():
+    films = films_for(model, images_BxIxHxWxC)
+    ids, _ = model(films, mode='sample', update_opts=options)
+  return ids.numpy()

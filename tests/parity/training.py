@@ -1,0 +1,229 @@
+"""Training against training: loss, gradients, batch statistics, 20 steps."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from cmn_jax.interop.names import Row, to_state_dict
+from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.training.losses import language_model_loss
+from cmn_jax.training.optimizer import make_optimizer, make_schedule
+from cmn_jax.training.state import init_state, make_train_step
+from tests.parity import authors
+
+STEPS = 20
+# StepLR halves the way through: it acts after steps 8 and 16.
+STEPS_PER_EPOCH = 4
+STEP_EPOCHS = 2
+GAMMA = 0.8
+RATES = {'visual': 1e-4, 'rest': 5e-4}
+# Softmax does not see a shift of all scores, so the gradient of a key's bias
+# is 0 and both sides hold only rounding there.
+_ROUNDING = 1e-6
+
+
+@dataclasses.dataclass(frozen=True)
+class Differences:
+  """Largest relative differences of one comparison.
+
+  Attributes:
+    loss: |ours - theirs| / theirs.
+    gradient: norm of the difference over the norm, worst array.
+    gradient_at: its name.
+    zero_gradient: the norm, over the largest gradient's, of what is left in
+      arrays whose true gradient is 0.
+    statistics: batch norm's running ones after the step, worst array.
+    parameters: after all steps, worst array.
+    parameters_at: its name.
+    losses: worst relative difference of a step's loss.
+  """
+
+  loss: float
+  gradient: float
+  gradient_at: str
+  zero_gradient: float
+  statistics: float
+  parameters: float
+  parameters_at: str
+  losses: float
+
+
+def compare(
+  theirs,
+  ours: ReportGenerator,
+  variables: dict,
+  table: list[Row],
+  batches: list[dict],
+) -> Differences:
+  """Trains both from the same weights on the same batches.
+
+  Args:
+    theirs: torch model with the authors' interface, dropout off.
+    ours: the same model.
+    variables: its weights, which `theirs` holds too.
+    table: names of ours and theirs.
+    batches: STEPS_PER_EPOCH batches as the input pipeline makes them, all
+      studies real; used again in each epoch.
+  """
+  theirs.train()
+  loss, theirs_grads = _their_gradient(theirs, batches[0])
+  our_loss, our_grads = _our_gradient(ours, variables, batches[0])
+  our_grads = to_state_dict(_parameters(table), {'params': our_grads})
+  largest = max(float(np.linalg.norm(g)) for g in theirs_grads.values())
+  differences, zeros = {}, [0.0]
+  for name, grad in theirs_grads.items():
+    norm = float(np.linalg.norm(grad))
+    if norm > _ROUNDING * largest:
+      differences[name] = _relative(our_grads[name], grad)
+    else:
+      zeros += [norm / largest, np.linalg.norm(our_grads[name]) / largest]
+  worst_gradient = max(differences, key=differences.get)
+
+  first, _, their_losses = _train_theirs(theirs, batches)
+  our_first, last, our_losses = _train_ours(ours, variables, batches)
+  after = _state(theirs)
+  ended = to_state_dict(table, last)
+  changed = {
+    row.theirs: _relative(ended[row.theirs], after[row.theirs])
+    for row in _parameters(table)
+  }
+  worst = max(changed, key=changed.get)
+  started = to_state_dict(table, our_first)
+  return Differences(
+    loss=abs(our_loss - loss) / loss,
+    gradient=differences[worst_gradient],
+    gradient_at=worst_gradient,
+    zero_gradient=float(max(zeros)),
+    statistics=max(
+      _relative(started[row.theirs], first[row.theirs])
+      for row in table
+      if row.ours.startswith('batch_stats')
+    ),
+    parameters=changed[worst],
+    parameters_at=worst,
+    losses=float(np.max(np.abs(our_losses / their_losses - 1))),
+  )
+
+
+def _parameters(table):
+  return [row for row in table if row.ours.startswith('params')]
+
+
+def _relative(ours, theirs) -> float:
+  scale = float(np.linalg.norm(theirs))
+  return float(np.linalg.norm(ours - theirs)) / max(scale, 1e-30)
+
+
+def _state(model) -> dict[str, np.ndarray]:
+  return {k: v.detach().numpy().copy() for k, v in model.state_dict().items()}
+
+
+def _their_loss(model, batch):
+  from modules.loss import compute_loss
+
+  ids_BxT = torch.from_numpy(batch['ids_BxT']).long()
+  # Their collator's mask: as long as the report, with both zeros.
+  lengths_B = (batch['ids_BxT'] > 0).sum(1)
+  lengths_B = np.minimum(lengths_B + 2, batch['ids_BxT'].shape[1])
+  mask = np.arange(batch['ids_BxT'].shape[1]) < lengths_B[:, None]
+  images = np.array(normalise_films(batch['images_BxIxHxW']))
+  output = model(authors.films_for(model, images), ids_BxT, mode='train')
+  return compute_loss(output, ids_BxT, torch.from_numpy(mask).float())
+
+
+def _their_gradient(model, batch):
+  """Loss and gradients; the batch statistics are put back as they were."""
+  kept = {k: v.clone() for k, v in model.state_dict().items()}
+  model.zero_grad()
+  loss = _their_loss(model, batch)
+  loss.backward()
+  grads = {
+    name: p.grad.numpy().copy() for name, p in model.named_parameters()
+    if p.grad is not None
+  }
+  model.load_state_dict(kept)
+  return float(loss.detach()), grads
+
+
+def _our_gradient(model: ReportGenerator, variables, batch):
+  def loss(params):
+    log_probs, _ = model.apply(
+      {'params': params, 'batch_stats': variables['batch_stats']},
+      normalise_films(batch['images_BxIxHxW']),
+      batch['ids_BxT'],
+      batch['mask_B'],
+      True,
+      mutable=['batch_stats'],
+    )
+    total, count = language_model_loss(
+      log_probs, batch['ids_BxT'], batch['mask_B']
+    )
+    return total / count
+
+  batch = jax.tree.map(jnp.asarray, batch)
+  value, grads = jax.jit(jax.value_and_grad(loss))(variables['params'])
+  return float(value), grads
+
+
+def _train_theirs(model, batches):
+  """State after the first and the last step, and the losses."""
+  from modules.optimizers import build_lr_scheduler, build_optimizer
+
+  model.args.step_size, model.args.gamma = STEP_EPOCHS, GAMMA
+  model.args.lr_ve, model.args.lr_ed = RATES['visual'], RATES['rest']
+  optimizer = build_optimizer(model.args, model)
+  scheduler = build_lr_scheduler(model.args, optimizer)
+  first, losses = None, []
+  for step in range(STEPS):
+    loss = _their_loss(model, batches[step % STEPS_PER_EPOCH])
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    losses.append(float(loss.detach()))
+    if step == 0:
+      first = _state(model)
+    if (step + 1) % STEPS_PER_EPOCH == 0:
+      scheduler.step()
+  return first, _state(model), np.array(losses)
+
+
+def _train_ours(model: ReportGenerator, variables, batches):
+  """Variables after the first and the last step, and the losses."""
+  visual, rest = (
+    make_schedule(
+      'step',
+      RATES[which],
+      steps_per_epoch=STEPS_PER_EPOCH,
+      epochs=STEPS // STEPS_PER_EPOCH,
+      step_epochs=STEP_EPOCHS,
+      gamma=GAMMA,
+      warmup_steps=0,
+    )
+    for which in ('visual', 'rest')
+  )
+  optimizer = make_optimizer(
+    visual,
+    rest,
+    b1=0.9,
+    b2=0.98,
+    epsilon=1e-9,
+    weight_decay=5e-5,
+    amsgrad=True,
+    clip_norm=0.0,
+  )
+  state = init_state(variables, optimizer)
+  step_once = jax.jit(make_train_step(model, optimizer, seed=0))
+  first, losses = None, []
+  for step in range(STEPS):
+    batch = batches[step % STEPS_PER_EPOCH]
+    batch = {k: batch[k] for k in ('images_BxIxHxW', 'ids_BxT', 'mask_B')}
+    state, metrics = step_once(state, batch)
+    total, count = metrics['loss']
+    losses.append(float(total) / float(count))
+    if step == 0:
+      first = jax.tree.map(np.asarray, state.variables)
+  last = jax.tree.map(np.asarray, state.variables)
+  return first, last, np.array(losses)

@@ -1,0 +1,69 @@
+"""A generator small enough for tests, and batches for it."""
+
+import jax
+import numpy as np
+
+from cmn_jax.models.report_generator import ReportGenerator, Shape
+
+SIZE = 64
+VIEWS = 2
+
+
+def shape(**changes) -> Shape:
+  """A two-layer generator over 30 words; `changes` replace fields."""
+  fields = {
+    'encoder': 'resnet18',
+    'encoder_width': 4,
+    'memory': 'shared',
+    'memory_slots': 24,
+    'memory_top_k': 4,
+    'width': 16,
+    'heads': 4,
+    'hidden': 20,
+    'layers': 2,
+    'dropout': 0.0,
+    'patch_dropout': 0.0,
+    'memory_dropout': 0.0,
+    'vocabulary': 30,
+    'max_length': 10,
+  }
+  return Shape(**{**fields, **changes})
+
+
+def batch(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
+  """Random films and reports of unequal lengths; all studies are real."""
+  rng = np.random.default_rng(seed)
+  ids = rng.integers(1, 30, (studies, 10)).astype(np.int32)
+  ids[:, 0] = 0
+  for row, length in zip(ids, rng.integers(3, 11, studies), strict=True):
+    row[length:] = 0
+  return {
+    'images_BxIxHxW': rng.integers(
+      0, 256, (studies, views, size, size), np.uint8
+    ),
+    'ids_BxT': ids,
+    'mask_B': np.ones(studies, bool),
+  }
+
+
+def images(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
+  """Normalised films, float32 (B, I, H, W, 3)."""
+  rng = np.random.default_rng(seed)
+  return rng.normal(size=(studies, views, size, size, 3)).astype(np.float32)
+
+
+def variables(model: ReportGenerator, seed: int = 0, noise: float = 0.2):
+  """Random variables far from the start: biases and memory matter."""
+  local = model.clone(axis_name=None)
+  data = batch(1)
+  start = jax.jit(
+    lambda key: local.init(
+      key, images(1), data['ids_BxT'], data['mask_B'], False
+    )
+  )(jax.random.key(seed))
+  rng = np.random.default_rng(seed)
+  params = jax.tree.map(
+    lambda x: x + noise * rng.normal(size=x.shape).astype(np.float32),
+    start['params'],
+  )
+  return {'params': params, 'batch_stats': start['batch_stats']}
