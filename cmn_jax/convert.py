@@ -11,7 +11,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import orbax.checkpoint as ocp
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
@@ -34,12 +33,13 @@ from cmn_jax.interop.r2gencmn import (
   to_r2gencmn,
 )
 from cmn_jax.models.resnet import RESNETS
-from cmn_jax.train import make_meta
 from cmn_jax.training.checkpoints import (
   META_FORMAT,
   check_same_shapes,
   find_step,
   load_model,
+  make_meta,
+  save_model,
 )
 from input_pipeline.tokenizers import WordTokenizer
 
@@ -131,7 +131,8 @@ def convert_encoder(source: str, arch: str, out: Path | str):
   """
   _check_free(out)
   variables = load_encoder(source, arch, WIDTH)
-  _write(out, variables, {'encoder': arch, 'source': str(source)})
+  meta = {'format': META_FORMAT, 'encoder': arch, 'source': str(source)}
+  _write(out, variables, meta)
 
 
 def read_config(arguments: list[str]) -> ConfigDict:
@@ -209,10 +210,7 @@ def _write(out: Path | str, variables: dict, meta: dict):
   partial = out.with_name(f'{out.name}.partial')
   shutil.rmtree(partial, ignore_errors=True)
   try:
-    with ocp.StandardCheckpointer() as checkpointer:
-      checkpointer.save(partial / 'model', variables)
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-      checkpointer.save(partial / 'meta', {'format': META_FORMAT, **meta})
+    save_model(partial, variables, meta)
     if out.exists():
       out.rmdir()
     partial.rename(out)

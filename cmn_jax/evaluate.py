@@ -47,10 +47,16 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
   if meta['tokenizer'] != data.tokenizer.to_json():
     raise CheckpointError(
       f'{step_folder} knows {len(meta["tokenizer"]["words"])} words, the '
-      f'training reports of {config.data.dir} give {data.tokenizer.vocab_size}, '
-      'not the same ones: evaluate on the data it was trained on'
+      f'training reports of {config.data.dir} give '
+      f'{data.tokenizer.vocab_size}, not the same ones: evaluate on the data '
+      'it was trained on'
     )
-  model = experiment.make_model(config, data.tokenizer.vocab_size + 1, AXIS)
+  model = experiment.make_model(
+    config,
+    data.tokenizer.vocab_size + 1,
+    AXIS,
+    len(meta['finding_targets']),
+  )
   expected = init_variables(
     model, config.seed, config.data.views, config.data.image_size
   )

@@ -11,9 +11,19 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
 def make_model(
-  config: ConfigDict, vocabulary: int, axis_name: str | None
+  config: ConfigDict,
+  vocabulary: int,
+  axis_name: str | None,
+  findings: int = 0,
 ) -> ReportGenerator:
-  """The generator of config.model for `vocabulary` words, the 0 included."""
+  """The generator of config.model.
+
+  Args:
+    config: the whole config.
+    vocabulary: words, the 0 included.
+    axis_name: mapped axis of batch statistics, or None.
+    findings: logits of the findings head, 0 for none.
+  """
   c = config.model
   if c.dtype not in DTYPES:
     raise ValueError(
@@ -34,6 +44,7 @@ def make_model(
     memory_dropout=c.memory_dropout,
     vocabulary=vocabulary,
     max_length=config.data.max_length,
+    findings=findings,
   )
   return ReportGenerator(shape, axis_name, DTYPES[c.dtype], c.remat)
 

@@ -1,4 +1,6 @@
-"""Reports for one's own films: `python -m cmn_jax.predict --checkpoint DIR ...`.
+"""Reports for one's own films.
+
+  python -m cmn_jax.predict --checkpoint DIR --image FILE [--image FILE]
 
 Takes PNG, JPEG or DICOM files. Not for clinical use.
 """
@@ -14,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cmn_jax import experiment
+from cmn_jax import compilation_cache, experiment
 from cmn_jax.evaluation.findings_reader import findings_reader
 from cmn_jax.generation import attention_of_words, make_writer
 from cmn_jax.models.report_generator import normalise_films
@@ -47,7 +49,10 @@ class Reporter:
     self.meta = meta
     self.tokenizer = WordTokenizer.from_json(meta['tokenizer'])
     self.model = experiment.make_model(
-      self.config, self.tokenizer.vocab_size + 1, axis_name=None
+      self.config,
+      self.tokenizer.vocab_size + 1,
+      axis_name=None,
+      findings=len(meta['finding_targets']),
     )
     self._variables = jax.device_put(variables)
     self._reader = findings_reader(meta['label_source'])
@@ -180,6 +185,7 @@ def main():
   parser.add_argument('--beam_size', type=int, default=3)
   parser.add_argument('--json', action='store_true', help='print JSON')
   args = parser.parse_args()
+  compilation_cache.enable()
   try:
     reporter = Reporter.load(args.checkpoint)
     report = reporter.report(args.image, args.beam_size)

@@ -5,14 +5,18 @@ import sys
 from pathlib import Path
 
 import jax
+import numpy as np
 import tqdm
-from absl import logging
 from clu import metric_writers, parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
-from cmn_jax.evaluation.findings_reader import findings_reader
+from cmn_jax.evaluation.findings_reader import (
+  finding_targets,
+  findings_reader,
+  targets_of_study,
+)
 from cmn_jax.evaluation.metrics import fast_scores
 from cmn_jax.evaluation.scoring import SplitScorer
 from cmn_jax.evaluation.writing import ReportWriter
@@ -30,6 +34,17 @@ from cmn_jax.training.state import (
 )
 from input_pipeline import pipeline
 
+# Validation scores that can pick the checkpoint.
+SELECTABLE = (
+  'bleu_1',
+  'bleu_2',
+  'bleu_3',
+  'bleu_4',
+  'rouge_l',
+  'cider',
+  'meteor_nltk',
+  'micro_f1',
+)
 # What may differ between a run and its continuation.
 _FREE_FIELDS = (
   'data.dir',
@@ -37,6 +52,8 @@ _FREE_FIELDS = (
   'train.parallel',
   'train.log_every',
 )
+# A target of the findings head is there in so many training studies at least.
+_LEAST_STUDIES = 10
 _FREE_SECTIONS = ('eval.', 'decode.')
 
 
@@ -53,10 +70,19 @@ class Trainer:
     self.parallel = Parallel(config.train.parallel)
     self.parallel.check_batch_size(config.train.batch_size, 'train.batch_size')
     self.parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
+    if config.train.select_by not in SELECTABLE:
+      raise ValueError(
+        f'train.select_by is {config.train.select_by!r}; choose from '
+        f'{", ".join(SELECTABLE)}'
+      )
     decoding = experiment.make_decoding(config)
     self.data = open_dataset(config)
     vocabulary = self.data.tokenizer.vocab_size + 1
-    self.model = experiment.make_model(config, vocabulary, AXIS)
+    self._reader = findings_reader(self.data.label_source)
+    self.targets, self._labels_NxL = self._finding_labels()
+    self.model = experiment.make_model(
+      config, vocabulary, AXIS, len(self.targets)
+    )
     self.steps_per_epoch = pipeline.steps_per_epoch(
       self.data, 'train', config.train.batch_size
     )
@@ -65,12 +91,17 @@ class Trainer:
     self.writer = ReportWriter(self.model, decoding, self.parallel)
     self.scorer = SplitScorer(
       self.data.studies['val'],
-      findings_reader(self.data.label_source),
+      self._reader,
       bootstrap=0,
       metrics=fast_scores,
     )
     self._step = self.parallel.map_step(
-      make_train_step(self.model, self.optimizer, config.seed),
+      make_train_step(
+        self.model,
+        self.optimizer,
+        config.seed,
+        config.train.findings_weight,
+      ),
       donate_state=True,
     )
 
@@ -124,13 +155,29 @@ class Trainer:
       self.config,
       self.data.tokenizer,
       dataset=self.data.name,
-      label_source=findings_reader(self.data.label_source).source,
+      label_source=self._reader.source,
       history=history,
+      finding_targets=self.targets,
     )
+
+  def _finding_labels(self):
+    """Names of the findings head's targets, and each training study's."""
+    if not self.config.train.findings_weight:
+      return [], None
+    studies = self.data.studies['train']
+    names = finding_targets(studies, self._reader, _LEAST_STUDIES)
+    labels_NxL = np.zeros((len(studies), len(names)), np.float32)
+    for row, study in zip(labels_NxL, studies, strict=True):
+      targets = targets_of_study(study, self._reader)
+      row[[i for i, name in enumerate(names) if name in targets]] = 1
+    return names, labels_NxL
 
   def _place(self, batch):
     names = ('images_BxIxHxW', 'ids_BxT', 'mask_B')
-    return self.parallel.split({name: batch[name] for name in names})
+    arrays = {name: batch[name] for name in names}
+    if self.targets:
+      arrays['findings_BxL'] = self._labels_NxL[batch['study_B']]
+    return self.parallel.split(arrays)
 
 
 class _EpochProgress:
@@ -223,7 +270,7 @@ def train(config: ConfigDict, workdir: str) -> None:
       metrics_out.write_scalars(
         step, {f'val_{k}': v for k, v in row['val'].items()}
       )
-      _tell(row)
+      _tell(_summary(row))
   metrics_out.close()
   checkpoints.close()
 
@@ -236,27 +283,30 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
     meta = checkpoints.meta(step)
     _check_same_run(meta['config'], run.config, run.workdir)
     _check_same_words(meta['tokenizer'], run.data.tokenizer, run.workdir)
-    logging.info('continuing %s after step %d', run.workdir, step)
+    _tell(f'continuing {run.workdir} after step {step}')
     return checkpoints.restore(step, state), meta['history']
-  logging.info(
-    '%s: %s parameters, %d devices (%s), %d training studies, %d words',
-    run.config.variant,
-    f'{parameter_overview.count_parameters(state.params):,}',
-    len(run.parallel.devices),
-    run.parallel.devices[0].device_kind,
-    len(run.data.studies['train']),
-    run.data.tokenizer.vocab_size,
+  devices = run.parallel.devices
+  count = parameter_overview.count_parameters(state.params)
+  _tell(
+    f'{run.config.variant}: {count:,} parameters, {len(devices)} '
+    f'{devices[0].device_kind} devices, {len(run.data.studies["train"])} '
+    f'training studies of {run.data.name}, {run.data.tokenizer.vocab_size} '
+    'words'
   )
   return state, []
 
 
-def _tell(row: dict):
+def _tell(line: str):
+  """Prints beside the progress bar."""
+  tqdm.tqdm.write(line, file=sys.stderr)
+
+
+def _summary(row: dict) -> str:
   val = row['val']
-  tqdm.tqdm.write(
+  return (
     f'epoch {row["epoch"]:3d}  train loss {row["train_loss"]:.3f}  val loss '
     f'{val["loss"]:.3f}  BLEU-4 {val["bleu_4"]:.3f}  findings F1 '
-    f'{val["micro_f1"]:.3f}',
-    file=sys.stderr,
+    f'{val["micro_f1"]:.3f}'
   )
 
 

@@ -104,6 +104,9 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
         # Validation score that picks the checkpoint: bleu_1 to bleu_4,
         # rouge_l, cider or micro_f1 (of findings).
         'select_by': 'bleu_4',
+        # Weight of a findings head's loss beside the report's; 0 for no head,
+        # as the authors train.
+        'findings_weight': 0.0,
         # 'pmap' or 'shard_map'; the results are the same.
         'parallel': 'pmap',
         # TensorBoard rows every so many steps.

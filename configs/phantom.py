@@ -34,7 +34,11 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
       'optim.rate': 1e-3,
       'optim.schedule': 'cosine',
       'optim.warmup_steps': 50,
+      'optim.amsgrad': False,
+      'optim.weight_decay': 0.0,
       'optim.clip_norm': 1.0,
+      # Without a pretrained encoder, words alone teach it too slowly.
+      'train.findings_weight': 0.3,
       'train.epochs': 12,
       'train.patience': 12,
       'train.select_by': 'micro_f1',

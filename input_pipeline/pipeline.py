@@ -4,6 +4,7 @@ A batch is a dict of numpy arrays, the same shapes every time:
   images_BxIxHxW  uint8, I views in grey levels; normalise them on the device
   ids_BxT         int32, [0] + word ids + [0], zero padded to max_length
   mask_B          bool, False for the examples that only fill up a batch
+  mask_BxI        bool, False for the films that a study does not have (zeros)
   study_B         int32, index into `data.studies[split]`; -1 where padding
 Padding examples show films of real studies: batch norm sees no blank films.
 """
@@ -11,10 +12,12 @@ Padding examples show films of real studies: batch norm sees no blank films.
 import dataclasses
 import itertools
 import os
+import pathlib
 
 import numpy as np
 
-from input_pipeline.datasets import iu_xray, r2gen
+from input_pipeline.datasets import layouts, prepared
+from input_pipeline.datasets.study import DataError, Selection
 from input_pipeline.tensorflow_cpu import tf, tfds, without_warnings
 from input_pipeline.tokenizers import WordTokenizer
 
@@ -29,7 +32,8 @@ class Study:
   id: str
   report: str
   findings: list | None
-  films: tuple[str, ...]  # paths of the original files
+  films: tuple[str | None, ...]  # paths of the original files
+  labels: dict[str, str] | None  # of `Data.label_source`
   ids: list[int]
   reference: str  # the report decoded from its ids: what R2Gen scores against
 
@@ -40,6 +44,7 @@ class Data:
 
   name: str
   label_source: str | None
+  split_name: str
   tokenizer: WordTokenizer
   studies: dict[str, list[Study]]
   problems: list[str]  # the studies left out, one sentence each
@@ -60,11 +65,17 @@ def open_data(
   clean,
   cache_dir,
   skip_bad,
+  sections='findings',
+  view_rule='first',
+  min_films=None,
+  split_from=None,
 ):
-  """Reads an R2Gen folder; decodes its films into `cache_dir` on first use.
+  """Opens a folder of any layout, or one that `prepare` has written.
+
+  The films of another folder are decoded into `cache_dir` on first use.
 
   Args:
-    folder: holds annotation.json and images/.
+    folder: see `layouts.LAYOUTS` for what it may hold.
     views: films of each study that are used.
     image_size: side of the square films in a batch, in pixels.
     stored_size: short side of the stored train films, which crops are cut of.
@@ -72,45 +83,80 @@ def open_data(
     min_count: how often a word must appear in the train reports.
     clean: text cleaning, 'iu_xray' or 'mimic_cxr'.
     cache_dir: where prepared films are kept.
-    skip_bad: go on without bad studies instead of raising `r2gen.DataError`.
+    skip_bad: go on without bad studies instead of raising `DataError`.
+    sections: of the report, that make the text; a key of `study.SECTIONS`.
+    view_rule: which films are used; see `study.VIEW_RULES`.
+    min_films: studies that list fewer are left out; None means `views`.
+    split_from: an annotation.json whose split is taken, or None: the layout's
+      own split, or 'hash-v1' where it has none.
   """
-  if stored_size < image_size:
-    raise ValueError(
-      f'stored_size {stored_size} is smaller than image_size {image_size}: '
-      f'no crop of that size can be cut.'
-    )
-  source = r2gen.scan_r2gen(folder, views)
-  builder = iu_xray.prepare(
-    source,
+  sizes = prepared.Sizes(views, stored_size, image_size)
+  selection = Selection(
+    sections=sections,
     views=views,
-    stored_size=stored_size,
-    image_size=image_size,
-    cache_dir=cache_dir,
-    skip_bad=skip_bad,
+    view_rule=view_rule,
+    min_films=views if min_films is None else min_films,
+    split_from=split_from,
   )
-  kept = iu_xray.kept_studies(builder, source)
+  if prepared.is_prepared(folder):
+    opened = prepared.open_prepared(folder)
+    _check_prepared(folder, opened.info, sizes, selection)
+  else:
+    cache_dir = pathlib.Path(cache_dir).absolute()
+    dataset = layouts.scan(folder, selection, cache_dir / prepared.UNPACKED)
+    out = cache_dir / prepared.prepared_name(dataset, sizes)
+    prepared.prepare(dataset, sizes, out, skip_bad)
+    opened = prepared.open_prepared(out)
   tokenizer = WordTokenizer.fit(
-    [study.report for study in kept['train']], min_count, clean
+    [study.report for study in opened.studies['train']], min_count, clean
   )
 
   def tokenized(study):
     ids = tokenizer.encode(study.report, max_length)
-    reference = tokenizer.decode(ids, skip_first=True)
     return Study(
-      study.id, study.report, study.findings, study.films, ids, reference
+      id=study.id,
+      report=study.report,
+      findings=study.findings,
+      films=study.films,
+      labels=study.labels,
+      ids=ids,
+      reference=tokenizer.decode(ids, skip_first=True),
     )
 
   return Data(
-    name=source.name,
-    label_source=source.label_source,
+    name=opened.info['name'],
+    label_source=opened.info['label_source'],
+    split_name=opened.info['split_name'],
     tokenizer=tokenizer,
-    studies={split: [tokenized(s) for s in kept[split]] for split in kept},
-    problems=list(builder.info.metadata['problems']),
+    studies={
+      split: [tokenized(study) for study in studies]
+      for split, studies in opened.studies.items()
+    },
+    problems=opened.info['problems'],
     views=views,
     image_size=image_size,
     max_length=max_length,
-    builder=builder,
+    builder=opened.builder,
   )
+
+
+def _check_prepared(folder, info, sizes, selection):
+  """Raises DataError where a prepared folder is not what is asked for."""
+  wanted = dataclasses.asdict(sizes) | {
+    'sections': selection.sections,
+    'view_rule': selection.view_rule,
+    'min_films': selection.min_films,
+  }
+  others = [
+    f'{name} {info[name]} (wanted: {value})'
+    for name, value in wanted.items()
+    if info[name] != value
+  ]
+  if others:
+    raise DataError(
+      f'{folder} was prepared with {", ".join(others)}: prepare it again, or '
+      f'set these fields to what it has.'
+    )
 
 
 def steps_per_epoch(data, split, batch_size):
@@ -206,6 +252,9 @@ def _decoded_batches(data, split, rows, part, augment):
     split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
   )
   ids_NxT = _padded_ids(data, split)
+  present_NxI = np.array(
+    [[film is not None for film in s.films] for s in data.studies[split]]
+  )
 
   def read():
     for take_B, mask_B, draws_BxIx3 in rows():
@@ -215,6 +264,7 @@ def _decoded_batches(data, split, rows, part, augment):
         'draws': draws_BxIx3[part],
         'ids_BxT': np.where(mask_B[:, None], ids_NxT[take_B], 0),
         'mask_B': mask_B,
+        'mask_BxI': present_NxI[take_B],
         'study_B': np.where(mask_B, take_B, _NO_STUDY).astype(np.int32),
       }
 
@@ -234,6 +284,7 @@ def _decoded_batches(data, split, rows, part, augment):
         'draws': tf.TensorSpec([local, data.views, 3], tf.float64),
         'ids_BxT': tf.TensorSpec([local, data.max_length], tf.int32),
         'mask_B': tf.TensorSpec([local], tf.bool),
+        'mask_BxI': tf.TensorSpec([local, data.views], tf.bool),
         'study_B': tf.TensorSpec([local], tf.int32),
       },
     )
@@ -262,7 +313,7 @@ def _decode_record(data, record, draws_Ix3, augment):
     study = data.builder.info.features.deserialize_example(record)
   films = []
   for view in range(data.views):
-    film_HxW = study[iu_xray.film_key(view)]
+    film_HxW = study[prepared.film_key(view)]
     if augment['crop']:
       film_HxW = _crop(film_HxW, data.image_size, draws_Ix3[view])
     else:

@@ -55,7 +55,7 @@ def _films(studies, seed):
   return rng.integers(0, 256, (studies, 2, 8, 8), dtype=np.uint8)
 
 
-def test_retrieval_finds_the_same_film_at_another_exposure():
+def test_retrieval_finds_the_same_films_in_noise():
   train = _films(700, 0)
   wanted = np.random.default_rng(1).permutation(700)[:600]
   noise = np.random.default_rng(2).normal(0, 3, (600, 2, 8, 8))
@@ -63,6 +63,13 @@ def test_retrieval_finds_the_same_film_at_another_exposure():
   reports = [f'report {i}' for i in range(700)]
   found = retrieval_reports(train, reports, queries)
   assert found == [f'report {i}' for i in wanted]
+
+
+def test_retrieval_looks_at_shapes_and_not_at_exposure():
+  sharp, other = _films(2, 5)
+  foggy, other_foggy = 100 + 0.05 * sharp, 100 + 0.05 * other
+  train = np.stack([sharp, other_foggy])
+  assert retrieval_reports(train, ['same', 'other'], foggy[None]) == ['same']
 
 
 def test_retrieval_weighs_both_views():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import images, pipeline
-from input_pipeline.datasets.r2gen import DataError
+from input_pipeline.datasets.study import DataError
 from tests.r2gen_folder import film, write_r2gen
 
 SIZES = {'views': 2, 'image_size': 16, 'stored_size': 24}
@@ -78,6 +78,7 @@ def test_shapes_and_types_are_always_the_same(data):
       'images_BxIxHxW': ((4, 2, 16, 16), 'uint8'),
       'ids_BxT': ((4, 12), 'int32'),
       'mask_B': ((4,), 'bool'),
+      'mask_BxI': ((4, 2), 'bool'),
       'study_B': ((4,), 'int32'),
     }
 

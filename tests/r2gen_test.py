@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from input_pipeline.datasets.r2gen import DataError, read_r2gen
+from input_pipeline.datasets import layouts
+from input_pipeline.datasets.study import DataError, Selection
 from tests.r2gen_folder import write_annotation, write_r2gen
 
 
@@ -11,14 +12,25 @@ def annotation(tmp_path):
   return write_r2gen(tmp_path)
 
 
-def read(folder, skip_bad=False):
-  return read_r2gen(folder, views=2, skip_bad=skip_bad)
+def selection(**changes):
+  fields = {
+    'sections': 'findings',
+    'views': 2,
+    'view_rule': 'first',
+    'min_films': 2,
+    'split_from': None,
+  }
+  return Selection(**(fields | changes))
 
 
-def complaint(folder):
+def read(folder, **changes):
+  return layouts.scan(folder, selection(**changes), folder / 'scratch')
+
+
+def complaint(folder, **changes):
   """The message of the DataError that reading `folder` raises."""
   with pytest.raises(DataError) as caught:
-    read(folder)
+    read(folder, **changes)
   return str(caught.value)
 
 
@@ -50,10 +62,42 @@ def test_reads_findings_and_what_the_data_is(tmp_path, annotation):
   assert [s.findings for s in dataset.studies['val']] == [findings, [], None]
 
 
-def test_one_view_takes_the_first_film(tmp_path, annotation):
-  dataset = read_r2gen(tmp_path, views=1, skip_bad=False)
-  films = [study.films for study in dataset.studies['train']]
-  assert all(len(f) == 1 and f[0].endswith('0.png') for f in films)
+def test_views_are_those_that_the_rule_asks_for(tmp_path, annotation):
+  views = ['lateral', 'frontal']
+  for split in annotation.values():
+    for entry in split:
+      entry['views'] = views
+  annotation['val'][1]['views'] = ['frontal', 'frontal']
+  annotation['val'][2] = annotation['val'][2] | {
+    'image_path': ['val-2/1.png'],
+    'views': ['lateral'],
+  }
+  write_annotation(tmp_path, annotation)
+
+  def films(**changes):
+    studies = read(tmp_path, min_films=1, **changes).studies['val']
+    return [[f and f[-5:] for f in study.films] for study in studies]
+
+  assert films(views=1) == [['0.png'], ['0.png'], ['1.png']]
+  assert films() == [['0.png', '1.png'], ['0.png', '1.png'], ['1.png', None]]
+  assert films(view_rule='frontal_lateral') == [
+    ['1.png', '0.png'], ['0.png', None], [None, '1.png'],
+  ]  # fmt: skip
+  assert films(view_rule='frontal', views=1) == [['1.png'], ['0.png']]
+  assert films(view_rule='frontal') == [['1.png', None], ['0.png', '1.png']]
+
+
+def test_films_of_unknown_view_have_no_frontal(tmp_path, annotation):
+  message = complaint(tmp_path, view_rule='frontal')
+  assert "train-0: has no film for view_rule 'frontal'" in message
+
+
+def test_the_split_of_the_annotation_is_named(tmp_path, annotation):
+  assert read(tmp_path).split_name == 'annotation.json'
+  assert 'split_from is for' in complaint(tmp_path, split_from='other.json')
+  assert 'not its sections' in complaint(
+    tmp_path, sections='findings+impression'
+  )
 
 
 @pytest.mark.parametrize('exists', [False, True])
@@ -61,13 +105,13 @@ def test_no_data_says_where_what_and_how(tmp_path, exists):
   folder = tmp_path / 'nowhere'
   if exists:
     folder.mkdir()
-    (folder / 'indiana_reports.csv').touch()
+    (folder / 'reports.txt').touch()
   message = complaint(folder)
   assert str(folder) in message
   assert 'annotation.json' in message
   assert 'images/' in message
   assert 'python -m input_pipeline.phantom --out DIR' in message
-  assert ('indiana_reports.csv' in message) == exists
+  assert ('it holds: reports.txt' in message) == exists
 
 
 def test_bad_studies_come_in_one_list(tmp_path, annotation):
@@ -80,6 +124,9 @@ def test_bad_studies_come_in_one_list(tmp_path, annotation):
   annotation['train'][6] = 'no entry'
   annotation['val'][0] = {'id': 'val-0', 'report': 'Clear.'}
   annotation['val'][1]['id'] = 'train-0'
+  annotation['train'][7]['image_path'] = ['train-7/0.png', '../secret.png']
+  annotation['train'][8]['image_path'] = ['/etc/hostname', 'train-8/0.png']
+  annotation['train'][9]['views'] = ['frontal']
   annotation['test'][1]['findings'] = 'effusion'
   annotation['test'][2]['image_path'] = 'test-2/0.png'
   write_annotation(tmp_path, annotation)
@@ -89,26 +136,26 @@ def test_bad_studies_come_in_one_list(tmp_path, annotation):
     'train/train-3': 'the id was used before',
     'train/train-5': 'report is None',
     'train/entry 6': 'expected an object',
+    'train/train-7': "'../secret.png' points outside images/",
+    'train/train-8': "'/etc/hostname' points outside images/",
+    'train/train-9': "views is ['frontal']; expected",
     'val/val-0': 'has no image_path',
     'val/train-0': 'the id was used before',
     'test/test-1': "findings is 'effusion'",
     'test/test-2': "image_path is 'test-2/0.png'",
     'test/test-3': 'test-3/1.png',
   }
-  message = complaint(tmp_path)
-  assert f'{len(expected)} bad studies in {tmp_path}' in message
-  assert 'data.skip_bad=True' in message
+  dataset = read(tmp_path)
   for study, fault in expected.items():
-    lines = [line for line in message.splitlines() if f'  {study}: ' in line]
+    lines = [p for p in dataset.problems if p.startswith(f'{study}: ')]
     assert len(lines) == 1
     assert fault in lines[0]
-
-  dataset = read(tmp_path, skip_bad=True)
   assert len(dataset.problems) == len(expected)
   assert [s.id for s in dataset.studies['val']] == ['val-2']
   assert [s.id for s in dataset.studies['train']] == [
-    'train-0', 'train-3', 'train-7', 'train-8', 'train-9',
-  ]  # fmt: skip
+    'train-0',
+    'train-3',
+  ]
 
 
 def test_a_split_without_any_good_study_cannot_be_skipped(tmp_path, annotation):
@@ -116,7 +163,7 @@ def test_a_split_without_any_good_study_cannot_be_skipped(tmp_path, annotation):
     entry['image_path'] = []
   write_annotation(tmp_path, annotation)
   with pytest.raises(DataError, match="No study of the split 'val'"):
-    read(tmp_path, skip_bad=True)
+    read(tmp_path)
 
 
 @pytest.mark.parametrize(

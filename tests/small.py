@@ -26,6 +26,7 @@ def shape(**changes) -> Shape:
     'memory_dropout': 0.0,
     'vocabulary': 30,
     'max_length': 10,
+    'findings': 0,
   }
   return Shape(**{**fields, **changes})
 

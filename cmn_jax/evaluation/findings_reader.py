@@ -1,5 +1,6 @@
 """One way to ask for findings, whatever their source."""
 
+import collections
 import dataclasses
 from collections.abc import Sequence
 
@@ -56,3 +57,24 @@ class FindingsReader:
 def findings_reader(label_source: str | None) -> FindingsReader:
   """The phantom's exact labels where there are any, else the rules."""
   return FindingsReader(PHANTOM if label_source == PHANTOM else RULES)
+
+
+def finding_targets(studies, reader: FindingsReader, least: int) -> list[str]:
+  """What a findings head can learn from `studies`: classes and their places.
+
+  Such as 'effusion', 'left effusion' and 'severe effusion'; each is there in
+  at least `least` of the studies.
+  """
+  counts = collections.Counter(
+    name for study in studies for name in targets_of_study(study, reader)
+  )
+  return sorted(name for name, count in counts.items() if count >= least)
+
+
+def targets_of_study(study, reader: FindingsReader) -> set[str]:
+  """The classes of one study, and each with its side, zone and severity."""
+  targets = set(reader.labels_of_study(study))
+  for finding in reader.of_study(study):
+    words = (finding.side, finding.zone, finding.severity)
+    targets |= {f'{word} {finding.name}' for word in words if word}
+  return targets

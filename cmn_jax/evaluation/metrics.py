@@ -176,7 +176,7 @@ def _cider(theirs, ours, idf, rarest):
     b = {ngram: count * idf[ngram] for ngram, count in b.items()}
     norm = _norm(a) * _norm(b)
     if norm:
-      total += sum(min(a[g], b[g]) * b[g] for g in a.keys() & b.keys()) / norm
+      total += sum(min(a[g], b[g]) * b[g] for g in a if g in b) / norm
   difference = ours[0].total() - theirs[0].total()
   nearness = math.exp(-(difference**2) / (2 * _CIDER_SIGMA**2))
   return 10 * nearness * total / ORDERS

@@ -6,7 +6,7 @@ function heat(weight) {
   const at = Math.min(Math.max(weight, 0), 1) * (STOPS.length - 1);
   const i = Math.min(Math.floor(at), STOPS.length - 2);
   const mix = STOPS[i].map((c, k) => c + (at - i) * (STOPS[i + 1][k] - c));
-  return [...mix, 190 * Math.min(1, 1.25 * weight)];
+  return [...mix, 190 * Math.min(1, Math.max(0, 1.25 * weight))];
 }
 
 // Catmull-Rom weights of the four neighbours at a fraction t between two.
@@ -18,7 +18,8 @@ function cubic(t) {
 }
 
 // A patch grid drawn smoothly over its film: patch centres keep their weights.
-function draw(canvas, grid, rows, columns) {
+// Colour begins at the weight `even` and is full at `full`.
+function draw(canvas, grid, rows, columns, even, full) {
   const size = 96, context = canvas.getContext('2d');
   canvas.width = canvas.height = size;
   const picture = context.createImageData(size, size);
@@ -33,7 +34,7 @@ function draw(canvas, grid, rows, columns) {
       const column = near(Math.floor(x) + q % 4 - 1, columns);
       sum += down[q >> 2] * across[q % 4] * grid[row * columns + column];
     }
-    picture.data.set(heat(sum / 255), 4 * p);
+    picture.data.set(heat((sum - even) / (full - even)), 4 * p);
   }
   context.putImageData(picture, 0, 0);
 }
@@ -53,18 +54,18 @@ function open(study) {
     const from = words.indexOf(word) * all;
     const weights = bytes.subarray(from, from + all);
     const sum = (list) => list.reduce((a, b) => a + b, 0);
-    const total = sum(weights) || 1;
+    const total = sum(weights) || 1, even = total / all;
+    const peak = Math.max(...weights), full = Math.max(peak, 3 * even);
     const shares = canvases.map((canvas, film) => {
       const grid = weights.subarray(film * patches, (film + 1) * patches);
-      draw(canvas, grid, rows, columns);
+      draw(canvas, grid, rows, columns, even, full);
       return 'film ' + (film + 1) + ' ' +
         Math.round(100 * sum(grid) / total) + ' %';
     });
     const name = document.createElement('b');
     name.textContent = word.textContent;
-    const peak = Math.max(...weights) * all / total;
     caption.replaceChildren('Attention of “', name, '”: ' + shares.join(', ') +
-      '; its peak is ' + peak.toFixed(1) + ' times an even spread.');
+      '; its peak is ' + (peak / even).toFixed(1) + ' times an even spread.');
     for (const other of words) {
       other.setAttribute('aria-pressed', other === word);
       other.tabIndex = other === word ? 0 : -1;

@@ -156,7 +156,7 @@ def scores_section(test: Mapping) -> str:
     for key, content in (dig(test, group) or {}).items():
       name = names.get(key, key.replace('_', ' ')).removeprefix('the ')
       rows.append(_score_row(name.capitalize(), content or {}, group))
-  headings = [*_WORD_SCORES.values(), *_FINDINGS_SCORES.values(), 'distinct']
+  headings = [*_WORD_SCORES.values(), *_FINDINGS_SCORES.values(), 'Distinct']
   head = ''.join(f'<th scope="col">{name}</th>' for name in headings)
   constant = dig(test, 'baselines', 'constant', 'report')
   return (

@@ -45,6 +45,7 @@ class Shape:
     memory_dropout: rate on the memory's weights.
     vocabulary: words V, the 0 of begin/end/padding included.
     max_length: tokens T of a report, the first and last 0 included.
+    findings: logits of the findings head; 0 for none, as the authors have it.
   """
 
   encoder: str
@@ -61,6 +62,7 @@ class Shape:
   memory_dropout: float
   vocabulary: int
   max_length: int
+  findings: int = 0
 
   def __post_init__(self):
     _require(self.encoder in RESNETS, 'model.encoder', self.encoder, RESNETS)
@@ -114,6 +116,8 @@ class ReportGenerator(nn.Module):
     self.encoder_norm = LayerNorm()
     self.decoder_norm = LayerNorm()
     self.logits = Linear(s.vocabulary, 'torch', self.dtype)
+    if s.findings:
+      self.findings = Linear(s.findings, 'torch')
     self._setup_memory()
 
   def _setup_memory(self):
@@ -140,6 +144,18 @@ class ReportGenerator(nn.Module):
     """
     patches, mask_Bx1x1xP = self.encode(images_BxIxHxWxC, mask_B, train)
     return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
+
+  def with_findings(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool):
+    """What `__call__` gives, and the findings head's logits, (B, findings).
+
+    A finding is present if any encoded patch shows it: each patch has its own
+    logits, and a study's are their soft maximum.
+    """
+    patches, mask_Bx1x1xP = self.encode(images_BxIxHxWxC, mask_B, train)
+    logits_BxPxL = self.findings(patches)
+    logits = jax.nn.logsumexp(logits_BxPxL, 1) - math.log(patches.shape[1])
+    log_probs = self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
+    return log_probs, logits
 
   def visual_features(self, images_BxIxHxWxC, mask_B, train: bool = False):
     """Patches of all views, (B, P, F), and each view's mean, (B, I, F)."""

@@ -108,7 +108,13 @@ def _as_numpy(tree):
 
 
 def make_meta(
-  config: ConfigDict, tokenizer, *, dataset: str, label_source: str, history
+  config: ConfigDict,
+  tokenizer,
+  *,
+  dataset: str,
+  label_source: str,
+  history: list[dict],
+  finding_targets: Sequence[str] = (),
 ) -> dict:
   """The JSON of a checkpoint: all that its parameters need to be used."""
   return {
@@ -118,6 +124,7 @@ def make_meta(
     'dataset': dataset,
     'label_source': label_source,
     'history': history,
+    'finding_targets': list(finding_targets),
     'versions': {p: importlib.metadata.version(p) for p in _PACKAGES},
   }
 
@@ -151,8 +158,9 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
   )
   if not found:
     raise CheckpointError(
-      f'no checkpoint in {folder}: expected a workdir with checkpoints/<step>/, '
-      'or a folder that holds model/ and meta/; train one with main.py'
+      f'no checkpoint in {folder}: expected a workdir with '
+      'checkpoints/<step>/, or a folder that holds model/ and meta/; train one '
+      'with main.py'
     )
   if step is None:
     scores = {n: _score(_read_json(root / str(n) / 'metrics')) for n in found}

@@ -1,6 +1,7 @@
 """Losses, each as a (sum, count) so that devices add up exactly."""
 
 import jax.numpy as jnp
+import optax
 
 
 def language_model_loss(log_probs_BxTxV, ids_BxT, mask_B):
@@ -14,7 +15,7 @@ def language_model_loss(log_probs_BxTxV, ids_BxT, mask_B):
   Returns:
     Sum in nats over this device's predicted tokens, and their number.
   """
-  target = ids_BxT[:, 1:]
+  target = jnp.asarray(ids_BxT)[:, 1:]
   weight = (target > 0).astype(jnp.float32)
   # The first 0 after the words counts; the zeros behind it are padding.
   weight = weight.at[:, 0].set(1.0)
@@ -22,3 +23,16 @@ def language_model_loss(log_probs_BxTxV, ids_BxT, mask_B):
   weight = weight * mask_B[:, None]
   picked = jnp.take_along_axis(log_probs_BxTxV, target[..., None], axis=2)
   return -jnp.sum(picked[..., 0] * weight), jnp.sum(weight)
+
+
+def findings_loss(logits_BxL, labels_BxL, mask_B):
+  """Binary cross-entropy of the findings head.
+
+  Returns:
+    Sum in nats over this device's studies and all findings, and the studies.
+  """
+  loss_BxL = optax.sigmoid_binary_cross_entropy(
+    logits_BxL, labels_BxL.astype(jnp.float32)
+  )
+  weight_B = mask_B.astype(jnp.float32)
+  return jnp.sum(loss_BxL * weight_B[:, None]), jnp.sum(weight_B)

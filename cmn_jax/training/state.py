@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
-from cmn_jax.training.losses import language_model_loss
+from cmn_jax.training.losses import findings_loss, language_model_loss
 
 
 @flax.struct.dataclass
@@ -30,12 +30,15 @@ class TrainState:
 def init_variables(model: ReportGenerator, seed: int, views: int, size: int):
   """Parameters and batch statistics, random, the same on every machine."""
   images = jnp.zeros((1, views, size, size, 3))
+  method = 'with_findings' if model.shape.findings else '__call__'
   ids = jnp.zeros((1, model.shape.max_length), jnp.int32)
   local = model.clone(axis_name=None)
 
   @jax.jit
   def init(key):
-    return local.init(key, images, ids, jnp.ones(1, bool), train=False)
+    return local.init(
+      key, images, ids, jnp.ones(1, bool), train=False, method=method
+    )
 
   return init(jax.random.key(seed))
 
@@ -51,13 +54,17 @@ def init_state(variables, optimizer: optax.GradientTransformation):
 
 
 def make_train_step(
-  model: ReportGenerator, optimizer: optax.GradientTransformation, seed: int
+  model: ReportGenerator,
+  optimizer: optax.GradientTransformation,
+  seed: int,
+  findings_weight: float = 0.0,
 ) -> Callable:
   """A pure step of one device: (state, batch) -> (state, metrics).
 
   The gradient is that of this device's sum over the global count, summed
   over devices: exact whatever the devices' shares of tokens. Dropout differs
-  by step and device. The metrics are {'loss': (sum, count)} over all devices.
+  by step and device. With a findings head, its loss joins the objective at
+  findings_weight. The metrics are {name: (sum, count)} over all devices.
   """
   axis = model.axis_name
 
@@ -70,7 +77,7 @@ def make_train_step(
       return x if axis is None else jax.lax.psum(x, axis)
 
     def loss(params):
-      log_probs, updated = model.apply(
+      outputs, updated = model.apply(
         {'params': params, 'batch_stats': state.batch_stats},
         normalise_films(batch['images_BxIxHxW']),
         batch['ids_BxT'],
@@ -78,17 +85,26 @@ def make_train_step(
         True,
         rngs={'dropout': key},
         mutable=['batch_stats'],
+        method='with_findings' if model.shape.findings else '__call__',
       )
+      log_probs = outputs[0] if model.shape.findings else outputs
       nll, count = language_model_loss(
         log_probs, batch['ids_BxT'], batch['mask_B']
       )
-      count = total(count)
-      return nll / count, (nll, count, updated['batch_stats'])
+      metrics = {'loss': (nll, total(count))}
+      objective = nll / metrics['loss'][1]
+      if model.shape.findings:
+        bce, count = findings_loss(
+          outputs[1], batch['findings_BxL'], batch['mask_B']
+        )
+        metrics['findings_loss'] = (bce, total(count))
+        objective += findings_weight * bce / metrics['findings_loss'][1]
+      return objective, (metrics, updated['batch_stats'])
 
-    grads, (nll, count, batch_stats) = jax.grad(loss, has_aux=True)(
-      state.params
-    )
-    grads, nll = total((grads, nll))
+    grads, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    sums = {name: pair[0] for name, pair in metrics.items()}
+    grads, sums = total((grads, sums))
+    metrics = {name: (sums[name], metrics[name][1]) for name in metrics}
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     state = state.replace(
       step=state.step + 1,
@@ -96,7 +112,7 @@ def make_train_step(
       batch_stats=batch_stats,
       opt_state=opt_state,
     )
-    return state, {'loss': (nll, count)}
+    return state, metrics
 
   return step
 

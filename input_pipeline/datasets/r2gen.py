@@ -1,153 +1,112 @@
 """Reader of the R2Gen layout: annotation.json and, beside it, images/.
 
 annotation.json holds {train|val|test: [{id, report, image_path: [..]}]} with
-paths relative to images/. An entry may name its `findings`. A dataset.json
-beside it may give the `name` of the data and the `label_source`.
+paths relative to images/. An entry may name its `findings`, and the `views` of
+its films. A dataset.json beside it may give the `name` of the data and the
+`label_source`.
 """
 
-import dataclasses
 import hashlib
 import json
 import pathlib
 
-from absl import logging
+from input_pipeline.datasets.splits import split_name
+from input_pipeline.datasets.study import (
+  FRONTAL,
+  LATERAL,
+  OPENI_LICENCE,
+  SPLITS,
+  DataError,
+  Dataset,
+  Study,
+  choose_films,
+  join_key,
+  points_outside,
+)
 
-SPLITS = ('train', 'val', 'test')
-
-_LAYOUT = """\
-Expected the R2Gen layout in this folder:
-  annotation.json   {"train": [{"id", "report", "image_path": [..]}], "val", \
-"test"}
-  images/           the films that image_path names
-To make a phantom to try things on:
-  python -m input_pipeline.phantom --out DIR --studies 1600 --seed 1"""
-
-
-class DataError(ValueError):
-  """Data that cannot be used as it is; the message lists all that is wrong."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-  """One patient visit: its report and its films, as they lie on disk."""
-
-  id: str
-  split: str
-  report: str
-  films: tuple[str, ...]  # absolute paths, one for each view
-  findings: list | None
+_UNKNOWN_LICENCE = 'Unknown: that of the films and reports in this folder.'
 
 
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-  """What a folder holds, and what is wrong with it."""
+def scan_annotation(folder, selection):
+  """The `Dataset` of a folder, its films not yet looked for.
 
-  folder: str
-  name: str
-  label_source: str | None
-  studies: dict[str, list[Study]]
-  problems: list[str]  # one sentence for each study left out of `studies`
-  fingerprint: str  # changes with the annotation and with any film file
-
-
-def read_r2gen(folder, views, skip_bad):
-  """Reads all studies of `folder`, each with its first `views` films.
-
-  Raises DataError with every bad study in one list. With `skip_bad` those are
-  left out instead, and listed in the result's `problems`.
+  Bad entries are not dropped by rule, as those of other layouts are, but
+  listed as problems: somebody has already selected these studies.
   """
-  dataset = scan_r2gen(folder, views)
-  refuse_problems(folder, dataset.problems, skip_bad)
-  return dataset
-
-
-def refuse_problems(folder, problems, skip_bad):
-  """Raises DataError with all `problems`, or logs them if `skip_bad`."""
-  if not problems:
-    return
-  listed = '\n'.join(f'  {problem}' for problem in problems)
-  if not skip_bad:
-    raise DataError(
-      f'{len(problems)} bad studies in {folder}:\n{listed}\n'
-      f'Repair them, or set data.skip_bad=True to go on without them.'
-    )
-  logging.warning(
-    'Going on without %d bad studies of %s:\n%s', len(problems), folder, listed
-  )
-
-
-def no_study_left(folder, split, problems):
-  """The DataError of a split in which every study is bad."""
-  listed = '\n'.join(f'  {problem}' for problem in problems)
-  return DataError(
-    f'No study of the split {split!r} in {folder} can be used:\n{listed}'
-  )
-
-
-def scan_r2gen(folder, views):
-  """Like `read_r2gen`, but bad studies are only listed, nothing is raised."""
   folder = pathlib.Path(folder).absolute()
-  content = _read_annotation(folder)
+  _check_selection(folder, selection)
+  path = folder / 'annotation.json'
+  content = path.read_bytes()
   name, label_source = _read_dataset_json(folder)
-  annotation = _parse_json(folder / 'annotation.json', content)
-  _check_splits(folder, annotation)
+  annotation = _parse_json(path, content)
+  _check_splits(path, annotation)
 
-  digest = hashlib.sha256(content)
   studies, problems, seen = {split: [] for split in SPLITS}, [], set()
+  members = []
   for split in SPLITS:
     for number, entry in enumerate(annotation[split]):
-      fault = _fault_of_entry(entry, views)
-      if fault:
-        label = entry.get('id') if isinstance(entry, dict) else None
-        problems.append(f'{split}/{label or f"entry {number}"}: {fault}')
+      label = entry.get('id') if isinstance(entry, dict) else None
+      label = label or f'entry {number}'
+      members.append((label, split))
+      fault = _fault_of_entry(entry, selection.min_films)
+      if not fault and label in seen:
+        fault = 'the id was used before.'
+      study = None if fault else _study(folder, entry, split, selection)
+      if fault or not any(study.films):
+        fault = fault or f'has no film for view_rule {selection.view_rule!r}.'
+        problems.append(f'{split}/{label}: {fault}')
         continue
-      if entry['id'] in seen:
-        problems.append(f'{split}/{entry["id"]}: the id was used before.')
-        continue
-      seen.add(entry['id'])
-      films = [folder / 'images' / path for path in entry['image_path'][:views]]
-      versions = {str(film): _version_of(film) for film in films}
-      digest.update(repr(list(versions.values())).encode())
-      missing = [film for film, version in versions.items() if not version]
-      if missing:
-        problems.append(
-          f'{split}/{entry["id"]}: no such file: {", ".join(missing)}'
-        )
-        continue
-      studies[split].append(
-        Study(
-          id=entry['id'],
-          split=split,
-          report=entry['report'],
-          films=tuple(str(film) for film in films),
-          findings=entry.get('findings'),
-        )
-      )
-  for split in SPLITS:
-    if not studies[split]:
-      raise no_study_left(folder, split, problems)
+      seen.add(label)
+      studies[split].append(study)
+  open_i = any(join_key(str(label)) for label, _ in members)
   return Dataset(
     folder=str(folder),
+    layout='R2Gen',
     name=name,
     label_source=label_source,
+    split_name=split_name('annotation.json', members),
+    sections=selection.sections,
+    view_rule=selection.view_rule,
+    min_films=selection.min_films,
+    licence=OPENI_LICENCE if open_i else _UNKNOWN_LICENCE,
     studies=studies,
     problems=problems,
-    fingerprint=digest.hexdigest(),
+    found={'reports': len(members)},
+    dropped={'bad entry': len(problems)} if problems else {},
+    fingerprint=hashlib.sha256(
+      content + repr((name, label_source, selection)).encode()
+    ).hexdigest(),
   )
 
 
-def _read_annotation(folder):
-  if not folder.is_dir():
-    raise DataError(f'No data: there is no folder {folder}.\n{_LAYOUT}')
-  try:
-    return (folder / 'annotation.json').read_bytes()
-  except FileNotFoundError:
-    names = sorted(path.name for path in folder.iterdir())
-    found = ', '.join(names[:8]) + (', ...' if len(names) > 8 else '')
+def _study(folder, entry, split, selection):
+  films = [str(folder / 'images' / path) for path in entry['image_path']]
+  views = entry.get('views') or [None] * len(films)
+  study = Study(
+    id=entry['id'],
+    split=split,
+    report=entry['report'],
+    films=tuple(films),
+    findings=entry.get('findings'),
+    views=tuple(views),
+    sections={},
+    mesh=None,
+    labels=None,
+  )
+  return choose_films(study, selection)
+
+
+def _check_selection(folder, selection):
+  if selection.split_from is not None:
     raise DataError(
-      f'No annotation.json in {folder} (it holds: {found or "nothing"}).\n'
-      f'{_LAYOUT}'
-    ) from None
+      f'{folder} has the split of its annotation.json: split_from is for '
+      f'layouts without one.'
+    )
+  if selection.sections != 'findings':
+    raise DataError(
+      f'{folder} holds one text for each study, not its sections: sections '
+      f"can only be 'findings' (whatever that text is)."
+    )
 
 
 def _read_dataset_json(folder):
@@ -164,12 +123,11 @@ def _read_dataset_json(folder):
 def _parse_json(path, content):
   try:
     return json.loads(content)
-  except ValueError as error:  # of the syntax or of the encoding
+  except (ValueError, RecursionError) as error:  # of syntax or encoding
     raise DataError(f'{path} is not JSON: {error}.') from None
 
 
-def _check_splits(folder, annotation):
-  path = folder / 'annotation.json'
+def _check_splits(path, annotation):
   if not isinstance(annotation, dict):
     raise DataError(f'{path}: expected an object with {", ".join(SPLITS)}.')
   for split in SPLITS:
@@ -182,7 +140,7 @@ def _check_splits(folder, annotation):
       raise DataError(f'{path}: the split {split!r} is empty.')
 
 
-def _fault_of_entry(entry, views):
+def _fault_of_entry(entry, min_films):
   """What is wrong with one entry of the annotation, or None."""
   if not isinstance(entry, dict):
     return f'expected an object, not {type(entry).__name__}.'
@@ -197,17 +155,18 @@ def _fault_of_entry(entry, views):
   paths = entry['image_path']
   if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
     return f'image_path is {paths!r}; expected a list of paths.'
-  if len(paths) < views:
-    return f'has {len(paths)} of {views} films.'
+  if len(paths) < min_films:
+    return f'has {len(paths)} of {min_films} films.'
+  outside = [path for path in paths if points_outside(path)]
+  if outside:
+    return f'image_path {outside[0]!r} points outside images/.'
   if not isinstance(entry.get('findings'), list | None):
     return f'findings is {entry["findings"]!r}; expected a list.'
+  views = entry.get('views')
+  if views is not None and not (
+    isinstance(views, list)
+    and len(views) == len(paths)
+    and all(view in (FRONTAL, LATERAL, None) for view in views)
+  ):
+    return f'views is {views!r}; expected {FRONTAL!r} or {LATERAL!r} per image.'
   return None
-
-
-def _version_of(path):
-  """Size and time of change of a file, or None where there is no such file."""
-  try:
-    status = path.stat()
-  except OSError:
-    return None
-  return status.st_size, status.st_mtime_ns

@@ -22,7 +22,7 @@ def main():
   parser.add_argument(
     '--workers',
     type=int,
-    default=len(os.sched_getaffinity(0)),
+    default=os.cpu_count() or 1,
     help='processes that draw; the default is one for each core',
   )
   parser.add_argument(

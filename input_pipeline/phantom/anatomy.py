@@ -13,16 +13,23 @@ from input_pipeline.phantom.scene import (
   Solid,
   Strands,
   line,
+  smooth_curve,
 )
 
-_RIBS = 10
 BONE = 2.2
+BONE_BLUR = 0.008
+_CORTEX = 0.00022  # section of bone that one point of an outline stands for
+_RIBS = 10
+_VESSELS = 34  # in each lung
 _VERTEBRAE = np.arange(-1.02, 1.05, 0.118)
 
 
 @dataclasses.dataclass
 class Body:
-  """The numbers that shape one patient; findings change some of them."""
+  """The numbers that shape one patient; findings change some of them.
+
+  width, depth, height and fat are factors of the mean patient's.
+  """
 
   width: float
   depth: float
@@ -33,6 +40,7 @@ class Body:
   aorta_scale: float = 1.0
   aorta_bulge: float = 0.0
   lung_scale: float = 1.0
+  lung_density: float = 0.27
   diaphragm_drop: float = 0.0
   diaphragm_dome: float = 0.46
   diaphragm_raised: dict[str, float] = dataclasses.field(
@@ -49,7 +57,7 @@ def sample_body(rng: np.random.Generator) -> Body:
     depth=rng.uniform(0.92, 1.08),
     height=rng.uniform(0.95, 1.04),
     fat=rng.uniform(0.94, 1.08),
-    heart_scale=rng.uniform(0.94, 1.03),
+    heart_scale=rng.uniform(0.95, 1.02),
     heart_turn=rng.uniform(-0.06, 0.06),
   )
 
@@ -68,7 +76,11 @@ def build_anatomy(body: Body, rng: np.random.Generator) -> Scene:
   """The patient without the lesions that are put on top."""
   heart, mediastinum = heart_of(body), _mediastinum(body)
   lungs = {
-    side: Lung(_cavity(body, side), [heart, mediastinum, diaphragm(body, side)])
+    side: Lung(
+      _cavity(body, side),
+      outside=[heart, mediastinum, diaphragm(body, side)],
+      density=body.lung_density,
+    )
     for side in SIDES
   }
   solids = [
@@ -78,7 +90,7 @@ def build_anatomy(body: Body, rng: np.random.Generator) -> Scene:
     *_hila(body),
     _stomach_gas(body, rng),
   ]
-  strands = [ribs(body), *_clavicles(body), *_sternum(body)]
+  strands = [cortex(rib_points(body), BONE), *_clavicles(body), *_sternum(body)]
   strands += [_vessels(body, side, rng) for side in SIDES]
   return Scene(
     torso=_torso(body),
@@ -249,17 +261,11 @@ def rib_points(body: Body) -> np.ndarray:
   return np.stack(np.broadcast_arrays(x, y, z), axis=-1)
 
 
-def ribs(body: Body) -> Strands:
-  """The rib cage as one cloud of cortex."""
-  points = rib_points(body)
-  return cortex(points, 0.008)
-
-
-def cortex(points, blur, density=BONE):
-  """Bone surface from (..., outline, along, 3) points."""
+def cortex(points: np.ndarray, density: float) -> Strands:
+  """The surface of bones from (..., outline, along, 3) points."""
   step = np.linalg.norm(np.gradient(points, axis=-2), axis=-1)
-  mass = density * 0.00022 * step
-  return Strands(points.reshape(-1, 3), mass.reshape(-1), blur)
+  mass = density * _CORTEX * step
+  return Strands(points.reshape(-1, 3), mass.reshape(-1), BONE_BLUR)
 
 
 def _clavicles(body):
@@ -271,10 +277,10 @@ def _clavicles(body):
       (sign * 0.50 * body.width, 0.16, 0.70),
       (sign * 0.78 * body.width, 0.05, 0.76),
     ]
-    center = line(knots, 0.02, 1.0).points_Px3
+    center = smooth_curve(knots)
     turn = np.linspace(0, 2 * np.pi, 8, endpoint=False)[:, None]
     ring = 0.032 * np.stack([0 * turn, np.sin(turn), np.cos(turn)], axis=-1)
-    bones.append(cortex(center[None] + ring, 0.008, 4.0))
+    bones.append(cortex(center[None] + ring, density=4.0))
   return bones
 
 
@@ -288,17 +294,17 @@ def _sternum(body):
   return [line(knots, 0.035, 0.5)]
 
 
-def _vessels(body, side, rng, branches=34, along=36):
+def _vessels(body, side, rng):
   """Pulmonary vessels: from the hilum outwards, thinner as they go."""
   sign = SIDES[side]
-  count = (branches, 1)
+  count = (_VESSELS, 1)
   elevation = rng.uniform(-1.35, 1.25, count)
   azimuth = rng.uniform(-1.1, 1.1, count)
   length = rng.uniform(0.35, 0.72, count)
-  bend = rng.normal(0, 0.10, (branches, 1, 3))
-  start = rng.normal(0, 0.035, (branches, 1, 3))
+  bend = rng.normal(0, 0.10, (_VESSELS, 1, 3))
+  start = rng.normal(0, 0.035, (_VESSELS, 1, 3))
   thickness = rng.uniform(0.010, 0.021, count)
-  t = np.linspace(0, 1, along)[None, :]
+  t = np.linspace(0, 1, 36)[None, :]
   reach = length * t
   points = np.stack(
     [
@@ -310,5 +316,5 @@ def _vessels(body, side, rng, branches=34, along=36):
   )
   points = points + start + bend * (t**2)[..., None]
   width = thickness * (1 - 0.72 * t) * np.sqrt(body.vessel_gain)
-  mass = 1.1 * np.pi * width**2 * length / along
+  mass = 1.1 * np.pi * width**2 * length / t.size
   return Strands(points.reshape(-1, 3), mass.reshape(-1), 0.008, lung=side)

@@ -6,6 +6,7 @@ only imports numpy starts at once, whatever its parent has loaded.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -41,20 +42,21 @@ def draw_films(
     (index, id_, [vars(finding) for finding in findings])
     for index, (id_, findings) in enumerate(studies)
   ]
+  workers = min(workers, len(numbered))
   shares = [numbered[first::workers] for first in range(workers)]
-  processes = [_start_worker() for _ in shares]
-  try:
-    with concurrent.futures.ThreadPoolExecutor(workers) as threads:
+  with concurrent.futures.ThreadPoolExecutor(workers) as threads:
+    processes = [_start_worker() for _ in shares]
+    try:
       jobs = [
         threads.submit(_feed, process, folder, share, seed, size, on_study)
         for process, share in zip(processes, shares, strict=True)
       ]
       for job in concurrent.futures.as_completed(jobs):
         job.result()
-  finally:
-    for process in processes:
-      process.kill()
-      process.wait()
+    finally:  # also ends the threads, which read what the processes say
+      for process in processes:
+        process.kill()
+        process.wait()
 
 
 def _start_worker():
@@ -66,16 +68,19 @@ def _start_worker():
     text=True,
     cwd=_ROOT,
     env=os.environ | threads,
+    start_new_session=True,  # Ctrl-C is for the parent, which ends them
   )
 
 
 def _feed(process, folder, share, seed, size, on_study):
   job = {'folder': str(folder), 'seed': seed, 'size': size, 'share': share}
-  process.stdin.write(json.dumps(job))
-  process.stdin.close()
-  for _ in process.stdout:
-    on_study()
-  if process.wait():
+  with process:
+    with contextlib.suppress(BrokenPipeError):  # it died: see its exit code
+      process.stdin.write(json.dumps(job))
+      process.stdin.close()
+    for _ in process.stdout:
+      on_study()
+  if process.returncode:
     raise RuntimeError(
       f'A process that draws phantom films ended with code '
       f'{process.returncode}; what it said is above.'

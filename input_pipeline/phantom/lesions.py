@@ -4,6 +4,7 @@ import numpy as np
 
 from input_pipeline.findings.vocabulary import DRAWN_FINDINGS, Finding
 from input_pipeline.phantom import anatomy
+from input_pipeline.phantom.sampling import PHANTOM_FINDINGS
 from input_pipeline.phantom.scene import (
   SIDES,
   Ellipsoid,
@@ -16,11 +17,11 @@ _ZONE_Z = {'upper': 0.42, 'mid': 0.08, 'lower': -0.25}
 _TITANIUM, _STEEL, _PLASTIC = 13.0, 28.0, 16.0
 
 # Gaps between the degrees are wider than the spread inside each.
-_HEART_GROWTH = {'mild': 0.30, 'moderate': 0.52, 'severe': 0.80}
+_HEART_GROWTH = {'mild': 0.36, 'moderate': 0.60, 'severe': 0.86}
 _FLUID_LEVEL = {'mild': -0.50, 'moderate': -0.20, 'severe': 0.12}
-_COLLAPSE = {'mild': 0.22, 'moderate': 0.36, 'severe': 0.52}
-_CONGESTION = {'mild': 0.55, 'moderate': 0.95, 'severe': 1.5}
-_CURVATURE = {'mild': 0.13, 'moderate': 0.17, 'severe': 0.21}
+_COLLAPSE = {'mild': 0.20, 'moderate': 0.37, 'severe': 0.56}
+_CONGESTION = {'mild': 0.60, 'moderate': 1.10, 'severe': 1.80}
+_CURVATURE = {'mild': 0.16, 'moderate': 0.22, 'severe': 0.27}
 
 
 def build_scene(findings: list[Finding], rng: np.random.Generator) -> Scene:
@@ -29,6 +30,8 @@ def build_scene(findings: list[Finding], rng: np.random.Generator) -> Scene:
   The body and each finding draw from streams of their own, so that the same
   patient is there with and without any one finding.
   """
+  for finding in findings:
+    _check(finding)
   body_rng, anatomy_rng, *lesion_rngs = rng.spawn(2 + len(DRAWN_FINDINGS))
   streams = dict(zip(DRAWN_FINDINGS, lesion_rngs, strict=True))
   body = anatomy.sample_body(body_rng)
@@ -42,11 +45,25 @@ def build_scene(findings: list[Finding], rng: np.random.Generator) -> Scene:
   return scene
 
 
+def _check(finding):
+  if finding.name not in PHANTOM_FINDINGS:
+    raise ValueError(
+      f'The phantom does not draw {finding.name!r}; expected one of '
+      f'{", ".join(PHANTOM_FINDINGS)}.'
+    )
+  for attribute in PHANTOM_FINDINGS[finding.name]:
+    if not getattr(finding, attribute):
+      raise ValueError(
+        f'{finding} has no {attribute}; give one, or call sampling.complete.'
+      )
+
+
 def _sides(finding):
   return tuple(SIDES) if finding.side == 'bilateral' else (finding.side,)
 
 
 def _degree(finding, amounts):
+  # The reports of a phantom do not grade them all; those of people may.
   return amounts[finding.severity or 'moderate']
 
 
@@ -55,8 +72,9 @@ def _enlarge_heart(body, finding):
 
 
 def _raise_diaphragm(body, finding):
-  for side in _sides(finding):
-    body.diaphragm_raised[side] = 0.10
+  if finding.zone == 'lower':
+    for side in _sides(finding):
+      body.diaphragm_raised[side] = 0.10
 
 
 def _congest_vessels(body, finding):
@@ -66,6 +84,7 @@ def _congest_vessels(body, finding):
 def _overinflate(body, finding):
   del finding
   body.lung_scale = 1.09
+  body.lung_density = 0.19
   body.depth *= 1.06
   body.diaphragm_drop = 0.15
   body.diaphragm_dome = 0.17
@@ -107,23 +126,23 @@ def _add_opacity(scene, body, finding, rng):
   for side in _sides(finding):
     middle = _place(body, side, finding.zone, rng, spread=0.03)
     for _ in range(6):
-      offset = rng.normal(0, (0.055, 0.06, 0.050))
-      radii = rng.uniform(0.11, 0.16, 3)
+      offset = rng.normal(0, (0.060, 0.070, 0.055))
+      radii = rng.uniform(0.16, 0.22, 3)
       cloud = Ellipsoid(tuple(middle + offset), tuple(radii))
-      scene.solids.append(Solid(cloud, 0.75, soft=True, lung=side))
+      scene.solids.append(Solid(cloud, 0.52, soft=True, lung=side))
 
 
 def _add_nodule(scene, body, finding, rng):
   for side in _sides(finding):
     center = _place(body, side, finding.zone, rng, spread=0.05)
-    radius = rng.uniform(0.062, 0.080)
-    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 2.6))
+    radius = rng.uniform(0.056, 0.066)
+    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 4.6))
 
 
 def _add_granuloma(scene, body, finding, rng):
   for side in _sides(finding):
     center = _place(body, side, finding.zone, rng, spread=0.06)
-    radius = rng.uniform(0.026, 0.032)
+    radius = rng.uniform(0.030, 0.036)
     scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 14.0))
 
 
@@ -138,7 +157,7 @@ def _place(body, side, zone, rng, spread):
 
 def _add_pneumothorax(scene, body, finding, rng):
   """The lung shrinks towards its hilum; its pleura shows as a line."""
-  share = _degree(finding, _COLLAPSE) + rng.uniform(-0.03, 0.03)
+  share = _degree(finding, _COLLAPSE) + rng.uniform(-0.02, 0.02)
   for side in _sides(finding):
     lung = scene.lungs[side]
     x, y, z = lung.cavity.center
@@ -158,15 +177,18 @@ def _add_pneumothorax(scene, body, finding, rng):
 
 
 def _add_atelectasis(scene, body, finding, rng):
-  """Two or three dense plates above a raised diaphragm."""
+  """Two or three dense plates; at the base, above a raised diaphragm."""
   for side in _sides(finding):
     x = anatomy.lung_x(body, side)
-    for height in (0.09, 0.17, 0.25)[: rng.integers(2, 4)]:
-      dome = anatomy.diaphragm(body, side)
-      z = dome.center[2] + dome.radii[2] + height + rng.uniform(-0.015, 0.015)
+    dome = anatomy.diaphragm(body, side)
+    low = dome.center[2] + dome.radii[2] + 0.09
+    if finding.zone != 'lower':
+      low = _ZONE_Z[finding.zone] - 0.08
+    for plate in range(rng.integers(2, 4)):
+      z = low + 0.08 * plate + rng.uniform(-0.015, 0.015)
       center = (x + rng.uniform(-0.03, 0.05), rng.uniform(-0.1, 0.1), z)
-      plate = Ellipsoid(center, (0.22, 0.24, 0.017), rng.uniform(-0.2, 0.2))
-      scene.solids.append(Solid(plate, 0.95, lung=side))
+      shape = Ellipsoid(center, (0.22, 0.24, 0.017), rng.uniform(-0.2, 0.2))
+      scene.solids.append(Solid(shape, 0.95, lung=side))
 
 
 def _add_edema(scene, body, finding, rng):
@@ -176,8 +198,8 @@ def _add_edema(scene, body, finding, rng):
     for _ in range(5):
       x = sign * (0.23 * body.width + rng.uniform(-0.03, 0.10))
       center = (x, rng.uniform(-0.12, 0.10), 0.05 + rng.uniform(-0.17, 0.17))
-      cloud = Ellipsoid(center, (0.23, 0.26, 0.25))
-      scene.solids.append(Solid(cloud, 0.34 * amount, soft=True, lung=side))
+      cloud = Ellipsoid(center, (0.27, 0.30, 0.32))
+      scene.solids.append(Solid(cloud, 0.25 * amount, soft=True, lung=side))
     edge = sign * 0.66 * body.width
     for z in np.linspace(-0.42, -0.20, 5):
       knots = [(edge - sign * 0.10, -0.05, z), (edge, -0.05, z + 0.01)]
@@ -224,24 +246,22 @@ def _add_fracture(scene, body, finding, rng):
     start = int(rng.integers(30, 37))
     for rib in range(first, first + 3):
       piece = points[list(SIDES).index(side), rib, :, start : start + 45]
-      scene.strands.append(anatomy.cortex(piece, 0.008, density=-anatomy.BONE))
+      scene.strands.append(anatomy.cortex(piece, -anatomy.BONE))
       stepped = piece + np.array((0.0, 0.0, -0.068))
-      scene.strands.append(
-        anatomy.cortex(stepped, 0.008, density=1.5 * anatomy.BONE)
-      )
+      scene.strands.append(anatomy.cortex(stepped, 1.5 * anatomy.BONE))
       for end in (piece[:, 0], stepped[:, 0]):
-        callus = Ellipsoid(tuple(end.mean(axis=0)), (0.035, 0.035, 0.035))
-        scene.solids.append(Solid(callus, 4.0, soft=True))
+        callus = Ellipsoid(tuple(end.mean(axis=0)), (0.040, 0.040, 0.040))
+        scene.solids.append(Solid(callus, 5.0, soft=True))
 
 
 def _add_pleural_thickening(scene, body, finding, rng):
   """A dense cap over the apex, or a band along the side of the chest."""
-  depth = rng.uniform(0.15, 0.19)
+  depth = rng.uniform(0.18, 0.23)
   for side in _sides(finding):
     lung = scene.lungs[side]
     x, y, z = lung.cavity.center
     rx, ry, rz = lung.cavity.radii
-    if finding.zone in ('', 'upper'):
+    if finding.zone == 'upper':
       air = Ellipsoid((x, y, z - 1.0), (0.8, 0.9, rz + 1.0 - depth))
     else:
       center = (x - SIDES[side] * 0.6 * depth, y, z)
@@ -254,7 +274,7 @@ def _add_hiatal_hernia(scene, body, finding, rng):
   del finding
   x, z = rng.uniform(-0.02, 0.05), rng.uniform(-0.37, -0.33)
   wall = Ellipsoid((x, -0.20 * body.depth, z), (0.19, 0.17, 0.17))
-  scene.solids.append(Solid(wall, 0.9))
+  scene.solids.append(Solid(wall, 0.6))
   level = z + rng.uniform(-0.02, 0.01)
   scene.solids.append(Solid(wall.scaled(0.86), -2.4, floor=level))
 

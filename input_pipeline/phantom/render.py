@@ -7,7 +7,6 @@ exact, so both views show the same patient.
 import numpy as np
 
 from input_pipeline.phantom.scene import (
-  LUNG_DENSITY,
   Ellipsoid,
   Lung,
   Pose,
@@ -27,8 +26,6 @@ class Camera:
   """Pixel grid of one view, and the axes right, up, depth in the patient."""
 
   def __init__(self, view: str, pose: Pose, size: int):
-    if view not in VIEWS:
-      raise ValueError(f'view is {view!r}; expected one of {VIEWS}.')
     cos, sin = np.cos(pose.yaw), np.sin(pose.yaw)
     right, depth = np.array([cos, sin, 0.0]), np.array([-sin, cos, 0.0])
     if view == 'lateral':  # the patient faces the left edge of the film
@@ -85,6 +82,8 @@ def render(
     view: 'frontal' or 'lateral'.
     rng: draws the photons.
   """
+  if view not in VIEWS:
+    raise ValueError(f'view is {view!r}; expected one of {VIEWS}.')
   camera = Camera(view, scene.poses[view], size)
   water = project(scene, camera)
   return develop(expose(water, scene.exposure, rng), scene.gamma)
@@ -117,8 +116,9 @@ def expose(water, exposure, rng):
 def develop(intensity, gamma):
   """Film: the logarithm, between the soft tissue and the open beam."""
   density = -np.log(np.maximum(intensity, 1e-4))
-  low, high = np.percentile(density, [4, 98.5])
-  grey = np.clip((density - low) / (high - low), 0, 1) ** gamma
+  low, high = np.percentile(density, [4, 97])
+  # Above the densest tissue there is room for bone and metal in front of it.
+  grey = np.clip((density - low) / (1.25 * (high - low)), 0, 1) ** gamma
   return np.round(255 * grey).astype(np.uint8)
 
 
@@ -137,10 +137,10 @@ def _remove_air(total, lung, camera):
   box = camera.box(lung.cavity)
   aerated = _aerated(lung, camera, box)
   if lung.collapsed is None:
-    total[box] -= (1 - LUNG_DENSITY) * aerated
+    total[box] -= (1 - lung.density) * aerated
   else:  # free air around a lung that holds less of it
     tissue = _aerated(lung, camera, box, inside=lung.collapsed)
-    total[box] -= aerated - 1.6 * LUNG_DENSITY * tissue
+    total[box] -= aerated - 1.6 * lung.density * tissue
 
 
 def _aerated(lung: Lung, camera, box, inside: Ellipsoid | None = None):

@@ -67,7 +67,7 @@ _NORMAL = {
   ),
 }
 
-# Wordings of each finding; {side}, {zone}, {severity} are filled in.
+# Wordings of each finding; `_fill` puts in what is in braces.
 _ABNORMAL = {
   'cardiomegaly': (
     'The heart is {severity_ly} enlarged.',
@@ -95,19 +95,19 @@ _ABNORMAL = {
     'Hyperinflation of both lungs is noted.',
   ),
   'opacity': (
-    'There is {a_side} {zone_lung} opacity.',
-    '{Side} {zone_zone} airspace opacity is present.',
-    'Focal opacity is seen in the {side} {zone_lung}.',
+    '{There_is} {a_side} {zone} lung {opacity}.',
+    '{Side} {zone} zone airspace {opacity} {is} present.',
+    'Focal {opacity} {is} seen in the {side} {zone} {lung}.',
   ),
   'nodule': (
-    'There is a nodule in the {side} {zone_lung}.',
-    '{Side} {zone_zone} pulmonary nodule is noted.',
-    'A soft tissue nodule is seen in the {side} {zone_lung}.',
+    'There is a nodule in the {side} {zone} lung.',
+    '{Side} {zone} zone pulmonary nodule is noted.',
+    'A soft tissue nodule is seen in the {side} {zone} lung.',
   ),
   'granuloma': (
-    'There is a calcified granuloma in the {side} {zone_lung}.',
-    'Calcified granuloma in the {side} {zone_lung}.',
-    '{Side} {zone_zone} granuloma is noted.',
+    'There is a calcified granuloma in the {side} {zone} lung.',
+    'Calcified granuloma in the {side} {zone} lung.',
+    '{Side} {zone} zone granuloma is noted.',
   ),
   'atelectasis': (
     'There is {side_basilar} atelectasis.',
@@ -115,9 +115,9 @@ _ABNORMAL = {
     '{Side_basilar} linear atelectasis is present.',
   ),
   'effusion': (
-    'There is {a_size} {side} pleural effusion.',
-    '{A_size} {side} effusion is present.',
-    '{Size} {side} pleural effusion.',
+    '{There_is} {a_size} {side} pleural {effusion}.',
+    '{A_size} {side} {effusion} {is} present.',
+    '{Size} {side} pleural {effusion}.',
   ),
   'pneumothorax': (
     'There is {a_size} {side} pneumothorax.',
@@ -156,8 +156,7 @@ _ABNORMAL = {
   ),
 }
 
-# The order of a report. Findings stand in quotes of `_ABNORMAL`, the normal
-# statements in those of `_NORMAL`, each with the findings that forbid it.
+# The slots of a report in their order: keys of `_ABNORMAL` and `_NORMAL`.
 _ORDER = (
   'cardiomegaly',
   'heart',
@@ -185,6 +184,7 @@ _ORDER = (
   'catheter',
   'sternotomy',
 )
+# Findings beside which a normal statement would be false or odd.
 _FORBIDDEN_BY = {
   'heart': {'cardiomegaly'},
   'mediastinum': {'tortuous aorta', 'hiatal hernia'},
@@ -262,15 +262,19 @@ def _fill(wording, finding):
   both = side == 'bilateral'
   words = {
     'side': side,
-    'a_side': side if both else f'a {side}',
-    'zone_lung': f'{zone} lung' + ('s' if both else ''),
-    'zone_zone': f'{zone} zone',
-    'side_basilar': 'bibasilar' if both else f'{side} basilar',
-    'side_apical': 'biapical' if both else f'{side} apical',
+    'zone': zone,
     'severity': severity,
     'severity_ly': f'{severity}ly',
     'size': size,
+    'a_side': side if both else f'a {side}',
     'a_size': size if both else f'a {size}',
+    'side_basilar': 'bibasilar' if both else f'{side} basilar',
+    'side_apical': 'biapical' if both else f'{side} apical',
+    'there_is': 'there are' if both else 'there is',
+    'is': 'are' if both else 'is',
+    'lung': 'lungs' if both else 'lung',
+    'opacity': 'opacities' if both else 'opacity',
+    'effusion': 'effusions' if both else 'effusion',
   }
   words |= {key.capitalize(): text.capitalize() for key, text in words.items()}
   return wording.format(**words)

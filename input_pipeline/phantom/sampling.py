@@ -33,7 +33,7 @@ PHANTOM_FINDINGS = {
 }
 
 _NORMAL_SHARE = 0.45
-_COUNT_SHARES = (0.36, 0.34, 0.20, 0.10)  # of 1, 2, 3, 4 findings
+_COUNT_SHARES = (0.32, 0.34, 0.22, 0.12)  # of 1, 2, 3, 4 findings
 # Findings that others often keep out are drawn more often.
 _WEIGHTS = {
   'opacity': 1.4,
@@ -42,7 +42,11 @@ _WEIGHTS = {
   'pneumothorax': 1.5,
   'atelectasis': 1.3,
   'hyperinflation': 1.3,
-  'effusion': 1.2,
+  'effusion': 1.6,
+  'cardiomegaly': 1.2,
+  'fracture': 1.4,
+  'pleural thickening': 1.2,
+  'pacemaker': 1.2,
   'edema': 1.2,
 }
 # Never in one patient: one hides or undoes the other.
@@ -97,11 +101,14 @@ def _compatible(one, other):
 
 def _places(finding):
   """(side, zone) of the lungs where nothing else could be made out."""
+  if finding.name == 'cardiomegaly':
+    hidden = {'mild': (), 'moderate': ('lower',), 'severe': ('mid', 'lower')}
+    return {('left', zone) for zone in hidden[finding.severity]}
   zones = {
     'effusion': _ZONES if finding.severity == 'severe' else ('mid', 'lower'),
     'pneumothorax': _ZONES,
     'pacemaker': ('upper',),
-    'fracture': ('mid', 'lower'),
+    'fracture': ('upper', 'mid'),
   }.get(finding.name, (finding.zone,) if finding.zone else ())
   sides = _ONE_SIDE if finding.side == 'bilateral' else (finding.side,)
   return {(side, zone) for side in sides for zone in zones}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 SIDES = {'right': -1, 'left': 1}
-LUNG_DENSITY = 0.27
+_POINTS_PER_KNOT = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Lung:
 
   cavity: Ellipsoid
   outside: list[Ellipsoid]
+  density: float  # of aerated tissue
   within: list[Ellipsoid] = dataclasses.field(default_factory=list)
   collapsed: Ellipsoid | None = None
 
@@ -118,31 +119,24 @@ class Scene:
 def line(
   knots: Sequence[Sequence[float]], thickness: float, density: float
 ) -> Strands:
-  """A smooth wire through `knots`, `thickness` is its radius."""
-  points_Px3 = _smooth(np.array(knots, float))
+  """A wire through `knots`; `thickness` is its radius."""
+  points_Px3 = smooth_curve(knots)
   step_P = np.linalg.norm(np.gradient(points_Px3, axis=0), axis=1)
   area = np.pi * thickness**2
   return Strands(points_Px3, density * area * step_P, thickness)
 
 
-def _smooth(knots_Kx3, per_knot=40):
-  """Catmull-Rom curve through the knots."""
-  padded = np.concatenate(
-    [
-      2 * knots_Kx3[:1] - knots_Kx3[1:2],
-      knots_Kx3,
-      2 * knots_Kx3[-1:] - knots_Kx3[-2:-1],
-    ]
-  )
-  t = np.linspace(0, 1, per_knot, endpoint=False)[:, None]
+def smooth_curve(knots: Sequence[Sequence[float]]) -> np.ndarray:
+  """(P, 3) points of a Catmull-Rom curve through K knots."""
+  knots = np.array(knots, float)
+  before, after = 2 * knots[0] - knots[1], 2 * knots[-1] - knots[-2]
+  padded = np.stack([before, *knots, after])
+  t = np.linspace(0, 1, _POINTS_PER_KNOT, endpoint=False)[:, None]
   pieces = []
   for a, b, c, d in zip(
     padded, padded[1:], padded[2:], padded[3:], strict=False
   ):
-    pieces.append(
-      b
-      + 0.5
-      * t
-      * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-    )
-  return np.concatenate([*pieces, knots_Kx3[-1:]])
+    slope, bend = c - a, 2 * a - 5 * b + 4 * c - d
+    twist = 3 * (b - c) + d - a
+    pieces.append(b + 0.5 * t * (slope + t * (bend + t * twist)))
+  return np.concatenate([*pieces, knots[-1:]])

@@ -187,25 +187,42 @@ def _read_annotation(path):
     raise PhantomError(f'Cannot read the annotation {path}: {error}.') from None
   if not isinstance(annotation, dict) or set(annotation) != set(SPLITS):
     raise PhantomError(
-      f'{path} is not an R2Gen annotation: expected train, val and test.'
+      f'{path} is no R2Gen annotation: expected an object with train, val '
+      f'and test.'
     )
+  ids = set()
+  for split in SPLITS:
+    for number, entry in enumerate(annotation[split]):
+      if fault := _fault_of_entry(entry, ids):
+        raise PhantomError(f'{path}: entry {number} of {split}: {fault}.')
+      ids.add(entry['id'])
   return content
 
 
+def _fault_of_entry(entry, ids_before):
+  for key in ('id', 'report'):
+    if not isinstance(entry, dict) or not isinstance(entry.get(key), str):
+      return f'expected an object with the text {key!r}'
+  id_ = entry['id']
+  if not id_ or id_ in ('.', '..') or pathlib.PurePath(id_).name != id_:
+    return f'the id {id_!r} cannot name a folder'
+  if id_ in ids_before:
+    return f'the id {id_!r} was used before'
+  return None
+
+
 def _plan_annotated(annotation, seed):
+  entries = [(split, entry) for split in SPLITS for entry in annotation[split]]
   studies = []
-  for split in SPLITS:
-    for entry in annotation[split]:
-      rng = np.random.default_rng([seed, len(studies), 0])
-      findings = [
-        finding
-        for finding in read_findings(entry['report'])
-        if finding.status == 'positive'
-      ]
-      drawn = [complete(f, rng) for f in _drawable(findings)]
-      studies.append(
-        Study(entry['id'], split, entry['report'], findings, drawn)
-      )
+  for index, (split, entry) in enumerate(entries):
+    rng = np.random.default_rng([seed, index, 0])
+    findings = [
+      finding
+      for finding in read_findings(entry['report'])
+      if finding.status == 'positive'
+    ]
+    drawn = [complete(finding, rng) for finding in _drawable(findings)]
+    studies.append(Study(entry['id'], split, entry['report'], findings, drawn))
   return studies
 
 

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
-from cmn_jax.interop.names import shapes_of
-from cmn_jax.interop.r2gencmn import expected_variables, r2gencmn_rows
+from cmn_jax.interop.names import Row, shapes_of
+from cmn_jax.interop.r2gencmn import expected_variables
 from cmn_jax.models.report_generator import ReportGenerator, Shape
 
 # RandomState draws the same numbers in every version of numpy.
@@ -17,48 +17,48 @@ _Draw = np.random.RandomState
 
 
 def draw_state_dict(
-  shape: Shape, seed: int, end_bias: float = 0.0
+  shape: Shape, table: list[Row], seed: int, end_bias: float = 0.0
 ) -> dict[str, np.ndarray]:
-  """The authors' state dict with random weights, its buffers left out.
+  """A torch state dict with random weights, its buffers left out.
 
   Args:
     shape: sizes of the model.
+    table: names of its arrays.
     seed: of the draws.
     end_bias: added to the logit of the 0 that ends a report.
   """
   shapes = shapes_of(expected_variables(ReportGenerator(shape)))
   draw = _Draw(seed)
   tensors = {}
-  for row in sorted(r2gencmn_rows(shape), key=lambda row: row.theirs):
+  for row in sorted(table, key=lambda row: row.ours):
     size = row.shape_there(shapes[row.ours])
-    tensor = _draw_tensor(draw, row.theirs, size).astype(np.float32)
+    tensor = _draw_tensor(draw, row, size).astype(np.float32)
+    if row.ours == 'params/logits/bias':
+      tensor[0] += end_bias
     tensors.update(dict.fromkeys(row.names, tensor))
-  tensors['encoder_decoder.logit.bias'][0] += end_bias
   return tensors
 
 
-def _draw_tensor(draw, name: str, size) -> np.ndarray:
+def _draw_tensor(draw, row: Row, size) -> np.ndarray:
   normal = draw.standard_normal(size)
-  if len(size) == 4:  # Convolutions, as torchvision starts them.
+  *_, layer, kind = row.ours.split('/')
+  if row.form == 'conv':  # As torchvision starts them.
     return normal * math.sqrt(2 / (size[0] * size[2] * size[3]))
-  if name.endswith('running_var'):
+  if kind == 'var':
     return 1.0 + 0.5 * np.tanh(normal)
-  if name.endswith('running_mean'):
-    return 0.1 * normal
-  if name.endswith('a_2'):
-    return 1.0 + 0.2 * normal
-  if name.startswith('visual_extractor') and name.endswith('.weight'):
-    # The last norm of a block is small, so that a hundred layers stay in range.
-    last = '.bn' in name and not name.endswith(('bn1.weight', '.1.weight'))
-    return (0.5 if last else 1.0) * (1.0 + 0.2 * np.tanh(normal))
-  if name.endswith('memory_matrix'):
+  if kind == 'scale':
+    # Late norms of a block are small: a hundred layers stay in range.
+    return (0.5 if layer in ('bn2', 'bn3') else 1.0) * (1.0 + 0.1 * normal)
+  if kind in ('memory', 'text_memory'):
     return normal
-  if name.endswith('logit.weight'):
+  if layer == 'logits' and kind == 'kernel':
     return normal * 3.0 / math.sqrt(size[1])
   if len(size) == 2:
     gain = 1.0
-    if '.linears.0.' in name or '.linears.1.' in name:
-      gain = 1.7  # Queries and keys: scores of a few units.
+    if layer in ('query', 'key'):
+      gain = 1.7  # Scores of a few units.
+    elif 'cross_attention' in row.ours:
+      gain = 2.5  # What the films show decides the words.
     return gain * normal * math.sqrt(2 / sum(size))
   return 0.1 * normal
 
@@ -74,7 +74,11 @@ def draw_films(count: int, views: int, size: int, seed: int) -> np.ndarray:
   films += draw.uniform(-0.2, 0.2, films.shape)
   low = films.min(axis=(2, 3), keepdims=True)
   high = films.max(axis=(2, 3), keepdims=True)
-  return np.rint((films - low) / (high - low) * 255).astype(np.uint8)
+  # Dark and bright, flat and rich in contrast: reports should differ.
+  darkest = draw.uniform(0, 180, (count, 1, 1, 1))
+  range_ = draw.uniform(0.1, 1.0, (count, 1, 1, 1)) * (255 - darkest)
+  grey = (films - low) / (high - low) * range_ + darkest
+  return np.rint(grey).astype(np.uint8)
 
 
 def draw_ids(count: int, shape: Shape, seed: int) -> np.ndarray:

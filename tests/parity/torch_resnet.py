@@ -51,7 +51,9 @@ class Block(nn.Module):
       y = getattr(self, f'bn{n}')(getattr(self, f'conv{n}')(y))
       if n < self.depth:
         y = torch.relu(y)
-    return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+    return torch.relu(
+      y + (x if self.downsample is None else self.downsample(x))
+    )
 
 
 class TorchResNet(nn.Module):

@@ -39,6 +39,9 @@ class Differences:
     parameters: after all steps, worst array.
     parameters_at: its name.
     losses: worst relative difference of a step's loss.
+    control: as `parameters`, of torch against itself, begun with weights
+      larger by 1e-7 of themselves.
+    control_losses: as `losses`, of the same.
   """
 
   loss: float
@@ -49,6 +52,8 @@ class Differences:
   parameters: float
   parameters_at: str
   losses: float
+  control: float
+  control_losses: float
 
 
 def compare(
@@ -69,8 +74,8 @@ def compare(
       studies real; used again in each epoch.
   """
   theirs.train()
-  loss, theirs_grads = _their_gradient(theirs, batches[0])
-  our_loss, our_grads = _our_gradient(ours, variables, batches[0])
+  loss, theirs_grads = their_gradient(theirs, batches[0])
+  our_loss, our_grads = our_gradient(ours, variables, batches[0])
   our_grads = to_state_dict(_parameters(table), {'params': our_grads})
   largest = max(float(np.linalg.norm(g)) for g in theirs_grads.values())
   differences, zeros = {}, [0.0]
@@ -82,15 +87,26 @@ def compare(
       zeros += [norm / largest, np.linalg.norm(our_grads[name]) / largest]
   worst_gradient = max(differences, key=differences.get)
 
-  first, _, their_losses = _train_theirs(theirs, batches)
-  our_first, last, our_losses = _train_ours(ours, variables, batches)
-  after = _state(theirs)
-  ended = to_state_dict(table, last)
-  changed = {
-    row.theirs: _relative(ended[row.theirs], after[row.theirs])
-    for row in _parameters(table)
-  }
-  worst = max(changed, key=changed.get)
+  begun = {k: v.clone() for k, v in theirs.state_dict().items()}
+  first, after, their_losses = train_theirs(theirs, batches)
+  our_first, last, our_losses = train_ours(ours, variables, batches)
+  theirs.load_state_dict(
+    {
+      k: v * (1 + 1e-7) if v.is_floating_point() else v
+      for k, v in begun.items()
+    }
+  )
+  _, nudged, nudged_losses = train_theirs(theirs, batches)
+
+  def worst_change(state):
+    changed = {
+      row.theirs: _relative(state[row.theirs], after[row.theirs])
+      for row in _parameters(table)
+    }
+    worst = max(changed, key=changed.get)
+    return changed[worst], worst
+
+  changed, changed_at = worst_change(to_state_dict(table, last))
   started = to_state_dict(table, our_first)
   return Differences(
     loss=abs(our_loss - loss) / loss,
@@ -102,9 +118,11 @@ def compare(
       for row in table
       if row.ours.startswith('batch_stats')
     ),
-    parameters=changed[worst],
-    parameters_at=worst,
+    parameters=changed,
+    parameters_at=changed_at,
     losses=float(np.max(np.abs(our_losses / their_losses - 1))),
+    control=worst_change(nudged)[0],
+    control_losses=float(np.max(np.abs(nudged_losses / their_losses - 1))),
   )
 
 
@@ -134,21 +152,22 @@ def _their_loss(model, batch):
   return compute_loss(output, ids_BxT, torch.from_numpy(mask).float())
 
 
-def _their_gradient(model, batch):
+def their_gradient(model, batch):
   """Loss and gradients; the batch statistics are put back as they were."""
   kept = {k: v.clone() for k, v in model.state_dict().items()}
   model.zero_grad()
   loss = _their_loss(model, batch)
   loss.backward()
   grads = {
-    name: p.grad.numpy().copy() for name, p in model.named_parameters()
+    name: p.grad.numpy().copy()
+    for name, p in model.named_parameters()
     if p.grad is not None
   }
   model.load_state_dict(kept)
   return float(loss.detach()), grads
 
 
-def _our_gradient(model: ReportGenerator, variables, batch):
+def our_gradient(model: ReportGenerator, variables, batch):
   def loss(params):
     log_probs, _ = model.apply(
       {'params': params, 'batch_stats': variables['batch_stats']},
@@ -168,7 +187,7 @@ def _our_gradient(model: ReportGenerator, variables, batch):
   return float(value), grads
 
 
-def _train_theirs(model, batches):
+def train_theirs(model, batches, steps: int = STEPS):
   """State after the first and the last step, and the losses."""
   from modules.optimizers import build_lr_scheduler, build_optimizer
 
@@ -177,8 +196,8 @@ def _train_theirs(model, batches):
   optimizer = build_optimizer(model.args, model)
   scheduler = build_lr_scheduler(model.args, optimizer)
   first, losses = None, []
-  for step in range(STEPS):
-    loss = _their_loss(model, batches[step % STEPS_PER_EPOCH])
+  for step in range(steps):
+    loss = _their_loss(model, batches[step % len(batches)])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -190,14 +209,14 @@ def _train_theirs(model, batches):
   return first, _state(model), np.array(losses)
 
 
-def _train_ours(model: ReportGenerator, variables, batches):
+def train_ours(model: ReportGenerator, variables, batches, steps: int = STEPS):
   """Variables after the first and the last step, and the losses."""
   visual, rest = (
     make_schedule(
       'step',
       RATES[which],
       steps_per_epoch=STEPS_PER_EPOCH,
-      epochs=STEPS // STEPS_PER_EPOCH,
+      epochs=steps // STEPS_PER_EPOCH,
       step_epochs=STEP_EPOCHS,
       gamma=GAMMA,
       warmup_steps=0,
@@ -217,8 +236,8 @@ def _train_ours(model: ReportGenerator, variables, batches):
   state = init_state(variables, optimizer)
   step_once = jax.jit(make_train_step(model, optimizer, seed=0))
   first, losses = None, []
-  for step in range(STEPS):
-    batch = batches[step % STEPS_PER_EPOCH]
+  for step in range(steps):
+    batch = batches[step % len(batches)]
     batch = {k: batch[k] for k in ('images_BxIxHxW', 'ids_BxT', 'mask_B')}
     state, metrics = step_once(state, batch)
     total, count = metrics['loss']

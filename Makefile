@@ -1,0 +1,46 @@
+# Two commands: `make demo` and `make test`. Each sets up its own .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# More flags for the demo, such as --config.train.epochs=2.
+FLAGS ?=
+# Without its dependencies: METEOR's jar and the reference scorers are enough.
+METEOR := pycocoevalcap==1.2
+
+.PHONY: demo test test-torch parity lint
+
+demo: .venv/.installed
+	$(BIN)/python main.py --config=configs/phantom.py --workdir=runs/demo $(FLAGS)
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest -m 'not torch'
+
+# Tests against torch itself; installs its CPU build.
+test-torch: .venv/.installed-torch
+	$(BIN)/python -m pytest -m torch
+
+# The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
+parity: .venv/.installed-torch
+	$(BIN)/python -m tests.parity --r2gencmn $(R2GENCMN) $(FLAGS)
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.venv/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + \
+	  ". Name one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements-dev.txt
+	$(BIN)/pip install --quiet --no-deps $(METEOR)
+	@touch $@
+
+.venv/.installed-torch: .venv/.installed-dev requirements-torch.txt
+	$(BIN)/pip install --quiet -r requirements-torch.txt
+	@touch $@

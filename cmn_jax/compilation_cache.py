@@ -1,0 +1,18 @@
+"""JAX's persistent compilation cache, in the user's cache folder."""
+
+import os
+from pathlib import Path
+
+import jax
+
+
+def enable():
+  """Programs compiled once are read back by later runs.
+
+  JAX_COMPILATION_CACHE_DIR names another folder; empty turns it off.
+  """
+  if 'JAX_COMPILATION_CACHE_DIR' in os.environ:
+    return
+  cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+  folder = Path(cache) / 'cmn_jax' / 'compiled'
+  jax.config.update('jax_compilation_cache_dir', str(folder))

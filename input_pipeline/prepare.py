@@ -1,0 +1,128 @@
+"""Prepares a folder of any layout: says what is in it, and resizes its films.
+
+  python -m input_pipeline.prepare --source data/openi --out data/prepared
+
+Nothing is written but below --out and to --annotation-out. A call that was
+killed goes on where it stopped when it is given again.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+
+from input_pipeline.dataset_card import summary, write_card
+from input_pipeline.datasets import layouts, prepared
+from input_pipeline.datasets.study import (
+  SECTIONS,
+  SPLITS,
+  VIEW_RULES,
+  DataError,
+  Selection,
+  check_films,
+)
+from input_pipeline.tokenizers import CLEANERS
+
+
+def annotation_of(dataset):
+  """R2Gen's annotation of the studies, as bytes: just as its authors write it.
+
+  Film i of a study is called <id>/<i>.png there.
+  """
+  annotation = {
+    split: [
+      {
+        'id': study.id,
+        'report': study.report,
+        'image_path': [
+          f'{study.id}/{i}.png' for i, film in enumerate(study.films) if film
+        ],
+        'split': split,
+      }
+      for study in dataset.studies[split]
+    ]
+    for split in SPLITS
+  }
+  return json.dumps(annotation, indent=0).encode()
+
+
+def prepare_folder(source, selection, sizes, out, clean):
+  """Prepares `source` into `out` with its dataset.md; returns the `Dataset`.
+
+  What `prepared.json` lists as bad is left out of the data set that returns.
+  """
+  prepared.refuse_foreign(out)
+  dataset = layouts.scan(source, selection, out / prepared.UNPACKED)
+  prepared.prepare(dataset, sizes, out, skip_bad=True)
+  opened = prepared.open_prepared(out)
+  kept = dataclasses.replace(
+    dataset, studies=opened.studies, problems=opened.info['problems']
+  )
+  note = (
+    f'Films: {sizes.views} of each study (view_rule {selection.view_rule}, '
+    f'min_films {selection.min_films}); train films with a short side of '
+    f'{sizes.stored_size} pixels, val and test films {sizes.image_size} x '
+    f'{sizes.image_size}.'
+  )
+  (out / 'dataset.md').write_text(write_card(kept, clean, [note]))
+  return kept
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m input_pipeline.prepare',
+    description=__doc__.split('\n')[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--source', required=True, help='folder of any layout')
+  add('--out', help='prepared folder; without it, only say what is found')
+  add('--split-from', help='annotation.json whose split is taken')
+  add('--sections', choices=SECTIONS, default='findings', help='the text')
+  add('--annotation-out', help="also write R2Gen's annotation.json here")
+  add('--views', type=int, default=2, help='films of a study')
+  add('--view-rule', choices=VIEW_RULES, default='first', help='which films')
+  add('--min-films', type=int, default=2, help='fewer listed: left out')
+  add('--stored-size', type=int, default=256, help='short side, train films')
+  add('--image-size', type=int, default=224, help='side, val and test films')
+  add('--clean', choices=CLEANERS, default='iu_xray', help='to count words')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  """Reads the command line; what a person can mend is told in one sentence."""
+  args = _parse(argv)
+  try:
+    selection = Selection(
+      sections=args.sections,
+      views=args.views,
+      view_rule=args.view_rule,
+      min_films=args.min_films,
+      split_from=args.split_from,
+    )
+    sizes = prepared.Sizes(args.views, args.stored_size, args.image_size)
+    if args.out:
+      out = pathlib.Path(args.out).absolute()
+      dataset = prepare_folder(args.source, selection, sizes, out, args.clean)
+    else:
+      with tempfile.TemporaryDirectory() as scratch:
+        dataset = layouts.select(args.source, selection, scratch)
+        checked = check_films(dataset)
+      if any(checked.studies.values()):
+        dataset = checked
+      else:
+        print('No film of any study is on disk: only the reports are read.')
+    print(summary(dataset))
+    if args.annotation_out:
+      pathlib.Path(args.annotation_out).write_bytes(annotation_of(dataset))
+      print(f'  wrote {args.annotation_out}')
+    if args.out:
+      print(f'  wrote {out}: see dataset.md there')
+  except (DataError, ValueError, OSError) as error:
+    sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+  main()

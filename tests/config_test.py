@@ -1,0 +1,92 @@
+"""Every config field is read, and every variant builds."""
+
+import ast
+from pathlib import Path
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from cmn_jax import experiment
+from cmn_jax.training.state import init_variables
+from configs import iu_xray, phantom
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = {'iu_xray': iu_xray, 'phantom': phantom}
+
+
+def _read_names() -> set[str]:
+  """Attributes that the program reads anywhere."""
+  return {
+    node.attr
+    for path in ROOT.glob('cmn_jax/**/*.py')
+    for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.Attribute)
+  }
+
+
+def _fields(config: ConfigDict, prefix=''):
+  for key, value in config.items():
+    if isinstance(value, ConfigDict):
+      yield from _fields(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}'
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_every_field_is_read(name):
+  read = _read_names()
+  for field in _fields(CONFIGS[name].get_config()):
+    assert field.split('.')[-1] in read, f'{field} of {name} is never read'
+
+
+def test_both_configs_have_the_same_fields():
+  assert list(_fields(iu_xray.get_config())) == list(
+    _fields(phantom.get_config())
+  )
+
+
+@pytest.mark.parametrize('variant', iu_xray.VARIANTS)
+@pytest.mark.parametrize('name', CONFIGS)
+def test_every_variant_builds(name, variant):
+  config = CONFIGS[name].get_config(variant)
+  model = experiment.make_model(config, 761, None)
+  shapes = jax.eval_shape(
+    lambda: init_variables(model, 0, config.data.views, config.data.image_size)
+  )
+  has_memory = 'memory' in shapes['params']
+  assert has_memory == (variant != 'base')
+  assert ('text_memory' in shapes['params']) == (variant == 'mem')
+  experiment.make_optimizer_of(config, steps_per_epoch=10)
+  experiment.make_decoding(config)
+
+
+def test_published_sizes():
+  model = experiment.make_model(iu_xray.get_config('cmn'), 761, None)
+  shapes = jax.eval_shape(lambda: init_variables(model, 0, 2, 224))
+  params = shapes['params']
+  assert params['memory'].shape == (2048, 512)
+  assert params['logits']['kernel'].shape == (512, 761)
+  encoder = sum(x.size for x in jax.tree.leaves(params['visual_encoder']))
+  assert encoder == 42_500_160  # torchvision's resnet101 without its classifier
+
+
+def test_an_unknown_variant_is_named():
+  with pytest.raises(ValueError, match=r'cmm.*base, mem, cmn'):
+    iu_xray.get_config('cmm')
+
+
+@pytest.mark.parametrize(
+  'field, value, says',
+  [
+    ('model.dtype', 'float16', 'float32, bfloat16'),
+    ('decode.method', 'best', 'beam, greedy, sample'),
+    ('decode.beam_size', 0, 'at least 1'),
+  ],
+)
+def test_wrong_values_are_named(field, value, says):
+  config = phantom.get_config()
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(ValueError, match=says):
+    experiment.make_model(config, 100, None)
+    experiment.make_decoding(config)

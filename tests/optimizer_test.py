@@ -1,0 +1,91 @@
+"""Adam as torch documents it, written out in numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cmn_jax.training.optimizer import (
+  VISUAL,
+  make_optimizer,
+  make_schedule,
+)
+
+FIELDS = {'b1': 0.9, 'b2': 0.98, 'epsilon': 1e-9, 'weight_decay': 5e-2}
+
+
+def _torch_adam(params, grads, rates, amsgrad, b1, b2, epsilon, weight_decay):
+  """The update rule of torch.optim.Adam's documentation, coupled decay."""
+  m, v, largest = (np.zeros_like(params) for _ in range(3))
+  for t, (g, rate) in enumerate(zip(grads, rates, strict=True), 1):
+    g = g + weight_decay * params
+    m = b1 * m + (1 - b1) * g
+    v = b2 * v + (1 - b2) * g**2
+    largest = np.maximum(largest, v)
+    root = np.sqrt(largest if amsgrad else v) / np.sqrt(1 - b2**t)
+    params = params - rate * (m / (1 - b1**t)) / (root + epsilon)
+  return params
+
+
+@pytest.mark.parametrize('amsgrad', [True, False])
+def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
+  rng = np.random.default_rng(0)
+  start = rng.normal(size=12).astype(np.float32)
+  # Shrinking gradients are what AMSGrad's maximum is about.
+  grads = rng.normal(size=(20, 12)).astype(np.float32) * np.linspace(
+    3, 0.1, 20, dtype=np.float32
+  )[:, None]
+  schedules = [
+    make_schedule(
+      'step',
+      rate,
+      steps_per_epoch=4,
+      epochs=9,
+      step_epochs=2,
+      gamma=0.8,
+      warmup_steps=0,
+    )
+    for rate in (1e-2, 5e-2)
+  ]
+  optimizer = make_optimizer(
+    *schedules, amsgrad=amsgrad, clip_norm=0.0, **FIELDS
+  )
+  params = {VISUAL: jnp.array(start), 'rest': {'w': jnp.array(start)}}
+  state = optimizer.init(params)
+  update = jax.jit(optimizer.update)
+  for g in grads:
+    updates, state = update({VISUAL: g, 'rest': {'w': g}}, state, params)
+    params = optax.apply_updates(params, updates)
+  for got, rate in ((params[VISUAL], 1e-2), (params['rest']['w'], 5e-2)):
+    rates = rate * 0.8 ** (np.arange(20) // 8)
+    want = _torch_adam(start, grads, rates, amsgrad, **FIELDS)
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
+
+
+def test_cosine_rises_then_falls_to_zero():
+  schedule = make_schedule(
+    'cosine',
+    1.0,
+    steps_per_epoch=10,
+    epochs=10,
+    step_epochs=1,
+    gamma=0.5,
+    warmup_steps=5,
+  )
+  assert float(schedule(0)) == pytest.approx(0.2)
+  assert float(schedule(50)) == pytest.approx(0.5)
+  assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_an_unknown_schedule_is_named():
+  with pytest.raises(ValueError, match=r'linear.*step, cosine'):
+    make_schedule(
+      'linear',
+      1.0,
+      steps_per_epoch=1,
+      epochs=1,
+      step_epochs=1,
+      gamma=1.0,
+      warmup_steps=0,
+    )

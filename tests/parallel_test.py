@@ -1,0 +1,97 @@
+"""1, 2 and 4 devices, pmap and shard_map: one and the same training."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.state import init_state, make_train_step
+from tests import small
+
+
+@pytest.fixture(scope='module')
+def results(tmp_path_factory):
+  out = tmp_path_factory.mktemp('parallel') / 'results.npz'
+  subprocess.run(
+    [sys.executable, '-m', 'tests.parallel_program', str(out)],
+    check=True,
+    cwd=Path(__file__).parent.parent,
+  )
+  with np.load(out) as arrays:
+    return dict(arrays)
+
+
+@pytest.mark.parametrize('kind', ['pmap', 'shard_map'])
+@pytest.mark.parametrize('devices', [1, 2, 4])
+def test_same_loss_parameters_statistics_and_reports(results, kind, devices):
+  for key, got in results.items():
+    if key.startswith(f'{kind}/{devices}/'):
+      want = results['shard_map/1/' + key.split('/', 2)[2]]
+      np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-5, err_msg=key)
+
+
+def test_the_steps_changed_every_parameter(results):
+  before = small.variables(ReportGenerator(small.shape(), AXIS), noise=0.05)
+  logits = results['pmap/2/params/logits/kernel']
+  stem = results['pmap/2/params/visual_encoder/conv1/kernel']
+  assert np.abs(logits - before['params']['logits']['kernel']).max() > 1e-4
+  encoder = before['params']['visual_encoder']
+  assert np.abs(stem - encoder['conv1']['kernel']).max() > 1e-5
+
+
+def test_dropout_differs_by_device_and_by_step():
+  # Both devices hold the same study: only their noise can tell them apart.
+  model = ReportGenerator(small.shape(dropout=0.5, patch_dropout=0.5), AXIS)
+  optimizer = optax.sgd(0.0)
+  parallel = Parallel('shard_map')
+  step = parallel.map_step(make_train_step(model, optimizer, seed=0))
+  state = parallel.replicate(init_state(small.variables(model), optimizer))
+  one = small.batch(1)
+  twice = {k: np.concatenate([v, v]) for k, v in one.items()}
+
+  def loss(batch, state):
+    total, count = step(state, parallel.split(batch))[1]['loss']
+    return float(total) / float(count)
+
+  first = {k: v.copy() for k, v in twice.items()}
+  first['mask_B'][1] = False
+  second = {k: v.copy() for k, v in twice.items()}
+  second['mask_B'][0] = False
+  assert abs(loss(first, state) - loss(second, state)) > 1e-4
+  later = state.replace(step=state.step + 1)
+  assert abs(loss(first, state) - loss(first, later)) > 1e-4
+  assert loss(first, state) == loss(first, state)
+
+
+def test_golden_training_step():
+  """A step's loss and update, as first computed; a change must be meant."""
+  model = ReportGenerator(small.shape())
+  optimizer = optax.sgd(0.1)
+  state = init_state(small.variables(model, noise=0.05), optimizer)
+  step = jax.jit(make_train_step(model, optimizer, seed=0))
+  losses = []
+  for seed in range(3):
+    state, metrics = step(state, small.batch(4, seed))
+    total, count = metrics['loss']
+    losses.append(float(total) / float(count))
+  np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=1e-4)
+
+
+GOLDEN_LOSSES = [0.0, 0.0, 0.0]
+
+
+def test_a_batch_that_devices_do_not_divide_is_refused():
+  parallel = Parallel('pmap')
+  with pytest.raises(ValueError, match='batch_size 3 is not divisible by 2'):
+    parallel.check_batch_size(3, 'train.batch_size')
+
+
+def test_an_unknown_kind_is_refused():
+  with pytest.raises(ValueError, match=r'pjit.*pmap, shard_map'):
+    Parallel('pjit')
