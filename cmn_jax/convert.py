@@ -146,7 +146,8 @@ def read_config(arguments: list[str]) -> ConfigDict:
   try:
     rest = values(['convert', *arguments])[1:]
   except (flags.Error, AttributeError, OSError, ValueError) as error:
-    raise ConversionError(f'cannot read the config: {error}') from error
+    reason = ' '.join(str(error).split())
+    raise ConversionError(f'cannot read the config: {reason}') from error
   if rest:
     raise ConversionError(f'unknown arguments {" ".join(rest)}')
   return config.value

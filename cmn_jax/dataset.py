@@ -30,4 +30,7 @@ def open_dataset(config: ConfigDict) -> pipeline.Data:
     clean=c.clean,
     cache_dir=str(Path(c.cache_dir).expanduser()),
     skip_bad=c.skip_bad,
+    sections=c.sections,
+    view_rule=c.view_rule,
+    split_from=c.split_from or None,
   )

@@ -111,6 +111,7 @@ def _score(config, data, reader, split, texts, written: Written, meta) -> dict:
     'variant': config.variant,
     'seed': config.seed,
     'split': split,
+    'split_source': data.split_name,
     'selected_on': f'val {config.train.select_by}',
     **score(texts),
     'baselines': baselines,

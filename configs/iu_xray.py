@@ -25,7 +25,8 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
       # Of parameters, batch order, crops and dropout.
       'seed': 7580,
       'data': {
-        # Folder with annotation.json and images/ (the R2Gen layout).
+        # IU X-Ray or MIMIC-CXR in any layout that input_pipeline.prepare
+        # knows, such as annotation.json and images/ (R2Gen's).
         'dir': 'data/iu_xray',
         # Draw a phantom of so many studies into `dir` if it does not exist; 0
         # never does. Its seed, and the side of its films in pixels.
@@ -46,6 +47,13 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
         'min_count': 3,
         # How reports are cleaned: 'iu_xray' or 'mimic_cxr'.
         'clean': 'iu_xray',
+        # Report sections: 'findings' or 'findings+impression' (the R2Gen
+        # layout has but one text and takes no choice).
+        'sections': 'findings',
+        # Which films of a study: 'first', 'frontal_lateral' or 'frontal'.
+        'view_rule': 'first',
+        # An annotation.json whose split is taken; '' for the data's own.
+        'split_from': '',
         # Go on without studies whose films are missing or unreadable.
         'skip_bad': False,
         # Random crops of training films.

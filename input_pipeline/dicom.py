@@ -6,6 +6,7 @@ JPEG-LS need a decoder more, which the message names.
 """
 
 import io
+import itertools
 import struct
 import zlib
 
@@ -106,7 +107,7 @@ def _unpacked_rle_bytes(frame):
   count, *offsets = struct.unpack('<16L', frame[:64])
   offsets = [*offsets[:count], len(frame)]
   total = 0
-  for start, end in zip(offsets, offsets[1:], strict=False):
+  for start, end in itertools.pairwise(offsets):
     while start < end:
       run = frame[start]
       copied = run < 128

@@ -8,37 +8,10 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
-from pydicom.uid import (
-  ExplicitVRLittleEndian,
-  JPEGBaseline8Bit,
-  JPEGLosslessSV1,
-)
+from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
 
 from input_pipeline import images
-
-RAMP_HxW = np.linspace(0, 255, 30 * 40).reshape(30, 40).astype(np.uint8)
-
-
-def write_dicom(path, pixels, *, bits=None, syntax=None, data=None, **tags):
-  """A DICOM file without compression, unless `syntax` and `data` are given."""
-  dicom = pydicom.Dataset()
-  dicom.SOPClassUID = '1.2.840.10008.5.1.4.1.1.1.1'
-  dicom.SOPInstanceUID = pydicom.uid.generate_uid()
-  dicom.Rows, dicom.Columns = pixels.shape[:2]
-  dicom.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
-  dicom.PhotometricInterpretation = 'MONOCHROME2'
-  dicom.BitsAllocated = 8 * pixels.itemsize
-  dicom.BitsStored = bits or dicom.BitsAllocated
-  dicom.HighBit = dicom.BitsStored - 1
-  dicom.PixelRepresentation = int(pixels.dtype.kind == 'i')
-  vr = 'OB' if pixels.itemsize == 1 or data else 'OW'
-  dicom.add_new('PixelData', vr, data or pixels.tobytes())
-  for name, value in tags.items():
-    setattr(dicom, name, value)
-  dicom.file_meta = pydicom.dataset.FileMetaDataset()
-  dicom.file_meta.TransferSyntaxUID = syntax or ExplicitVRLittleEndian
-  dicom.save_as(path, enforce_file_format=True)
-  return path
+from tests.dicom_file import RAMP_HxW, write_dicom
 
 
 def save(picture, path, **options):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from input_pipeline.findings import FINDINGS, Finding
 from input_pipeline.phantom import films, progress, write
+from input_pipeline.phantom.lesions import build_scene
 
 ROOT = Path(__file__).parents[1]
 STUDIES, SIZE = 12, 40
@@ -192,12 +193,12 @@ def test_films_for_given_reports(tmp_path):
 def test_every_reading_of_a_report_can_be_drawn():
   for name in FINDINGS:
     for side in ('', 'left', 'bilateral'):
-      for zone in ('', 'upper', 'lower'):
-        finding = Finding(name, side, zone, 'severe')
+      for zone in ('', 'upper', 'mid', 'lower'):
         rng = np.random.default_rng(0)
-        drawn = [write.complete(f, rng) for f in write._drawable([finding])]
-        film, _ = films.draw_study(drawn, 0, 0, 32)
-        assert film.shape == (32, 32)
+        read = Finding(name, side, zone, 'severe')
+        drawn = [write.complete(f, rng) for f in write._drawable([read])]
+        scene = build_scene(drawn, rng)
+        assert scene.lungs.keys() == {'left', 'right'}
 
 
 def test_a_bad_annotation_is_refused(tmp_path):

@@ -148,12 +148,13 @@ class ReportGenerator(nn.Module):
   def with_findings(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool):
     """What `__call__` gives, and the findings head's logits, (B, findings).
 
-    A finding is present if any encoded patch shows it: each patch has its own
-    logits, and a study's are their soft maximum.
+    The head reads the visual features themselves. A finding is present if any
+    patch shows it: a study's logits are the soft maximum of its patches'.
     """
-    patches, mask_Bx1x1xP = self.encode(images_BxIxHxWxC, mask_B, train)
-    logits_BxPxL = self.findings(patches)
-    logits = jax.nn.logsumexp(logits_BxPxL, 1) - math.log(patches.shape[1])
+    features, _ = self.visual_features(images_BxIxHxWxC, mask_B, train)
+    logits = jax.nn.logsumexp(self.findings(features), axis=1)
+    logits = logits - math.log(features.shape[1])
+    patches, mask_Bx1x1xP = self.encode_features(features, train)
     log_probs = self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
     return log_probs, logits
 
@@ -167,8 +168,12 @@ class ReportGenerator(nn.Module):
 
   def encode(self, images_BxIxHxWxC, mask_B, train: bool = False):
     """Encoded patches (B, P, D) and their attention mask (B, 1, 1, P)."""
-    patches, _ = self.visual_features(images_BxIxHxWxC, mask_B, train)
-    x = nn.relu(self.patch_embed(patches))
+    features, _ = self.visual_features(images_BxIxHxWxC, mask_B, train)
+    return self.encode_features(features, train)
+
+  def encode_features(self, features_BxPxF, train: bool = False):
+    """The part of `encode` after the visual encoder."""
+    x = nn.relu(self.patch_embed(features_BxPxF))
     x = self.patch_drop(x, train)
     if self.shape.memory != 'none':
       x = x + self.memory_query(x, self.memory, train)

@@ -47,9 +47,7 @@ class Camera:
 
   def box(self, shape: Ellipsoid):
     """(rows, columns) slices that hold the shadow of `shape`."""
-    extent = np.sqrt(
-      np.diag(self.axes @ np.linalg.inv(shape.form()) @ self.axes.T)
-    )
+    extent = np.sqrt(np.diag(self.axes @ shape.inverse_form @ self.axes.T))
     u, v = (self.axes @ np.array(shape.center))[:2]
     left = np.searchsorted(self.u, u - extent[0])
     right = np.searchsorted(self.u, u + extent[0])
@@ -62,7 +60,7 @@ class Camera:
 
     `half_2` is 1 for a ray through the center and 0 at the edge.
     """
-    form = self.axes @ shape.form() @ self.axes.T
+    form = self.axes @ shape.form @ self.axes.T
     u, v, w = self.axes @ np.array(shape.center)
     du, dv = self.u[None, box[1]] - u, self.v[box[0], None] - v
     along = form[2, 2]

@@ -6,6 +6,7 @@ relative to water.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,16 +23,26 @@ class Ellipsoid:
   radii: tuple[float, float, float]
   tilt: float = 0.0
 
-  def form(self):
+  @functools.cached_property
+  def form(self) -> np.ndarray:
     """(3, 3) matrix A with (p - center)' A (p - center) = 1 on the surface."""
+    axes = self._axes()
+    return (axes.T / np.square(self.radii)) @ axes
+
+  @functools.cached_property
+  def inverse_form(self) -> np.ndarray:
+    """(3, 3) inverse of `form`: its diagonal holds the squared extents."""
+    axes = self._axes()
+    return (axes.T * np.square(self.radii)) @ axes
+
+  def _axes(self):
     cos, sin = np.cos(self.tilt), np.sin(self.tilt)
-    axes = np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
-    return axes.T @ np.diag(1 / np.square(self.radii)) @ axes
+    return np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
 
   def contains(self, points_Px3):
     """(P,) whether each point lies inside."""
     offset = points_Px3 - np.array(self.center)
-    return ((offset @ self.form()) * offset).sum(axis=1) < 1
+    return ((offset @ self.form) * offset).sum(axis=1) < 1
 
   def scaled(self, factor):
     """The same shape around the same center, `factor` times as large."""

@@ -32,8 +32,8 @@ SHAPE = Shape(
 )
 IMAGE = 64
 STUDIES = 8
-SEED = 11
-END_BIAS = 2.0
+SEED = 21
+END_BIAS = 6.0
 STEPS = 3
 # Entries of the log-probabilities that are kept: studies, positions, words.
 KEPT = np.s_[::3, ::4, ::3]
