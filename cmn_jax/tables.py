@@ -73,7 +73,7 @@ def report(tests: list[dict]) -> str:
     parts.append(
       f'## {dataset}\n\n{group[0]["studies"]} test studies; findings from '
       f'`{findings["source"]}`; checkpoints chosen on '
-      f'{group[0]["selected_on"]}. 95 % interval of the first run\'s micro F1: '
+      f"{group[0]['selected_on']}. 95 % interval of the first run's micro F1: "
       f'{low:.3f} to {high:.3f}.\n\n{table(group)}\n'
     )
   return '\n'.join(parts)

@@ -93,7 +93,6 @@ class Trainer:
       self.data.studies['val'],
       self._reader,
       bootstrap=0,
-      metrics=fast_scores,
     )
     self._step = self.parallel.map_step(
       make_train_step(
@@ -141,7 +140,8 @@ class Trainer:
     loss = self.writer.loss(variables, batches())
     written = self.writer.write(variables, batches(), len(studies))
     decode = self.data.tokenizer.decode
-    scores = self.scorer([decode(ids) for ids in written.ids_SxT])
+    texts = [decode(ids) for ids in written.ids_SxT]
+    scores = self.scorer(texts, fast_scores)
     return {
       'loss': loss,
       **{k: v for k, v in scores.items() if isinstance(v, float)},

@@ -38,8 +38,8 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
       'optim.weight_decay': 0.0,
       # Without a pretrained encoder, words alone teach it too slowly.
       'train.findings_weight': 0.3,
-      'train.epochs': 12,
-      'train.patience': 12,
+      'train.epochs': 20,
+      'train.patience': 20,
       'train.select_by': 'micro_f1',
       'eval.batch_size': 32,
     }

@@ -19,7 +19,11 @@ import numpy as np
 from input_pipeline.datasets import layouts, prepared
 from input_pipeline.datasets.study import DataError, Selection
 from input_pipeline.tensorflow_cpu import tf, tfds, without_warnings
-from input_pipeline.tokenizers import WordTokenizer
+from input_pipeline.tokenizers import (
+  PIECE_KINDS,
+  SentencePieceTokenizer,
+  WordTokenizer,
+)
 
 _NO_STUDY = -1
 _MAX_THREADS = 16
@@ -35,7 +39,7 @@ class Study:
   films: tuple[str | None, ...]  # paths of the original files
   labels: dict[str, str] | None  # of `Data.label_source`
   ids: list[int]
-  reference: str  # the report decoded from its ids: what R2Gen scores against
+  reference: str  # in the words that scores count: what R2Gen scores against
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Data:
   name: str
   label_source: str | None
   split_name: str
-  tokenizer: WordTokenizer
+  tokenizer: WordTokenizer | SentencePieceTokenizer
+  words: WordTokenizer  # `words.normal_form(text)` of what a model has written
   studies: dict[str, list[Study]]
   problems: list[str]  # the studies left out, one sentence each
   views: int
@@ -69,6 +74,9 @@ def open_data(
   view_rule='first',
   min_films=None,
   split_from=None,
+  tokenizer='words',
+  pieces=0,
+  reference_length=None,
 ):
   """Opens a folder of any layout, or one that `prepare` has written.
 
@@ -79,7 +87,7 @@ def open_data(
     views: films of each study that are used.
     image_size: side of the square films in a batch, in pixels.
     stored_size: short side of the stored train films, which crops are cut of.
-    max_length: word ids of a report, with the 0 at both ends.
+    max_length: ids of a report, with the 0 at both ends.
     min_count: how often a word must appear in the train reports.
     clean: text cleaning, 'iu_xray' or 'mimic_cxr'.
     cache_dir: where prepared films are kept.
@@ -89,6 +97,10 @@ def open_data(
     min_films: studies that list fewer are left out; None means `views`.
     split_from: an annotation.json whose split is taken, or None: the layout's
       own split, or 'hash-v1' where it has none.
+    tokenizer: 'words', or the kind of SentencePiece, 'unigram' or 'bpe'.
+    pieces: how many pieces; 0 for words.
+    reference_length: words (with the 0 at both ends) to which references are
+      cut; None means `max_length`. Scores compare only where it is equal.
   """
   sizes = prepared.Sizes(views, stored_size, image_size)
   selection = Selection(
@@ -107,27 +119,29 @@ def open_data(
     out = cache_dir / prepared.prepared_name(dataset, sizes)
     prepared.prepare(dataset, sizes, out, skip_bad)
     opened = prepared.open_prepared(out)
-  tokenizer = WordTokenizer.fit(
-    [study.report for study in opened.studies['train']], min_count, clean
-  )
+  reports = [study.report for study in opened.studies['train']]
+  words = WordTokenizer.fit(reports, min_count, clean)
+  ids_of = words
+  if _needs_pieces(tokenizer, pieces):
+    ids_of = SentencePieceTokenizer.fit(reports, pieces, tokenizer, clean)
 
   def tokenized(study):
-    ids = tokenizer.encode(study.report, max_length)
     return Study(
       id=study.id,
       report=study.report,
       findings=study.findings,
       films=study.films,
       labels=study.labels,
-      ids=ids,
-      reference=tokenizer.decode(ids, skip_first=True),
+      ids=ids_of.encode(study.report, max_length),
+      reference=words.reference(study.report, reference_length or max_length),
     )
 
   return Data(
     name=opened.info['name'],
     label_source=opened.info['label_source'],
     split_name=opened.info['split_name'],
-    tokenizer=tokenizer,
+    tokenizer=ids_of,
+    words=words,
     studies={
       split: [tokenized(study) for study in studies]
       for split, studies in opened.studies.items()
@@ -138,6 +152,20 @@ def open_data(
     max_length=max_length,
     builder=opened.builder,
   )
+
+
+def _needs_pieces(tokenizer, pieces):
+  """Whether SentencePiece is asked for; ValueError if it is not clear."""
+  if tokenizer != 'words' and tokenizer not in PIECE_KINDS:
+    raise ValueError(
+      f"tokenizer is {tokenizer!r}; expected 'words' or one of {PIECE_KINDS}."
+    )
+  if (tokenizer == 'words') != (pieces == 0):
+    raise ValueError(
+      f'tokenizer {tokenizer!r} does not go with pieces {pieces}: words have '
+      f'0, the others as many as the vocabulary is to hold.'
+    )
+  return tokenizer != 'words'
 
 
 def _check_prepared(folder, info, sizes, selection):

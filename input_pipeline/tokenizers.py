@@ -1,13 +1,19 @@
-"""Reports to word ids and back, with exactly the words and ids of R2Gen.
+"""Reports to ids and back: the words of R2Gen exactly, or SentencePiece.
 
 The vocabulary is not in the authors' checkpoints: it is fitted again from the
 train reports, so every quirk of their text cleaning is kept here on purpose.
+Pieces are of the same cleaned text.
 """
 
+import base64
+import binascii
 import collections
 import hashlib
+import io
 import json
 import re
+
+import sentencepiece
 
 END = 0  # begins, ends and pads a report
 UNKNOWN = '<unk>'
@@ -56,6 +62,7 @@ def clean_mimic_cxr(report):
 
 
 CLEANERS = {'iu_xray': clean_iu_xray, 'mimic_cxr': clean_mimic_cxr}
+PIECE_KINDS = ('unigram', 'bpe')
 
 
 class WordTokenizer:
@@ -67,10 +74,7 @@ class WordTokenizer:
   """
 
   def __init__(self, words, clean):
-    if clean not in CLEANERS:
-      raise ValueError(
-        f'clean is {clean!r}; expected one of {sorted(CLEANERS)}.'
-      )
+    _check_clean(clean)
     self.words = list(words)
     self.clean = clean
     if self.words != sorted(set(self.words)) or UNKNOWN not in self.words:
@@ -83,10 +87,7 @@ class WordTokenizer:
   @classmethod
   def fit(cls, reports, min_count=3, clean='iu_xray'):
     """Takes the words that appear at least `min_count` times in `reports`."""
-    if clean not in CLEANERS:
-      raise ValueError(
-        f'clean is {clean!r}; expected one of {sorted(CLEANERS)}.'
-      )
+    _check_clean(clean)
     counts = collections.Counter()
     for report in reports:
       counts.update(CLEANERS[clean](report).split())
@@ -127,6 +128,13 @@ class WordTokenizer:
     """The text that R2Gen scores against: what training could have seen."""
     return self.decode(self.encode(report, max_length), skip_first=True)
 
+  def normal_form(self, text):
+    """Generated text in the words that scores count: rare ones are '<unk>'.
+
+    Text that this tokenizer has decoded stays as it is.
+    """
+    return ' '.join(w if w in self._id_of else UNKNOWN for w in text.split())
+
   def to_json(self):
     """A dict that `json` can write; `from_json` reads it back."""
     return {'clean': self.clean, 'words': self.words}
@@ -139,5 +147,134 @@ class WordTokenizer:
   @property
   def fingerprint(self):
     """Hex digest of the words and the cleaning: equal means equal ids."""
-    text = json.dumps(self.to_json(), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _fingerprint(self)
+
+
+class SentencePieceTokenizer:
+  """Pieces of the cleaned text, numbered from 1; 0 begins, ends and pads.
+
+  Attributes:
+    kind: 'unigram' or 'bpe'.
+    clean: which text cleaning the pieces come from, a key of `CLEANERS`.
+  """
+
+  def __init__(self, model, kind, clean):
+    """`model` is a SentencePiece model, as bytes."""
+    _check_clean(clean)
+    self.kind = kind
+    self.clean = clean
+    self._model = model
+    self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+
+  @classmethod
+  def fit(cls, reports, pieces, kind, clean):
+    """Trains exactly `pieces` pieces, '<unk>' one of them, on `reports`.
+
+    The same reports in the same order give the same pieces.
+    """
+    if kind not in PIECE_KINDS:
+      raise ValueError(f'kind is {kind!r}; expected one of {PIECE_KINDS}.')
+    _check_clean(clean)
+    model = io.BytesIO()
+    try:
+      sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=(_normal(report, clean) for report in reports),
+        model_writer=model,
+        model_type=kind,
+        vocab_size=pieces + 1,
+        pad_id=END,
+        unk_id=END + 1,
+        bos_id=-1,
+        eos_id=-1,
+        unk_surface=UNKNOWN,
+        normalization_rule_name='identity',  # the text is cleaned already
+        split_by_unicode_script=False,  # '. ' is one piece
+        # Unigram pieces of IU X-Ray with the blank before the word are cut
+        # so small that a report has 54 of them instead of 39.
+        treat_whitespace_as_suffix=True,
+        character_coverage=1.0,
+        max_sentence_length=1_000_000,  # bytes; longer ones are left out
+        num_threads=1,  # more would not give the same pieces each time
+        minloglevel=2,
+      )
+    except RuntimeError as error:
+      reason = str(error).rsplit(']', 1)[-1].strip()
+      raise ValueError(
+        f'{pieces} pieces of kind {kind!r} cannot be trained on these '
+        f'reports: {reason}'
+      ) from error
+    return cls(model.getvalue(), kind, clean)
+
+  @property
+  def vocab_size(self):
+    """Number of pieces, the 0 not counted: logits have one more."""
+    return self._pieces.vocab_size() - 1
+
+  def encode(self, report, max_length):
+    """[0] + piece ids + [0], cut to `max_length`, without an end 0 then."""
+    ids = self._pieces.encode(_normal(report, self.clean))
+    return [END, *ids, END][:max_length]
+
+  def decode(self, ids, skip_first=False):
+    """Text up to the first 0, its words with single blanks between them.
+
+    `skip_first=True` steps over the 0 that begins the ids of `encode`.
+    """
+    pieces = []
+    for i in ids[1:] if skip_first else ids:
+      if i == END:
+        break
+      if not 0 < i <= self.vocab_size:
+        raise ValueError(
+          f'Piece id {i} is not in the vocabulary of {self.vocab_size} pieces: '
+          f'is this the tokenizer that the model was trained with?'
+        )
+      pieces.append(int(i))
+    return ' '.join(self._pieces.decode(pieces).split())
+
+  def reference(self, report, max_length):
+    """The text that training could have seen of a report."""
+    return self.decode(self.encode(report, max_length), skip_first=True)
+
+  def to_json(self):
+    """A dict that `json` can write; `from_json` reads it back."""
+    return {
+      'clean': self.clean,
+      'kind': self.kind,
+      'model': base64.b64encode(self._model).decode(),
+    }
+
+  @classmethod
+  def from_json(cls, fields):
+    """The tokenizer that `to_json` described."""
+    try:
+      model = base64.b64decode(fields['model'], validate=True)
+      return cls(model, fields['kind'], fields['clean'])
+    except (binascii.Error, RuntimeError) as error:
+      raise ValueError(f'No SentencePiece model: {error}.') from error
+
+  @property
+  def fingerprint(self):
+    """Hex digest of the pieces and the cleaning: equal means equal ids."""
+    return _fingerprint(self)
+
+
+def tokenizer_from_json(fields):
+  """The tokenizer, of either class, whose `to_json` gave `fields`."""
+  kind = SentencePieceTokenizer if 'model' in fields else WordTokenizer
+  return kind.from_json(fields)
+
+
+def _check_clean(clean):
+  if clean not in CLEANERS:
+    raise ValueError(f'clean is {clean!r}; expected one of {sorted(CLEANERS)}.')
+
+
+def _normal(report, clean):
+  """The cleaned report as `WordTokenizer` would give it back."""
+  return ' '.join(CLEANERS[clean](report).split())
+
+
+def _fingerprint(tokenizer):
+  text = json.dumps(tokenizer.to_json(), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,6 +1,6 @@
 """Run by parallel_test on four devices: one step, in six ways, to a file.
 
-  python -m tests.parallel_program OUT.npz
+python -m tests.parallel_program OUT.npz
 """
 
 import os

@@ -7,7 +7,7 @@ import pytest
 
 from input_pipeline import images, pipeline
 from input_pipeline.datasets.study import DataError
-from tests.r2gen_folder import film, write_r2gen
+from tests.r2gen_folder import film, write_annotation, write_r2gen
 
 SIZES = {'views': 2, 'image_size': 16, 'stored_size': 24}
 TEXT = {'max_length': 12, 'min_count': 2, 'clean': 'iu_xray'}
@@ -236,6 +236,44 @@ def test_flips_mirror_half_of_the_films(data):
   assert 150 < flipped < 250  # of 400
 
 
+@pytest.mark.parametrize('kind', ['unigram', 'bpe'])
+def test_pieces_instead_of_words(data, folder, cache_dir, kind):
+  other = open_folder(
+    folder,
+    cache_dir,
+    tokenizer=kind,
+    pieces=30,
+    max_length=40,
+    reference_length=12,
+  )
+  assert other.tokenizer.kind == kind
+  assert other.words.fingerprint == data.tokenizer.fingerprint
+  (batch,) = pipeline.eval_batches(other, 'val', batch_size=3)
+  assert batch['ids_BxT'].shape == (3, 40)
+  for study, same, ids in zip(
+    other.studies['val'], data.studies['val'], batch['ids_BxT'], strict=True
+  ):
+    assert study.reference == same.reference
+    written = other.tokenizer.decode(ids[1:])
+    words = other.words.normal_form(written).split()
+    assert ' '.join(words[:11]) in (study.reference, f'{study.reference} .')
+
+
+def test_pieces_are_learnt_from_train_alone(tmp_path):
+  annotation = write_r2gen(tmp_path / 'data')
+  options = {'tokenizer': 'bpe', 'pieces': 30}
+  data = open_folder(tmp_path / 'data', tmp_path / 'cache', **options)
+  for split in ('val', 'test'):
+    annotation[split][0]['report'] = 'Something else, which nobody has seen.'
+  write_annotation(tmp_path / 'data', annotation)
+  other = open_folder(tmp_path / 'data', tmp_path / 'cache', **options)
+  assert other.tokenizer.fingerprint == data.tokenizer.fingerprint
+  annotation['train'][0]['report'] = 'Something else, which nobody has seen.'
+  write_annotation(tmp_path / 'data', annotation)
+  other = open_folder(tmp_path / 'data', tmp_path / 'cache', **options)
+  assert other.tokenizer.fingerprint != data.tokenizer.fingerprint
+
+
 def test_one_view(folder, cache_dir):
   data = open_folder(folder, cache_dir, views=1)
   (batch,) = train(data, 1)
@@ -259,6 +297,12 @@ def test_bad_studies_are_skipped_in_studies_and_films(tmp_path):
 def test_wrong_options_are_named(data, folder, cache_dir):
   with pytest.raises(ValueError, match='stored_size 12 is smaller'):
     open_folder(folder, cache_dir, stored_size=12)
+  with pytest.raises(ValueError, match="tokenizer is 'char'"):
+    open_folder(folder, cache_dir, tokenizer='char')
+  with pytest.raises(ValueError, match="'words' does not go with pieces 30"):
+    open_folder(folder, cache_dir, pieces=30)
+  with pytest.raises(ValueError, match="'bpe' does not go with pieces 0"):
+    open_folder(folder, cache_dir, tokenizer='bpe')
   with pytest.raises(ValueError, match='batch_size 4 is not divisible by 3'):
     train(data, 1, process_count=3)
   with pytest.raises(ValueError, match='expected crop and flip'):

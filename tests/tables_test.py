@@ -58,5 +58,5 @@ def test_runs_stand_below_their_baselines(tmp_path):
 
 
 def test_a_folder_without_scores_is_named(tmp_path):
-  with pytest.raises(ValueError, match='test.json cannot be read'):
+  with pytest.raises(ValueError, match=r'test\.json cannot be read'):
     read_test(tmp_path)

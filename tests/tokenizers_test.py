@@ -3,9 +3,11 @@ import json
 import pytest
 
 from input_pipeline.tokenizers import (
+  SentencePieceTokenizer,
   WordTokenizer,
   clean_iu_xray,
   clean_mimic_cxr,
+  tokenizer_from_json,
 )
 
 REPORTS = [
@@ -127,3 +129,93 @@ def test_refuses_unknown_cleaning_and_broken_vocabularies():
     WordTokenizer.fit(REPORTS, clean='iu')
   with pytest.raises(ValueError, match='sorted'):
     WordTokenizer(['b', 'a', '<unk>'], 'iu_xray')
+
+
+def test_normal_form_hides_rare_words_and_nothing_else(tokenizer):
+  assert tokenizer.normal_form('heart  is huge .') == 'heart is <unk> .'
+  text = tokenizer.reference('Big heart. Lungs are clear.', 60)
+  assert tokenizer.normal_form(text) == text
+
+
+MANY = [
+  f'The {organ} {verb} {state} in size. No {disease} on the {side}.'
+  for organ, verb in (('heart', 'is'), ('lungs', 'are'), ('hila', 'are'))
+  for state in ('normal', 'large', 'small', 'stable')
+  for disease in ('effusion', 'pneumothorax', 'opacity')
+  for side in ('left', 'right')
+]
+
+
+@pytest.fixture(params=['unigram', 'bpe'], scope='module')
+def pieces(request):
+  return SentencePieceTokenizer.fit(MANY, 36, request.param, 'iu_xray')
+
+
+def test_pieces_give_back_the_cleaned_text(pieces):
+  for report in MANY:
+    ids = pieces.encode(report, 200)
+    assert ids[0] == ids[-1] == 0
+    assert 0 < min(ids[1:-1]) <= max(ids) <= pieces.vocab_size == 36
+    expected = ' '.join(clean_iu_xray(report).split())
+    assert pieces.decode(ids, skip_first=True) == expected
+    assert pieces.decode(ids[1:]) == expected
+    assert pieces.reference(report, 200) == expected
+
+
+def test_pieces_are_cut_like_words(pieces):
+  whole = pieces.encode(MANY[0], 200)
+  assert pieces.encode(MANY[0], 5) == whole[:5]
+  assert pieces.encode(MANY[0], len(whole)) == whole
+
+
+def test_pieces_write_words_that_were_never_seen(pieces):
+  """Words would give <unk>; pieces only for letters that were never seen."""
+  assert pieces.reference('Left heart sinus.', 60) == 'left heart sinus .'
+  assert pieces.reference('心 heart', 60) == '<unk> heart .'
+
+
+def test_pieces_are_the_same_each_time(pieces):
+  again = SentencePieceTokenizer.fit(iter(MANY), 36, pieces.kind, 'iu_xray')
+  assert again.fingerprint == pieces.fingerprint
+  other = SentencePieceTokenizer.fit(MANY, 37, pieces.kind, 'iu_xray')
+  assert other.fingerprint != pieces.fingerprint
+
+
+def test_json_keeps_pieces(pieces):
+  fields = json.loads(json.dumps(pieces.to_json()))
+  copy = tokenizer_from_json(fields)
+  assert copy.encode(MANY[3], 60) == pieces.encode(MANY[3], 60)
+  assert copy.fingerprint == pieces.fingerprint
+  with pytest.raises(ValueError, match='No SentencePiece model'):
+    tokenizer_from_json(fields | {'model': '!'})
+  with pytest.raises(ValueError, match='No SentencePiece model'):
+    tokenizer_from_json(fields | {'model': 'AAAA'})
+
+
+def test_json_of_words_gives_words(tokenizer):
+  copy = tokenizer_from_json(tokenizer.to_json())
+  assert copy.words == tokenizer.words
+
+
+@pytest.mark.parametrize('bad', [37, -1])
+def test_decode_names_pieces_of_another_vocabulary(pieces, bad):
+  with pytest.raises(ValueError, match=f'{bad} is not in the vocabulary of 36'):
+    pieces.decode([5, bad])
+
+
+@pytest.mark.parametrize('report', ['', ' ', '...', '\n', 'ﬁ\u00a0İ 心'])
+def test_odd_reports_have_pieces(pieces, report):
+  assert pieces.reference(report, 60).endswith('.')
+
+
+def test_pieces_that_cannot_be_trained_say_why():
+  with pytest.raises(ValueError, match=r'9000 pieces .* too high'):
+    SentencePieceTokenizer.fit(MANY, 9000, 'bpe', 'iu_xray')
+  with pytest.raises(ValueError, match=r'9000 pieces .* too high'):
+    SentencePieceTokenizer.fit(MANY, 9000, 'unigram', 'iu_xray')
+  with pytest.raises(ValueError, match='3 pieces'):
+    SentencePieceTokenizer.fit(MANY, 3, 'unigram', 'iu_xray')
+  with pytest.raises(ValueError, match="kind is 'char'"):
+    SentencePieceTokenizer.fit(MANY, 60, 'char', 'iu_xray')
+  with pytest.raises(ValueError, match="clean is 'iu'"):
+    SentencePieceTokenizer.fit(MANY, 60, 'bpe', 'iu')

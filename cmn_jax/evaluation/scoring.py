@@ -1,4 +1,4 @@
-"""All scores of a split's generated reports: what `evaluation/<split>.json` holds.
+"""All scores of the reports written for a split: `evaluation/<split>.json`.
 
 No score stands alone: beside the model's stand those of one constant report,
 of the nearest training study's report, and of the model's own reports dealt
@@ -8,9 +8,9 @@ out to other patients.
 import numpy as np
 
 from cmn_jax.evaluation.baselines import constant_report, retrieval_reports
-from cmn_jax.evaluation.findings_reader import FindingsReader
 from cmn_jax.evaluation.findings import score_attributes, score_findings
-from cmn_jax.evaluation.metrics import score_reports
+from cmn_jax.evaluation.findings_reader import FindingsReader
+from cmn_jax.evaluation.metrics import fast_scores, score_reports
 from cmn_jax.evaluation.significance import bootstrap_intervals
 
 
@@ -21,22 +21,23 @@ class SplitScorer:
     studies: with id, report, reference and findings.
     reader: how findings are read.
     bootstrap: resamples of each 95 % interval; 0 leaves intervals out.
-    metrics: function of (references, predictions) to a dict of scores.
   """
 
-  def __init__(
-    self, studies, reader: FindingsReader, bootstrap: int, metrics=score_reports
-  ):
+  def __init__(self, studies, reader: FindingsReader, bootstrap: int):
     self._studies = studies
     self._reader = reader
     self._bootstrap = bootstrap
-    self._metrics = metrics
     self._references = [study.reference for study in studies]
     self._labels = [reader.labels_of_study(study) for study in studies]
     self._findings = [reader.of_study(study) for study in studies]
 
-  def __call__(self, predictions: list[str]) -> dict:
-    """Scores of one system: words, findings, distinct reports, intervals."""
+  def __call__(self, predictions: list[str], metrics=score_reports) -> dict:
+    """Scores of one system: words, findings, distinct reports, intervals.
+
+    Args:
+      predictions: a report for each study.
+      metrics: `score_reports`, or `fast_scores` that does without Java.
+    """
     read = self._reader
     findings = score_findings(
       self._labels,
@@ -48,7 +49,7 @@ class SplitScorer:
       self._findings, [read.of_text(text) for text in predictions]
     )
     scores = {
-      **self._metrics(self._references, predictions),
+      **metrics(self._references, predictions),
       'studies': len(predictions),
       'distinct_reports': len(set(predictions)),
       'findings': {'source': read.source, **findings, **attributes},
@@ -71,7 +72,7 @@ class SplitScorer:
     # Along one cycle through all studies nobody keeps the own report.
     for here, there in zip(order, np.roll(order, 1), strict=True):
       dealt[here] = predictions[there]
-    return self(dealt)
+    return self(dealt, fast_scores)
 
 
 def trivial_reports(train, val, queries, thumbnails) -> dict[str, list[str]]:
@@ -92,7 +93,7 @@ def trivial_reports(train, val, queries, thumbnails) -> dict[str, list[str]]:
 
 
 def thumbnails(batches, studies: int, size: int = 32) -> np.ndarray:
-  """Films of a split as float32 means over a coarse grid, (S, I, size, size)."""
+  """Films of a split, averaged over a coarse grid: float32 (S, I, size, size)."""
   small = None
   for batch in batches:
     kept = batch['mask_B']
