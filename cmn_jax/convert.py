@@ -113,7 +113,7 @@ def convert_to_r2gencmn(folder: Path | str, out: Path | str):
   origin = meta.get('r2gencmn') or _origin_of(meta)
   arrays = to_r2gencmn(model.shape, variables, origin['batches_tracked'])
   positions = torch_positions(POSITIONS, model.shape.width)
-  arrays.update({name: positions for name in POSITION_NAMES})
+  arrays.update(dict.fromkeys(POSITION_NAMES, positions))
   out.parent.mkdir(parents=True, exist_ok=True)
   content = {
     'epoch': origin['epoch'],

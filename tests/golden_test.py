@@ -5,13 +5,13 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from cmn_jax.generation import Decoding, make_writer
 from cmn_jax.interop.names import to_state_dict
 from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
-from cmn_jax.training.losses import language_model_loss
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.optimizer import make_optimizer
 from cmn_jax.training.state import init_state, make_train_step
 from tests.parity import draw, golden
@@ -42,73 +42,62 @@ def test_log_probs(drawn, views):
   assert expected.std() > 1  # A flat distribution would prove nothing.
 
 
-@pytest.mark.parametrize('views', [1, 2])
 @pytest.mark.parametrize(('method', 'beams'), [('beam', 3), ('greedy', 1)])
-def test_ids(drawn, views, method, beams):
+def test_ids(drawn, method, beams):
   model, variables = drawn
-  images, _ = golden.inputs(views)
+  images, _ = golden.inputs(2)
   write = jax.jit(make_writer(model, Decoding(method, beams, 1.0, 1.0, 0)))
   ids, _ = write(variables, images, np.ones(len(images), bool))
-  np.testing.assert_array_equal(ids, _GOLDEN[f'views_{views}'][method])
+  np.testing.assert_array_equal(ids, _GOLDEN['views_2'][method])
 
 
-def test_reports_end_early_and_at_the_limit():
-  ids = np.concatenate(
-    [np.array(_GOLDEN[f'views_{n}']['beam']) for n in (1, 2)]
-  )
-  lengths = (ids > 0).sum(1)
+def test_golden_reports_end_early_and_at_the_limit():
+  lengths = (np.array(_GOLDEN['views_2']['beam']) > 0).sum(1)
   assert lengths.min() < golden.SHAPE.max_length == lengths.max()
 
 
-def test_gradients(drawn):
+def test_training(drawn):
   model, variables = drawn
-  batch = jax.tree.map(jnp.asarray, golden.training_batch())
-
-  @jax.jit
-  @jax.value_and_grad
-  def loss(params):
-    log_probs, _ = model.apply(
-      {**variables, 'params': params},
-      normalise_films(batch['images_BxIxHxW']),
-      batch['ids_BxT'],
-      batch['mask_B'],
-      True,
-      mutable=['batch_stats'],
-    )
-    total, count = language_model_loss(
-      log_probs, batch['ids_BxT'], batch['mask_B']
-    )
-    return total / count
-
-  value, grads = loss(variables['params'])
-  expected = _GOLDEN['training']
-  assert float(value) == pytest.approx(expected['loss'], rel=1e-5)
-  norms = _norms(grads)
-  largest = max(expected['gradient_norms'])
-  np.testing.assert_allclose(
-    norms, expected['gradient_norms'], rtol=1e-3, atol=1e-6 * largest
-  )
-
-
-def test_parameters_after_steps(drawn):
-  model, variables = drawn
-  optimizer = make_optimizer(
-    lambda step: 1e-4,
-    lambda step: 5e-4,
-    b1=0.9,
-    b2=0.98,
-    epsilon=1e-9,
-    weight_decay=5e-5,
-    amsgrad=True,
-    clip_norm=0.0,
+  optimizer = optax.chain(
+    _keep_gradient(),
+    make_optimizer(
+      lambda step: 1e-4,
+      lambda step: 5e-4,
+      b1=0.9,
+      b2=0.98,
+      epsilon=1e-9,
+      weight_decay=5e-5,
+      amsgrad=True,
+      clip_norm=0.0,
+    ),
   )
   state = init_state(variables, optimizer)
   step = jax.jit(make_train_step(model, optimizer, seed=0))
   batch = golden.training_batch()
-  for _ in range(golden.STEPS):
-    state, _ = step(state, batch)
-  expected = _GOLDEN['training']['parameter_norms']
-  np.testing.assert_allclose(_norms(state.params), expected, rtol=1e-4)
+  expected = _GOLDEN['training']
+  for number in range(golden.STEPS):
+    state, metrics = step(state, batch)
+    if number == 0:
+      loss_sum, count = metrics['loss']
+      loss = float(loss_sum / count)
+      gradient_norms = _norms(state.opt_state[0])
+  assert loss == pytest.approx(expected['loss'], rel=1e-5)
+  # Where the gradient is 0 in truth both hold rounding.
+  rounding = 1e-6 * max(expected['gradient_norms'])
+  np.testing.assert_allclose(
+    gradient_norms, expected['gradient_norms'], rtol=1e-3, atol=rounding
+  )
+  np.testing.assert_allclose(
+    _norms(state.params), expected['parameter_norms'], rtol=1e-4
+  )
+
+
+def _keep_gradient() -> optax.GradientTransformation:
+  """Passes the gradient on, and keeps it as its state."""
+  return optax.GradientTransformation(
+    lambda params: jax.tree.map(jnp.zeros_like, params),
+    lambda grads, state, params=None: (grads, grads),
+  )
 
 
 def _norms(params) -> list[float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import images
-from input_pipeline.datasets import layouts, prepared
+from input_pipeline.datasets import layouts, prepared, shards
 from input_pipeline.datasets.study import DataError, Selection
 from tests.r2gen_folder import film, write_annotation, write_r2gen
 
@@ -132,7 +132,7 @@ def test_a_split_of_corrupt_films_cannot_be_skipped(folder):
 
 def test_an_interrupted_preparation_goes_on(folder, monkeypatch):
   whole, _ = prepare(folder, out='whole')
-  monkeypatch.setattr(prepared, 'SHARD_STUDIES', 2)
+  monkeypatch.setattr(shards, 'SHARD_STUDIES', 2)
   read_film, decoded = images.read_film, []
 
   def counted(path):
@@ -163,7 +163,7 @@ def test_an_interrupted_preparation_goes_on(folder, monkeypatch):
 
 
 def test_a_shard_of_nothing_but_bad_studies(folder, monkeypatch):
-  monkeypatch.setattr(prepared, 'SHARD_STUDIES', 2)
+  monkeypatch.setattr(shards, 'SHARD_STUDIES', 2)
   for number in (2, 3):
     path = folder / 'images' / f'train-{number}' / '0.png'
     path.write_bytes(b'no film')

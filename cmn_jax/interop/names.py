@@ -138,7 +138,7 @@ def to_state_dict(table: Iterable[Row], variables) -> dict[str, np.ndarray]:
   arrays = {}
   for row in table:
     array = row.to_theirs(flat[row.ours])
-    arrays.update({name: array for name in row.names})
+    arrays.update(dict.fromkeys(row.names, array))
   return arrays
 
 

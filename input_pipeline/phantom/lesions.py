@@ -14,14 +14,14 @@ from input_pipeline.phantom.scene import (
 )
 
 _ZONE_Z = {'upper': 0.42, 'mid': 0.08, 'lower': -0.25}
-_TITANIUM, _STEEL, _PLASTIC = 13.0, 28.0, 16.0
+_TITANIUM, _STEEL, _PLASTIC = 13.0, 28.0, 20.0
 
 # Gaps between the degrees are wider than the spread inside each.
 _HEART_GROWTH = {'mild': 0.36, 'moderate': 0.60, 'severe': 0.86}
 _FLUID_LEVEL = {'mild': -0.50, 'moderate': -0.20, 'severe': 0.12}
 _COLLAPSE = {'mild': 0.20, 'moderate': 0.37, 'severe': 0.56}
 _CONGESTION = {'mild': 0.60, 'moderate': 1.10, 'severe': 1.80}
-_CURVATURE = {'mild': 0.16, 'moderate': 0.22, 'severe': 0.27}
+_CURVATURE = {'mild': 0.18, 'moderate': 0.26, 'severe': 0.31}
 
 
 def build_scene(findings: list[Finding], rng: np.random.Generator) -> Scene:
@@ -135,15 +135,15 @@ def _add_opacity(scene, body, finding, rng):
 def _add_nodule(scene, body, finding, rng):
   for side in _sides(finding):
     center = _place(body, side, finding.zone, rng, spread=0.05)
-    radius = rng.uniform(0.056, 0.066)
-    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 4.6))
+    radius = rng.uniform(0.060, 0.070)
+    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 6.5))
 
 
 def _add_granuloma(scene, body, finding, rng):
   for side in _sides(finding):
     center = _place(body, side, finding.zone, rng, spread=0.06)
-    radius = rng.uniform(0.030, 0.036)
-    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 14.0))
+    radius = rng.uniform(0.028, 0.034)
+    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 20.0))
 
 
 def _place(body, side, zone, rng, spread):
@@ -293,7 +293,7 @@ def _add_catheter(scene, body, finding, rng):
       (-0.135, 0.04, 0.30),
       (-0.14, 0.03, tip),
     ]
-    scene.strands.append(line(knots, 0.010, _PLASTIC))
+    scene.strands.append(line(knots, 0.012, _PLASTIC))
 
 
 _ADD = {

@@ -57,7 +57,7 @@ class Block(nn.Module):
 
 
 class TorchResNet(nn.Module):
-  """children() come in torchvision's order: the authors cut off the last two."""
+  """Its children come in torchvision's order; the authors drop the last two."""
 
   def __init__(self, arch: str, width: int):
     super().__init__()

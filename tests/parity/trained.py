@@ -4,6 +4,7 @@ Unlike random weights it writes varied, worded reports. It takes the way of a
 user's checkpoint: torch.save, `convert r2gencmn`, `Reporter.load`.
 """
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from cmn_jax.convert import convert_r2gencmn, read_config
 from cmn_jax.models.report_generator import normalise_films
 from cmn_jax.predict import Reporter
+from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.images import prepare_films
 from input_pipeline.phantom.write import write_phantom
 from input_pipeline.tokenizers import WordTokenizer
@@ -50,7 +52,7 @@ def trained(checkout: Path, folder: Path, studies: int, epochs: int):
     write_phantom(data, studies=studies, seed=3, size=96, workers=2)
   annotation = json.loads((data / 'annotation.json').read_bytes())
   words = WordTokenizer.fit([e['report'] for e in annotation['train']])
-  shape = models.dataclasses.replace(
+  shape = dataclasses.replace(
     models.SMALL, vocabulary=words.vocab_size + 1, max_length=60
   )
   films = {k: _films(data, entries) for k, entries in annotation.items()}
@@ -68,6 +70,7 @@ def trained(checkout: Path, folder: Path, studies: int, epochs: int):
   if not converted.exists():
     convert_r2gencmn(checkpoint, data / 'annotation.json', converted, config)
   ours = Reporter.load(converted)
+  variables, _ = load_model(find_step(converted))
 
   unseen = [*annotation['val'], *annotation['test'], *annotation['train']]
   unseen_films = np.concatenate([films[k] for k in ('val', 'test', 'train')])
@@ -83,7 +86,7 @@ def trained(checkout: Path, folder: Path, studies: int, epochs: int):
   rows += models.compare_reports(
     theirs,
     ours.model,
-    ours.variables,
+    variables,
     unseen_films,
     name,
     BATCH,
