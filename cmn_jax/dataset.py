@@ -33,4 +33,7 @@ def open_dataset(config: ConfigDict) -> pipeline.Data:
     sections=c.sections,
     view_rule=c.view_rule,
     split_from=c.split_from or None,
+    tokenizer=c.tokenizer,
+    pieces=c.pieces,
+    reference_length=c.reference_length,
   )

@@ -26,6 +26,7 @@ from cmn_jax.training.checkpoints import (
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.state import init_variables
 from input_pipeline import pipeline
+from input_pipeline.tokenizers import tokenizer_from_json
 
 SPLITS = ('val', 'test')
 
@@ -46,7 +47,8 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
   data = open_dataset(config)
   if meta['tokenizer'] != data.tokenizer.to_json():
     raise CheckpointError(
-      f'{step_folder} knows {len(meta["tokenizer"]["words"])} words, the '
+      f'{step_folder} knows '
+      f'{tokenizer_from_json(meta["tokenizer"]).vocab_size} words, the '
       f'training reports of {config.data.dir} give '
       f'{data.tokenizer.vocab_size}, not the same ones: evaluate on the data '
       'it was trained on'
@@ -74,7 +76,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
       pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),
       len(data.studies[split]),
     )
-    texts = [data.tokenizer.decode(ids) for ids in written.ids_SxT]
+    texts = [data.text_of(ids) for ids in written.ids_SxT]
     results[split] = _score(config, data, reader, split, texts, written, meta)
     _write_json(out / f'{split}.json', results[split])
     _write_json(
@@ -170,15 +172,23 @@ def _examples(config, data, reader, model, variables, written, texts):
     look(variables, normalise_films(films_SxIxHxW), written.ids_SxT[chosen])
   )
   return [
-    _example(studies[n], texts[n], films, attention, reader)
+    _example(
+      studies[n],
+      texts[n],
+      data.tokenizer.tokens(written.ids_SxT[n]),
+      films,
+      attention,
+      reader,
+    )
     for n, films, attention in zip(
       chosen, films_SxIxHxW, attention_SxTxP, strict=True
     )
   ]
 
 
-def _example(study, text, films_IxHxW, attention_TxP, reader) -> Example:
-  words = text.split(' ') if text else []
+def _example(
+  study, text, words, films_IxHxW, attention_TxP, reader
+) -> Example:
   views = films_IxHxW.shape[0]
   side = round((attention_TxP.shape[1] / views) ** 0.5)
   return Example(

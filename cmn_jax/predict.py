@@ -23,7 +23,7 @@ from cmn_jax.models.report_generator import normalise_films
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.findings import Finding
 from input_pipeline.images import prepare_films
-from input_pipeline.tokenizers import WordTokenizer
+from input_pipeline.tokenizers import tokenizer_from_json
 
 
 @dataclasses.dataclass
@@ -47,7 +47,7 @@ class Reporter:
   def __init__(self, variables: dict, meta: dict):
     self.config = ConfigDict(meta['config'])
     self.meta = meta
-    self.tokenizer = WordTokenizer.from_json(meta['tokenizer'])
+    self.tokenizer = tokenizer_from_json(meta['tokenizer'])
     self.model = experiment.make_model(
       self.config,
       self.tokenizer.vocab_size + 1,
@@ -120,7 +120,7 @@ class Reporter:
     attention_TxP = np.asarray(
       self._attention(self._variables, images, ids_1xT)[0]
     )
-    words = len(text.split(' ')) if text else 0
+    words = len(self.tokenizer.tokens(ids_1xT[0]))
     side = round((attention_TxP.shape[1] / len(paths)) ** 0.5)
     return Report(
       text,

@@ -33,6 +33,7 @@ from cmn_jax.training.state import (
   make_train_step,
 )
 from input_pipeline import pipeline
+from input_pipeline.tokenizers import tokenizer_from_json
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (
@@ -139,8 +140,7 @@ class Trainer:
     variables = state.variables
     loss = self.writer.loss(variables, batches())
     written = self.writer.write(variables, batches(), len(studies))
-    decode = self.data.tokenizer.decode
-    texts = [decode(ids) for ids in written.ids_SxT]
+    texts = [self.data.text_of(ids) for ids in written.ids_SxT]
     scores = self.scorer(texts, fast_scores)
     return {
       'loss': loss,
@@ -344,7 +344,8 @@ def _check_same_run(saved: dict, config: ConfigDict, workdir: Path):
 def _check_same_words(saved: dict, tokenizer, workdir: Path):
   if saved != tokenizer.to_json():
     raise CheckpointError(
-      f'{workdir} holds a run with {len(saved["words"])} words, the data give '
+      f'{workdir} holds a run with {tokenizer_from_json(saved).vocab_size} '
+      'words, the data give '
       f'{tokenizer.vocab_size}, not the same ones: the training reports, '
       'data.min_count or data.clean have changed'
     )

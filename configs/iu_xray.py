@@ -54,6 +54,13 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
         'view_rule': 'first',
         # An annotation.json whose split is taken; '' for the data's own.
         'split_from': '',
+        # 'words' as R2Gen has them, or SentencePiece learnt from the training
+        # reports: 'unigram' or 'bpe', with so many pieces (0 with words).
+        'tokenizer': 'words',
+        'pieces': 0,
+        # Words to which references are cut, the zeros counted: scores compare
+        # only where it is the same, whatever the tokenizer.
+        'reference_length': 60,
         # Go on without studies whose films are missing or unreadable.
         'skip_bad': False,
         # Random crops of training films.

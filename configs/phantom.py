@@ -17,7 +17,7 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
     {
       'seed': 1,
       'data.dir': 'data/phantom',
-      'data.phantom_studies': 2000,
+      'data.phantom_studies': 3000,
       'data.phantom_size': 128,
       'data.image_size': 112,
       'data.stored_size': 128,
@@ -33,13 +33,14 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
       'optim.visual_rate': 2e-3,
       'optim.rate': 1e-3,
       'optim.schedule': 'cosine',
-      'optim.warmup_steps': 50,
+      'optim.warmup_steps': 100,
       'optim.amsgrad': False,
       'optim.weight_decay': 0.0,
       # Without a pretrained encoder, words alone teach it too slowly.
       'train.findings_weight': 0.3,
-      'train.epochs': 20,
-      'train.patience': 20,
+      'train.batch_size': 8,
+      'train.epochs': 13,
+      'train.patience': 13,
       'train.select_by': 'micro_f1',
       'eval.batch_size': 32,
     }

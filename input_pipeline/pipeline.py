@@ -59,6 +59,10 @@ class Data:
   max_length: int
   builder: tfds.core.DatasetBuilder
 
+  def text_of(self, ids):
+    """Generated ids as the text that is scored, in words of the references."""
+    return self.words.normal_form(self.tokenizer.decode(ids))
+
 
 def open_data(
   folder,
@@ -71,13 +75,13 @@ def open_data(
   clean,
   cache_dir,
   skip_bad,
-  sections='findings',
-  view_rule='first',
+  sections,
+  view_rule,
+  split_from,
+  tokenizer,
+  pieces,
+  reference_length,
   min_films=None,
-  split_from=None,
-  tokenizer='words',
-  pieces=0,
-  reference_length=None,
 ):
   """Opens a folder of any layout, or one that `prepare` has written.
 
@@ -95,13 +99,13 @@ def open_data(
     skip_bad: go on without bad studies instead of raising `DataError`.
     sections: of the report, that make the text; a key of `study.SECTIONS`.
     view_rule: which films are used; see `study.VIEW_RULES`.
-    min_films: studies that list fewer are left out; None means `views`.
     split_from: an annotation.json whose split is taken, or None: the layout's
       own split, or 'hash-v1' where it has none.
     tokenizer: 'words', or the kind of SentencePiece, 'unigram' or 'bpe'.
     pieces: how many pieces; 0 for words.
     reference_length: words (with the 0 at both ends) to which references are
-      cut; None means `max_length`. Scores compare only where it is equal.
+      cut: scores compare only where it is equal.
+    min_films: studies that list fewer are left out; None means `views`.
   """
   sizes = prepared.Sizes(views, stored_size, image_size)
   selection = Selection(
@@ -134,7 +138,7 @@ def open_data(
       films=study.films,
       labels=study.labels,
       ids=ids_of.encode(study.report, max_length),
-      reference=words.reference(study.report, reference_length or max_length),
+      reference=words.reference(study.report, reference_length),
     )
 
   return Data(

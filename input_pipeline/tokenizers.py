@@ -13,6 +13,7 @@ import io
 import json
 import re
 
+import numpy as np
 import sentencepiece
 
 END = 0  # begins, ends and pads a report
@@ -124,6 +125,10 @@ class WordTokenizer:
       words.append(self.words[i - 1])
     return ' '.join(words)
 
+  def tokens(self, ids):
+    """The words of generated ids one by one, up to the first 0."""
+    return _tokens(self, ids)
+
   def reference(self, report, max_length):
     """The text that R2Gen scores against: what training could have seen."""
     return self.decode(self.encode(report, max_length), skip_first=True)
@@ -232,6 +237,10 @@ class SentencePieceTokenizer:
       pieces.append(int(i))
     return ' '.join(self._pieces.decode(pieces).split())
 
+  def tokens(self, ids):
+    """The pieces of generated ids one by one, up to the first 0."""
+    return _tokens(self, ids)
+
   def reference(self, report, max_length):
     """The text that training could have seen of a report."""
     return self.decode(self.encode(report, max_length), skip_first=True)
@@ -263,6 +272,12 @@ def tokenizer_from_json(fields):
   """The tokenizer, of either class, whose `to_json` gave `fields`."""
   kind = SentencePieceTokenizer if 'model' in fields else WordTokenizer
   return kind.from_json(fields)
+
+
+def _tokens(tokenizer, ids):
+  ended = np.flatnonzero(np.asarray(ids) == END)
+  length = ended[0] if ended.size else len(ids)
+  return [tokenizer.decode([i]) for i in ids[:length]]
 
 
 def _check_clean(clean):

@@ -10,13 +10,22 @@ from input_pipeline.datasets.study import DataError
 from tests.r2gen_folder import film, write_annotation, write_r2gen
 
 SIZES = {'views': 2, 'image_size': 16, 'stored_size': 24}
-TEXT = {'max_length': 12, 'min_count': 2, 'clean': 'iu_xray'}
+TEXT = {
+  'max_length': 12,
+  'reference_length': 12,
+  'min_count': 2,
+  'clean': 'iu_xray',
+  'sections': 'findings',
+  'tokenizer': 'words',
+  'pieces': 0,
+}
+FILMS = {'view_rule': 'first', 'split_from': None, 'skip_bad': False}
 CROP = {'crop': True, 'flip': False}
 WHOLE = {'crop': False, 'flip': False}
 
 
 def open_folder(folder, cache_dir, **changes):
-  options = SIZES | TEXT | {'cache_dir': cache_dir, 'skip_bad': False}
+  options = SIZES | TEXT | FILMS | {'cache_dir': cache_dir}
   return pipeline.open_data(folder, **(options | changes))
 
 
@@ -244,7 +253,6 @@ def test_pieces_instead_of_words(data, folder, cache_dir, kind):
     tokenizer=kind,
     pieces=30,
     max_length=40,
-    reference_length=12,
   )
   assert other.tokenizer.kind == kind
   assert other.words.fingerprint == data.tokenizer.fingerprint

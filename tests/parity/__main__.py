@@ -84,7 +84,8 @@ def main():
     print(f'{name}\n{results.table(rows)}\n', flush=True)
   rows = results.load_all(args.work, page.ORDER)
   if args.out:
-    args.out.write_text(page.page(rows, _versions(args.r2gencmn)))
+    missing = [n for n in page.ORDER if results.load(args.work, n) is None]
+    args.out.write_text(page.page(rows, missing, _versions(args.r2gencmn)))
     print(f'wrote {args.out}')
   if not all(row.ok for row in rows):
     sys.exit('error: some differences are over their limits')

@@ -29,7 +29,7 @@ R2GenCMN)) and ours, on the same weights and inputs. This page is written by
 and was last written with {versions}.
 
 {table}
-
+{missing}
 ## How it is measured
 
 - Published sizes: ResNet-101, 224 pixels, 2,048 x 512 memory, 32 slots to a
@@ -74,6 +74,11 @@ that shortcut.
 """
 
 
-def page(rows: list[Row], versions: str) -> str:
-  """The whole page."""
-  return _PAGE.format(table=table(rows), versions=versions)
+def page(rows: list[Row], missing: list[str], versions: str) -> str:
+  """The whole page; it names the checks that were not run."""
+  note = ''
+  if missing:
+    note = (
+      f'\nNot measured yet: {", ".join(missing)} (`--only NAME` runs one).\n'
+    )
+  return _PAGE.format(table=table(rows), missing=note, versions=versions)
