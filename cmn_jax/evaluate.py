@@ -186,9 +186,7 @@ def _examples(config, data, reader, model, variables, written, texts):
   ]
 
 
-def _example(
-  study, text, words, films_IxHxW, attention_TxP, reader
-) -> Example:
+def _example(study, text, words, films_IxHxW, attention_TxP, reader) -> Example:
   views = films_IxHxW.shape[0]
   side = round((attention_TxP.shape[1] / views) ** 0.5)
   return Example(

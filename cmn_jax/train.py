@@ -20,12 +20,9 @@ from cmn_jax.evaluation.findings_reader import (
 from cmn_jax.evaluation.metrics import fast_scores
 from cmn_jax.evaluation.scoring import SplitScorer
 from cmn_jax.evaluation.writing import ReportWriter
-from cmn_jax.training.checkpoints import (
-  CheckpointError,
-  Checkpoints,
-  make_meta,
-)
+from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.resuming import check_same_run, check_same_words
 from cmn_jax.training.state import (
   TrainState,
   init_state,
@@ -33,7 +30,6 @@ from cmn_jax.training.state import (
   make_train_step,
 )
 from input_pipeline import pipeline
-from input_pipeline.tokenizers import tokenizer_from_json
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (
@@ -46,16 +42,8 @@ SELECTABLE = (
   'meteor_nltk',
   'micro_f1',
 )
-# What may differ between a run and its continuation.
-_FREE_FIELDS = (
-  'data.dir',
-  'data.cache_dir',
-  'train.parallel',
-  'train.log_every',
-)
 # A target of the findings head is there in so many training studies at least.
 _LEAST_STUDIES = 10
-_FREE_SECTIONS = ('eval.', 'decode.')
 
 
 class TrainingError(RuntimeError):
@@ -281,8 +269,8 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
   step = checkpoints.latest_step
   if step is not None:
     meta = checkpoints.meta(step)
-    _check_same_run(meta['config'], run.config, run.workdir)
-    _check_same_words(meta['tokenizer'], run.data.tokenizer, run.workdir)
+    check_same_run(meta['config'], run.config, run.workdir)
+    check_same_words(meta['tokenizer'], run.data.tokenizer, run.workdir)
     _tell(f'continuing {run.workdir} after step {step}')
     return checkpoints.restore(step, state), meta['history']
   devices = run.parallel.devices
@@ -322,40 +310,3 @@ def _out_of_patience(history: list[dict], config: ConfigDict) -> bool:
   if best is None:
     return False
   return history[-1]['epoch'] - best['epoch'] >= config.train.patience
-
-
-def _check_same_run(saved: dict, config: ConfigDict, workdir: Path):
-  """Raises CheckpointError if the run in `workdir` was another one."""
-  old, new = _flat(saved), _flat(config.to_dict())
-  differing = [
-    f'{k} was {old.get(k)!r}, is {new.get(k)!r}'
-    for k in sorted(old.keys() | new.keys())
-    if old.get(k) != new.get(k)
-    and k not in _FREE_FIELDS
-    and not k.startswith(_FREE_SECTIONS)
-  ]
-  if differing:
-    raise CheckpointError(
-      f'{workdir} holds a run of another config ({"; ".join(differing)}): '
-      'choose another --workdir, or the same config to continue'
-    )
-
-
-def _check_same_words(saved: dict, tokenizer, workdir: Path):
-  if saved != tokenizer.to_json():
-    raise CheckpointError(
-      f'{workdir} holds a run with {tokenizer_from_json(saved).vocab_size} '
-      'words, the data give '
-      f'{tokenizer.vocab_size}, not the same ones: the training reports, '
-      'data.min_count or data.clean have changed'
-    )
-
-
-def _flat(tree: dict, prefix: str = '') -> dict:
-  flat = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat.update(_flat(value, f'{prefix}{key}.'))
-    else:
-      flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-  return flat

@@ -31,7 +31,7 @@ def test_padding_and_empty_reports_are_finite():
   np.testing.assert_allclose([loss, count], [np.log(30), 1], rtol=1e-6)
   nothing = language_model_loss(log_probs, ids, np.zeros(2, bool))
   assert [float(x) for x in nothing] == [0, 0]
-  grad = jax.grad(
-    lambda x: language_model_loss(x, ids, np.zeros(2, bool))[0]
-  )(log_probs)
+  grad = jax.grad(lambda x: language_model_loss(x, ids, np.zeros(2, bool))[0])(
+    log_probs
+  )
   assert not np.any(grad)

@@ -33,9 +33,10 @@ def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
   rng = np.random.default_rng(0)
   start = rng.normal(size=12).astype(np.float32)
   # Shrinking gradients are what AMSGrad's maximum is about.
-  grads = rng.normal(size=(20, 12)).astype(np.float32) * np.linspace(
-    3, 0.1, 20, dtype=np.float32
-  )[:, None]
+  grads = (
+    rng.normal(size=(20, 12)).astype(np.float32)
+    * np.linspace(3, 0.1, 20, dtype=np.float32)[:, None]
+  )
   schedules = [
     make_schedule(
       'step',
