@@ -38,7 +38,7 @@ def _plain_beam_search(table, beams):
   recorded = []
   for t in range(T):
     candidates = [
-      (words + (w,), total + table[t, words[-1] if words else 0, w])
+      ((*words, w), total + table[t, words[-1] if words else 0, w])
       for words, total in running
       for w in range(V)
     ]

@@ -16,7 +16,7 @@ def test_equals_the_authors_masked_mean():
   for row, ids in zip(log_probs[:3], data['ids_BxT'][:3], strict=True):
     words = ids[1:][ids[1:] > 0].tolist()
     # The end counts too, unless the report was cut at the last position.
-    for t, word in enumerate((words + [0])[:9]):
+    for t, word in enumerate([*words, 0][:9]):
       total -= row[t, word]
       count += 1
   got = language_model_loss(log_probs, data['ids_BxT'], mask)

@@ -99,7 +99,7 @@ def trivial_reports(train, val, queries, thumbnails) -> dict[str, list[str]]:
 
 
 def thumbnails(batches, studies: int, size: int = 32) -> np.ndarray:
-  """Films of a split, averaged over a coarse grid: float32 (S, I, size, size)."""
+  """Films of a split on a coarse grid, float32 (S, I, size, size)."""
   small = None
   for batch in batches:
     kept = batch['mask_B']
