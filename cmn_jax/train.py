@@ -20,6 +20,7 @@ from cmn_jax.evaluation.findings_reader import (
 from cmn_jax.evaluation.metrics import fast_scores
 from cmn_jax.evaluation.scoring import SplitScorer
 from cmn_jax.evaluation.writing import ReportWriter
+from cmn_jax.interop.encoders import load_encoder, put_encoder
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.resuming import check_same_run, check_same_words
@@ -94,11 +95,16 @@ class Trainer:
     )
 
   def initial_state(self) -> TrainState:
-    """Random parameters of config.seed, on the host."""
-    data = self.config.data
+    """Random parameters of config.seed, the encoder's pretrained if named."""
+    data, model = self.config.data, self.config.model
     variables = init_variables(
       self.model, self.config.seed, data.views, data.image_size
     )
+    if model.pretrained:
+      encoder = load_encoder(
+        model.pretrained, model.encoder, model.encoder_width
+      )
+      variables = put_encoder(variables, encoder)
     return init_state(variables, self.optimizer)
 
   def train_epoch(self, state, epoch: int, batches, metrics_out) -> tuple:
@@ -281,6 +287,11 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
     f'training studies of {run.data.name}, {run.data.tokenizer.vocab_size} '
     'words'
   )
+  if not run.config.model.pretrained:
+    _tell(
+      'the visual encoder starts from RANDOM weights, where the papers start '
+      'from ImageNet: see model.pretrained'
+    )
   return state, []
 
 

@@ -95,11 +95,12 @@ def test_another_seed_gives_other_studies(phantom, tmp_path):
   assert same == []
 
 
-def test_splits_are_80_8_12():
+def test_splits_are_84_8_8():
   splits = write._draw_splits(500, seed=0)
-  assert collections.Counter(splits) == {'train': 400, 'val': 40, 'test': 60}
-  assert splits[:400] != ['train'] * 400
-  assert set(write._draw_splits(10, seed=0)) == set(write.SPLITS)
+  assert collections.Counter(splits) == {'train': 420, 'val': 40, 'test': 40}
+  assert splits[:420] != ['train'] * 420
+  for count in range(10, 40):
+    assert set(write._draw_splits(count, seed=0)) == set(write.SPLITS)
 
 
 def test_what_is_complete_is_left_alone(phantom):

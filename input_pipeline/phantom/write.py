@@ -172,7 +172,7 @@ def _plan(count, seed):
 
 
 def _draw_splits(count, seed):
-  """80 % train, 8 % val, 12 % test, at least one study in each."""
+  """84 % train, 8 % val, 8 % test, at least one study in each."""
   train = round(_TRAIN_SHARE * count)
   val = max(1, round(_VAL_SHARE * count))
   splits = ['train'] * train + ['val'] * val + ['test'] * (count - train - val)
