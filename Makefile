@@ -7,7 +7,7 @@ FLAGS ?=
 # Without its dependencies: METEOR's jar and the reference scorers are enough.
 METEOR := pycocoevalcap==1.2
 
-.PHONY: demo test test-torch parity lint
+.PHONY: demo test test-torch parity tables lint
 
 demo: .venv/.installed
 	$(BIN)/python main.py --config=configs/phantom.py --workdir=runs/demo $(FLAGS)
@@ -44,3 +44,8 @@ lint: .venv/.installed-dev
 .venv/.installed-torch: .venv/.installed-dev requirements-torch.txt
 	$(BIN)/pip install --quiet -r requirements-torch.txt
 	@touch $@
+
+# docs/results.md from the stored scores of runs.
+tables: .venv/.installed
+	cp docs/results/words.md docs/results.md
+	$(BIN)/python -m cmn_jax.tables docs/results/*.json >> docs/results.md

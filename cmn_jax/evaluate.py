@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import jax
@@ -71,6 +72,10 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
   reader = findings_reader(meta['label_source'])
   results = {}
   for split in SPLITS:
+    print(
+      f'writing and scoring {len(data.studies[split])} {split} reports',
+      file=sys.stderr,
+    )
     written = writer.write(
       variables,
       pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),

@@ -25,6 +25,8 @@ from input_pipeline.findings import Finding
 from input_pipeline.images import prepare_films
 from input_pipeline.tokenizers import tokenizer_from_json
 
+_DRAWN = ('phantom', 'iu_xray-drawn')
+
 
 @dataclasses.dataclass
 class Report:
@@ -129,12 +131,15 @@ class Reporter:
     )
 
   @property
+  def drawn(self) -> bool:
+    """Whether the training films were a program's, not patients'."""
+    return self.meta['dataset'] in _DRAWN
+
+  @property
   def provenance(self) -> str:
     """What the model was trained on, in one sentence."""
     c = self.config
-    what = {'phantom': ', drawn films that are no real patients,'}.get(
-      self.meta['dataset'], ''
-    )
+    what = ' (drawn films)' if self.drawn else ''
     epochs = self.meta['history'][-1]['epoch'] if self.meta['history'] else '?'
     return (
       f'variant {c.variant}, {c.model.encoder} at {c.data.image_size} pixels, '
@@ -155,18 +160,27 @@ def _print(reporter: Reporter, paths, report: Report, as_json: bool):
       'report': report.text,
       'findings': [dataclasses.asdict(f) for f in report.findings],
       'model': reporter.provenance,
+      'trained_on_drawn_films': reporter.drawn,
       'clinical_use': False,
     }
     print(json.dumps(content, indent=1))
     return
   print(f'films:    {", ".join(str(path) for path in paths)}')
-  print(f'model:    {reporter.provenance}')
-  for line in textwrap.wrap(
-    report.text, 78, initial_indent='report:   ', subsequent_indent=' ' * 10
-  ):
-    print(line)
   found = ', '.join(_describe(f) for f in report.findings)
-  print(f'findings: {found or "none"} (read in the report by rules)')
+  for name, text in (
+    ('model:', reporter.provenance),
+    ('report:', report.text),
+    ('findings:', f'{found or "none"} (read in the report by rules)'),
+  ):
+    for line in textwrap.wrap(
+      f'{name:10s}{text}', 78, subsequent_indent=' ' * 10
+    ):
+      print(line)
+  if reporter.drawn:
+    print(
+      'This model has seen drawn films only: on a real film its report means\n'
+      'nothing.'
+    )
   print('Not for clinical use.')
 
 

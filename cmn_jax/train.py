@@ -282,15 +282,15 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
   devices = run.parallel.devices
   count = parameter_overview.count_parameters(state.params)
   _tell(
-    f'{run.config.variant}: {count:,} parameters, {len(devices)} '
-    f'{devices[0].device_kind} devices, {len(run.data.studies["train"])} '
-    f'training studies of {run.data.name}, {run.data.tokenizer.vocab_size} '
-    'words'
+    f'{run.config.variant}: {count:,} parameters on {len(devices)} x '
+    f'{devices[0].device_kind}\n{run.data.name}: '
+    f'{len(run.data.studies["train"])} training studies, '
+    f'{run.data.tokenizer.vocab_size} words'
   )
   if not run.config.model.pretrained:
     _tell(
-      'the visual encoder starts from RANDOM weights, where the papers start '
-      'from ImageNet: see model.pretrained'
+      'the visual encoder starts from RANDOM weights, where the papers\n'
+      'start from ImageNet: see model.pretrained'
     )
   return state, []
 

@@ -5,6 +5,7 @@ and the step, `meta` a JSON of all else that a reader needs. Evaluating and
 predicting touch only `model` and `meta`.
 """
 
+import contextlib
 import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import flax
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from ml_collections import ConfigDict
 
 from cmn_jax.training.state import TrainState
@@ -180,7 +182,7 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
   """
   try:
     meta = _read_json(step_folder / 'meta')
-    with ocp.StandardCheckpointer() as checkpointer:
+    with _without_warnings(), ocp.StandardCheckpointer() as checkpointer:
       tree = checkpointer.metadata(step_folder / 'model').item_metadata.tree
       variables = checkpointer.restore(step_folder / 'model', _as_numpy(tree))
   except Exception as error:
@@ -193,6 +195,17 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
       f'{step_folder}/meta is not of format {META_FORMAT} of this version'
     )
   return variables, meta
+
+
+@contextlib.contextmanager
+def _without_warnings():
+  """Orbax misses a file that its manager does not write for an item."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
 
 
 def _read_json(folder: Path):
