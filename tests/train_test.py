@@ -28,6 +28,7 @@ from input_pipeline.phantom.write import write_phantom
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
+STEPS = 7  # of an epoch: 50 of the 60 studies train, 8 at a time
 SMALL = {
   'data.phantom_studies': 0,
   'data.image_size': 64,
@@ -121,7 +122,7 @@ def test_a_killed_run_ends_with_the_same_bits(folders, whole_run):
     return lambda: any(checkpoints.glob(pattern))
 
   # Once in the middle of the second epoch, once while a checkpoint is written.
-  for moment in ('6/meta', '12*'):
+  for moment in (f'{STEPS}/meta', f'{2 * STEPS}*'):
     process = _start(folders, workdir)
     _wait_for(exists(moment), process)
     process.send_signal(signal.SIGKILL)
@@ -131,7 +132,7 @@ def test_a_killed_run_ends_with_the_same_bits(folders, whole_run):
   _, err = process.communicate()
   assert process.returncode == 0, err
   assert 'continuing' in err
-  last = str(EPOCHS * 6)
+  last = str(EPOCHS * STEPS)
   for item in ('model',):
     got, meta = load_model(checkpoints / last)
     want, whole_meta = load_model(whole_run[0] / 'checkpoints' / last)
@@ -161,7 +162,7 @@ def test_what_a_run_leaves(whole_run):
   assert (workdir / 'report.html').stat().st_size > 10_000
   assert list(workdir.glob('events.out.tfevents*'))
   kept = {p.name for p in (workdir / 'checkpoints').iterdir()}
-  assert str(EPOCHS * 6) in kept and len(kept) <= 2
+  assert str(EPOCHS * STEPS) in kept and len(kept) <= 2
 
 
 def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
