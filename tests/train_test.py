@@ -171,7 +171,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
   model = experiment.make_model(config, data.tokenizer.vocab_size + 1, AXIS)
   variables, _ = load_model(find_step(whole_run[0]))
   written = []
-  for size in (3, 7):
+  for size in (7, 16):
     writer = ReportWriter(
       model,
       experiment.make_decoding(config),
