@@ -75,9 +75,10 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
         # Channels of its first stage; torchvision's is 64.
         'encoder_width': 64,
         # Weights that the encoder starts from: a torchvision .pth, a
-        # .safetensors, a folder of `cmn_jax.convert encoder`, or a model on the
-        # Hugging Face hub such as 'timm/resnet101.tv_in1k', which the authors'
-        # ImageNet weights are. '' starts from random weights.
+        # .safetensors, a folder of `cmn_jax.convert encoder`, the workdir of an
+        # earlier run, or a model on the Hugging Face hub such as
+        # 'timm/resnet101.tv_in1k', which the authors' ImageNet weights are.
+        # '' starts from random weights.
         'pretrained': '',
         # 'none', 'separate' or 'shared'; set by the variant.
         'memory': VARIANTS[variant],

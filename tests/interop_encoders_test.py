@@ -9,6 +9,9 @@ from cmn_jax.convert import convert_encoder
 from cmn_jax.interop.encoders import encoder_shapes, load_encoder, put_encoder
 from cmn_jax.interop.names import ConversionError, flatten, shapes_of
 from cmn_jax.interop.resnets import TORCHVISION, resnet_rows
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.training.checkpoints import META_FORMAT, save_model
+from tests import small
 
 ARCH = 'resnet18'
 
@@ -49,6 +52,20 @@ def test_convert_and_load_again(tmp_path):
     np.testing.assert_array_equal(array, once[path])
   with pytest.raises(ConversionError, match='holds resnet18, not resnet34'):
     load_encoder(folder, 'resnet34')
+
+
+def test_encoder_of_an_earlier_run(tmp_path):
+  variables = small.variables(ReportGenerator(small.shape()))
+  model = {'encoder': ARCH, 'encoder_width': 4}
+  meta = {'format': META_FORMAT, 'config': {'model': model}}
+  save_model(tmp_path / 'run', variables, meta)
+  encoder = load_encoder(str(tmp_path / 'run'), ARCH, 4)
+  for kind in ('params', 'batch_stats'):
+    wanted = flatten({'params': variables[kind]['visual_encoder']})
+    for path, array in flatten({'params': encoder[kind]}).items():
+      np.testing.assert_array_equal(array, wanted[path])
+  with pytest.raises(ConversionError, match='of another width than 64'):
+    load_encoder(str(tmp_path / 'run'), ARCH)
 
 
 def test_put_encoder():

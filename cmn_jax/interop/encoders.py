@@ -31,7 +31,8 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
 
   Args:
     source: a .pth or .safetensors file, a folder that `convert encoder` wrote,
-      or a model on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
+      the workdir or checkpoint of a report model (its encoder is taken), or a
+      model on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
       downloaded once and kept.
     arch: a key of RESNETS.
     width: channels of its first stage.
@@ -77,10 +78,13 @@ def encoder_shapes(arch: str, width: int) -> dict:
 def _load_converted(folder: str, arch: str, width: int) -> dict:
   variables, meta = load_model(find_step(folder))
   found = meta.get('encoder')
+  if found is None:  # A report model: its encoder is one of its parts.
+    found = meta['config']['model']['encoder']
+    variables = {
+      kind: tree['visual_encoder'] for kind, tree in variables.items()
+    }
   if found != arch:
-    raise ConversionError(
-      f'{folder} holds {found or "no visual encoder alone"}, not {arch}'
-    )
+    raise ConversionError(f'{folder} holds {found}, not {arch}')
   if shapes_of(variables) != shapes_of(encoder_shapes(arch, width)):
     raise ConversionError(
       f'{folder} holds {arch} of another width than {width}'
