@@ -14,7 +14,8 @@ from ml_collections import config_flags
 
 from cmn_jax import compilation_cache
 from cmn_jax.evaluate import evaluate
-from cmn_jax.train import TrainingError, train
+from cmn_jax.train import train
+from cmn_jax.training.epochs import TrainingError
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config, configs/NAME.py[:VARIANT].', lock_config=True

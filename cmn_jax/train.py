@@ -1,13 +1,11 @@
 """Training: epochs with validation and checkpoints, resumable at any moment."""
 
-import math
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
-import tqdm
-from clu import metric_writers, parameter_overview
+from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
@@ -22,6 +20,7 @@ from cmn_jax.evaluation.scoring import SplitScorer
 from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.interop.encoders import load_encoder, put_encoder
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
+from cmn_jax.training.epochs import check_select_by, run_epochs, tell
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.resuming import check_same_run, check_same_words
 from cmn_jax.training.state import (
@@ -47,12 +46,10 @@ SELECTABLE = (
 _LEAST_STUDIES = 10
 
 
-class TrainingError(RuntimeError):
-  """Training cannot go on; the checkpoints so far are whole."""
-
-
 class Trainer:
   """One run: everything that the epochs of `config` in `workdir` need."""
+
+  unit = 'reports'
 
   def __init__(self, config: ConfigDict, workdir: Path):
     self.config = config
@@ -60,11 +57,7 @@ class Trainer:
     self.parallel = Parallel(config.train.parallel)
     self.parallel.check_batch_size(config.train.batch_size, 'train.batch_size')
     self.parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
-    if config.train.select_by not in SELECTABLE:
-      raise ValueError(
-        f'train.select_by is {config.train.select_by!r}; choose from '
-        f'{", ".join(SELECTABLE)}'
-      )
+    check_select_by(config, SELECTABLE)
     decoding = experiment.make_decoding(config)
     self.data = open_dataset(config)
     vocabulary = self.data.tokenizer.vocab_size + 1
@@ -73,6 +66,7 @@ class Trainer:
     self.model = experiment.make_model(
       config, vocabulary, AXIS, len(self.targets)
     )
+    self.studies = len(self.data.studies['train'])
     self.steps_per_epoch = pipeline.steps_per_epoch(
       self.data, 'train', config.train.batch_size
     )
@@ -107,20 +101,22 @@ class Trainer:
       variables = put_encoder(variables, encoder)
     return init_state(variables, self.optimizer)
 
-  def train_epoch(self, state, epoch: int, batches, metrics_out) -> tuple:
-    """One epoch; returns the state and the mean training loss."""
-    first = epoch * self.steps_per_epoch
-    pending = None
-    with _EpochProgress(self, epoch, metrics_out) as progress:
-      for step in range(first, first + self.steps_per_epoch):
-        batch = next(batches)
-        state, metrics = self._step(state, self._place(batch))
-        # The results of a step are read while the next one runs.
-        if pending is not None:
-          progress.read(*pending)
-        pending = (step, int(batch['mask_B'].sum()), metrics['loss'])
-      progress.read(*pending)
-    return state, progress.mean_loss
+  def batches(self, first_step: int) -> Iterator[dict]:
+    """Training batches of this process, without end."""
+    c = self.config
+    return pipeline.train_batches(
+      self.data,
+      batch_size=c.train.batch_size,
+      seed=c.seed,
+      augment={'crop': c.data.crop, 'flip': c.data.flip},
+      first_step=first_step,
+      process_index=jax.process_index(),
+      process_count=jax.process_count(),
+    )
+
+  def step(self, state: TrainState, batch: dict):
+    """One step on all devices: the new state, and the metrics."""
+    return self._step(state, self._place(batch))
 
   def validate(self, state: TrainState) -> dict:
     """Validation loss and the scores of the reports written for it."""
@@ -143,15 +139,25 @@ class Trainer:
       'distinct_reports': scores['distinct_reports'],
     }
 
-  def meta(self, history: list[dict]) -> dict:
-    """What a checkpoint says about itself."""
-    return make_meta(
+  def save(self, checkpoints: Checkpoints, state, history, score: float):
+    """Saves the state after the last row of the history."""
+    meta = make_meta(
       self.config,
       self.data.tokenizer,
       dataset=self.data.name,
       label_source=self._reader.source,
       history=history,
       finding_targets=self.targets,
+    )
+    checkpoints.save(history[-1]['step'], state, meta, score)
+
+  def summary(self, row: dict) -> str:
+    """A validated epoch in one line."""
+    val = row['val']
+    return (
+      f'epoch {row["epoch"]:3d}  train loss {row["train_loss"]:.3f}  val loss '
+      f'{val["loss"]:.3f}  BLEU-4 {val["bleu_4"]:.3f}  findings F1 '
+      f'{val["micro_f1"]:.3f}'
     )
 
   def _finding_labels(self):
@@ -174,99 +180,12 @@ class Trainer:
     return self.parallel.split(arrays)
 
 
-class _EpochProgress:
-  """The progress bar and TensorBoard rows of one epoch, and its mean loss."""
-
-  def __init__(self, run: Trainer, epoch: int, metrics_out):
-    self._run = run
-    self._epoch = epoch
-    self._metrics_out = metrics_out
-    self._total, self._count, self._last = 0.0, 0.0, None
-    self._bar = tqdm.tqdm(
-      total=len(run.data.studies['train']),
-      desc=f'epoch {epoch + 1}/{run.config.train.epochs}',
-      unit=' reports',
-      dynamic_ncols=True,
-      leave=False,
-    )
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    self._bar.close()
-
-  @property
-  def mean_loss(self) -> float:
-    """Nats per token over the epoch so far."""
-    return self._total / max(self._count, 1.0)
-
-  def read(self, step: int, studies: int, loss):
-    """Takes in one step's loss, a (sum, count) still on the device."""
-    loss_sum, tokens = (float(x) for x in loss)
-    mean = loss_sum / max(tokens, 1.0)
-    if not math.isfinite(mean):
-      self._refuse(mean, step)
-    self._last = mean
-    self._total, self._count = self._total + loss_sum, self._count + tokens
-    self._bar.update(studies)
-    self._bar.set_postfix_str(f'loss {mean:.3f}')
-    if step % self._run.config.train.log_every == 0:
-      rate = float(self._run.schedule(step))
-      self._metrics_out.write_scalars(
-        step, {'train_loss': mean, 'learning_rate': rate}
-      )
-
-  def _refuse(self, loss: float, step: int):
-    optim = self._run.config.optim
-    before = (
-      'at the first step of this epoch'
-      if self._last is None
-      else f'after {self._last:.4g}'
-    )
-    raise TrainingError(
-      f'the training loss became {loss} {before}, at step {step} of epoch '
-      f'{self._epoch + 1}: lower optim.rate ({optim.rate}) and '
-      f'optim.visual_rate ({optim.visual_rate}), or set optim.clip_norm; '
-      'the checkpoints of earlier epochs are whole'
-    )
-
-
 def train(config: ConfigDict, workdir: str) -> None:
   """Trains to the end or until patience runs out; continues what is there."""
   run = Trainer(config, Path(workdir))
   checkpoints = Checkpoints(run.workdir)
   state, history = _start_or_resume(run, checkpoints)
-  first_epoch = int(state.step) // run.steps_per_epoch
-  state = run.parallel.replicate(state)
-  batches = pipeline.train_batches(
-    run.data,
-    batch_size=config.train.batch_size,
-    seed=config.seed,
-    augment={'crop': config.data.crop, 'flip': config.data.flip},
-    first_step=first_epoch * run.steps_per_epoch,
-    process_index=jax.process_index(),
-    process_count=jax.process_count(),
-  )
-  metrics_out = metric_writers.SummaryWriter(str(run.workdir))
-  for epoch in range(first_epoch, config.train.epochs):
-    if _out_of_patience(history, config):
-      break
-    state, loss = run.train_epoch(state, epoch, batches, metrics_out)
-    step = (epoch + 1) * run.steps_per_epoch
-    row = {'epoch': epoch + 1, 'step': step, 'train_loss': loss}
-    history = [*history, row]
-    last = epoch + 1 == config.train.epochs
-    if last or (epoch + 1) % config.train.validate_every == 0:
-      row['val'] = run.validate(state)
-      score = row['val'][config.train.select_by]
-      checkpoints.save(step, state, run.meta(history), score)
-      metrics_out.write_scalars(
-        step, {f'val_{k}': v for k, v in row['val'].items()}
-      )
-      _tell(_summary(row))
-  metrics_out.close()
-  checkpoints.close()
+  run_epochs(run, state, history, checkpoints)
 
 
 def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
@@ -277,47 +196,19 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
     meta = checkpoints.meta(step)
     check_same_run(meta['config'], run.config, run.workdir)
     check_same_words(meta['tokenizer'], run.data.tokenizer, run.workdir)
-    _tell(f'continuing {run.workdir} after step {step}')
+    tell(f'continuing {run.workdir} after step {step}')
     return checkpoints.restore(step, state), meta['history']
   devices = run.parallel.devices
   count = parameter_overview.count_parameters(state.params)
-  _tell(
+  tell(
     f'{run.config.variant}: {count:,} parameters on {len(devices)} x '
     f'{devices[0].device_kind}\n{run.data.name}: '
     f'{len(run.data.studies["train"])} training studies, '
     f'{run.data.tokenizer.vocab_size} words'
   )
   if not run.config.model.pretrained:
-    _tell(
+    tell(
       'the visual encoder starts from RANDOM weights, where the papers\n'
       'start from ImageNet: see model.pretrained'
     )
   return state, []
-
-
-def _tell(line: str):
-  """Prints beside the progress bar."""
-  tqdm.tqdm.write(line, file=sys.stderr)
-
-
-def _summary(row: dict) -> str:
-  val = row['val']
-  return (
-    f'epoch {row["epoch"]:3d}  train loss {row["train_loss"]:.3f}  val loss '
-    f'{val["loss"]:.3f}  BLEU-4 {val["bleu_4"]:.3f}  findings F1 '
-    f'{val["micro_f1"]:.3f}'
-  )
-
-
-def best_row(history: list[dict], select_by: str) -> dict | None:
-  """The first validated epoch with the best score."""
-  rows = [row for row in history if 'val' in row]
-  return max(rows, key=lambda row: row['val'][select_by], default=None)
-
-
-def _out_of_patience(history: list[dict], config: ConfigDict) -> bool:
-  """Whether the best score is at least `patience` epochs old."""
-  best = best_row(history, config.train.select_by)
-  if best is None:
-    return False
-  return history[-1]['epoch'] - best['epoch'] >= config.train.patience

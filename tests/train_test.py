@@ -18,8 +18,9 @@ from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate import evaluate
 from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.predict import Reporter
-from cmn_jax.train import TrainingError, train
+from cmn_jax.train import train
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
+from cmn_jax.training.epochs import TrainingError
 from cmn_jax.training.parallel import AXIS, Parallel
 from configs import phantom
 from input_pipeline import pipeline
