@@ -18,6 +18,7 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
       'seed': 1,
       'data.dir': 'data/phantom',
       'data.phantom_studies': 3000,
+      'data.phantom_seed': 2,
       'data.phantom_size': 128,
       'data.image_size': 112,
       'data.stored_size': 128,

@@ -44,6 +44,17 @@ def test_the_phantom_draws_the_findings_of_the_vocabulary():
     assert set(attributes) <= set(ATTRIBUTES[name])
 
 
+def test_another_patients_findings_are_seldom_right(patients):
+  counts = collections.Counter(
+    finding.name for findings in patients for finding in findings
+  )
+  total = sum(counts.values())
+  by_chance = sum(count**2 for count in counts.values()) / len(patients)
+  assert by_chance / total < 0.05  # the F1 of perfect reports, dealt out
+  different = {tuple(map(str, findings)) for findings in patients[:240]}
+  assert len(different) > 240 / 3
+
+
 def test_every_finding_is_frequent_and_half_are_normal(patients):
   counts = collections.Counter(
     finding.name for findings in patients for finding in findings
@@ -52,7 +63,7 @@ def test_every_finding_is_frequent_and_half_are_normal(patients):
   assert min(counts.values()) > 0.03 * len(patients)
   normal = sum(not findings for findings in patients) / len(patients)
   assert 0.42 < normal < 0.52
-  assert {len(findings) for findings in patients} == {0, 1, 2, 3, 4}
+  assert {len(findings) for findings in patients} == {0, 1, 2, 3}
 
 
 def test_findings_carry_exactly_their_attributes(patients):
