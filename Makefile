@@ -7,7 +7,7 @@ FLAGS ?=
 # Without its dependencies: METEOR's jar and the reference scorers are enough.
 METEOR := pycocoevalcap==1.2
 
-.PHONY: demo test test-torch parity tables lint
+.PHONY: demo test test-torch parity tpu-check tables lint
 
 demo: .venv/.installed
 	$(BIN)/python main.py --config=configs/phantom.py --workdir=runs/demo $(FLAGS)
@@ -22,6 +22,10 @@ test-torch: .venv/.installed-torch
 # The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
 parity: .venv/.installed-torch
 	$(BIN)/python -m tests.parity --r2gencmn $(R2GENCMN) $(FLAGS)
+
+# A config's programs, compiled for a TPU that is not there.
+tpu-check: .venv-tpu/.installed
+	.venv-tpu/bin/python -m cmn_jax.tpu_check $(FLAGS)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .
@@ -43,6 +47,12 @@ lint: .venv/.installed-dev
 
 .venv/.installed-torch: .venv/.installed-dev requirements-torch.txt
 	$(BIN)/pip install --quiet -r requirements-torch.txt
+	@touch $@
+
+# The TPU's compiler makes plain JAX noisy: it has a .venv of its own.
+.venv-tpu/.installed: requirements-tpu-check.txt requirements.txt
+	$(PYTHON) -m venv .venv-tpu
+	.venv-tpu/bin/pip install --quiet -r requirements-tpu-check.txt
 	@touch $@
 
 # docs/results.md from the stored scores of runs.

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -27,20 +27,25 @@ class Written:
   reports_per_second: float
 
 
+def make_batch_writer(model: ReportGenerator, decoding: Decoding) -> Callable:
+  """(variables, batch) -> ids_BxT, from the films as a batch holds them."""
+  write = make_writer(model, decoding)
+
+  def write_batch(variables, batch):
+    images = normalise_films(batch['images_BxIxHxW'])
+    return write(variables, images, batch['mask_B'])[0]
+
+  return write_batch
+
+
 class ReportWriter:
   """A generator's compiled writing and scoring, reused from call to call."""
 
   def __init__(
     self, model: ReportGenerator, decoding: Decoding, parallel: Parallel
   ):
-    write = make_writer(model, decoding)
-
-    def write_batch(variables, batch):
-      images = normalise_films(batch['images_BxIxHxW'])
-      return write(variables, images, batch['mask_B'])[0]
-
     self._parallel = parallel
-    self._write = parallel.map_studies(write_batch)
+    self._write = parallel.map_studies(make_batch_writer(model, decoding))
     self._loss = parallel.map_step(make_loss_step(model))
 
   def write(self, variables, batches: Iterable[dict], studies: int) -> Written:

@@ -88,25 +88,53 @@ class Parallel:
 
   def map_studies(self, function: Callable) -> Callable:
     """(state, batch) -> tree of one row per study of this process, numpy."""
-    if self.kind == 'pmap':
-      mapped = jax.pmap(
-        function, AXIS, in_axes=(None, 0), out_axes=0, devices=self.devices
-      )
-    else:
-      mapped = jax.jit(
-        jax.shard_map(
-          function,
-          mesh=self._mesh,
-          in_specs=(P(), P(AXIS)),
-          out_specs=P(AXIS),
-          check_vma=False,
-        )
-      )
+    mapped = self.studies_program(function)
 
     def run(state, batch):
       return jax.tree.map(self._join, mapped(state, batch))
 
     return run
+
+  def studies_program(self, function: Callable) -> Callable:
+    """The compiled program of `map_studies`; its rows stay on the devices."""
+    if self.kind == 'pmap':
+      return jax.pmap(
+        function, AXIS, in_axes=(None, 0), out_axes=0, devices=self.devices
+      )
+    mapped = jax.shard_map(
+      function,
+      mesh=self._mesh,
+      in_specs=(P(), P(AXIS)),
+      out_specs=P(AXIS),
+      check_vma=False,
+    )
+    return jax.jit(mapped)
+
+  def describe(self, state, batch: dict):
+    """Abstract arguments of a program: to compile without any device.
+
+    Args:
+      state: a tree of arrays or of their shapes, for every device.
+      batch: the whole job's, likewise; split as `split` does.
+    """
+    n = len(self.devices)
+
+    def abstract(x, spec):
+      return jax.ShapeDtypeStruct(
+        x.shape, x.dtype, sharding=NamedSharding(self._mesh, spec)
+      )
+
+    if self.kind == 'pmap':
+      return state, jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+          (n, x.shape[0] // n, *x.shape[1:]), x.dtype
+        ),
+        batch,
+      )
+    return (
+      jax.tree.map(lambda x: abstract(x, P()), state),
+      jax.tree.map(lambda x: abstract(x, P(AXIS)), batch),
+    )
 
   def _join(self, x):
     """This process's rows of a result, in order."""
