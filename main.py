@@ -13,6 +13,7 @@ from absl import app, flags, logging
 from cmn_jax import compilation_cache
 from cmn_jax.command_line import CONFIG, parse
 from cmn_jax.evaluate import evaluate
+from cmn_jax.experiment import runs_of
 from cmn_jax.train import train
 from cmn_jax.training.epochs import TrainingError
 
@@ -27,9 +28,10 @@ def main(_):
   logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it opens
   compilation_cache.enable()
   try:
-    if _MODE.value == 'train':
-      train(CONFIG.value, _WORKDIR.value)
-    evaluate(CONFIG.value, _WORKDIR.value)
+    for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
+      if _MODE.value == 'train':
+        train(config, workdir)
+      evaluate(config, workdir)
   except (ValueError, TrainingError) as error:
     sys.exit(f'error: {error}')
 

@@ -15,6 +15,7 @@ from cmn_jax.evaluation import scoring
 from cmn_jax.evaluation.findings_reader import findings_reader
 from cmn_jax.evaluation.metrics import fast_scores, score_reports
 from cmn_jax.evaluation.report_page import Example, write_report_page
+from cmn_jax.evaluation.retrieval import Aligner
 from cmn_jax.evaluation.writing import ReportWriter, Written
 from cmn_jax.generation import attention_of_words
 from cmn_jax.models.report_generator import normalise_films
@@ -70,6 +71,13 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
   out = workdir / 'evaluation'
   out.mkdir(parents=True, exist_ok=True)
   reader = findings_reader(meta['label_source'])
+  align = Aligner(
+    model,
+    variables,
+    experiment.make_alignment(config),
+    config.seed,
+    parallel,
+  )
   results = {}
   for split in SPLITS:
     print(
@@ -83,6 +91,10 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
     )
     texts = [data.text_of(ids) for ids in written.ids_SxT]
     results[split] = _score(config, data, reader, split, texts, written, meta)
+    results[split]['retrieval'] = align(
+      pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),
+      [tuple(study.ids) for study in data.studies[split]],
+    )
     _write_json(out / f'{split}.json', results[split])
     _write_json(
       out / f'{split}_predictions.json',
@@ -248,5 +260,17 @@ def _tell(test: dict, workdir: Path):
       f'{row["findings"]["micro_f1"]:9.3f} {row["findings"]["macro_f1"]:6.3f} '
       f'{row["distinct_reports"]:9d}'
     )
+  lines.append(_retrieval_line(test['retrieval']))
   lines.append(f'page: {workdir / "report.html"}')
   print('\n'.join(lines))
+
+
+def _retrieval_line(retrieval: dict) -> str:
+  films, reports, chance = (
+    retrieval[way]['recall_5']
+    for way in ('image_to_report', 'report_to_image', 'chance')
+  )
+  return (
+    f'recall@5 of reports by films {films:.3f}, of films by reports '
+    f'{reports:.3f}, chance {chance:.3f}'
+  )

@@ -1,13 +1,31 @@
 """From a config to the things it names: model, optimizer, decoding."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from cmn_jax.generation import Decoding
+from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.training.contrastive import Contrast
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+
+
+def runs_of(config: ConfigDict, workdir: str) -> list[tuple[ConfigDict, str]]:
+  """The config and the workdir of each of config.seeds."""
+  if config.seeds < 1:
+    raise ValueError(f'seeds is {config.seeds}; it must be at least 1')
+  if config.seeds == 1:
+    return [(config, workdir)]
+  runs = []
+  for seed in range(config.seed, config.seed + config.seeds):
+    one = ConfigDict(config).lock()
+    one.update(seed=seed, seeds=1)
+    runs.append((one, str(Path(workdir) / f'seed_{seed}')))
+  return runs
 
 
 def make_model(
@@ -45,8 +63,25 @@ def make_model(
     vocabulary=vocabulary,
     max_length=config.data.max_length,
     findings=findings,
+    alignment=make_alignment(config) if config.alignment.weight else None,
   )
   return ReportGenerator(shape, axis_name, DTYPES[c.dtype], c.remat)
+
+
+def make_alignment(config: ConfigDict) -> AlignmentShape:
+  """The learned part of config.alignment, whatever its weight."""
+  c = config.alignment
+  if c.form == 'infonce' and c.temperature <= 0:
+    raise ValueError(
+      f'alignment.temperature is {c.temperature}; it must be above 0'
+    )
+  return AlignmentShape(c.text, c.temperature if c.form == 'infonce' else 0.0)
+
+
+def make_contrast(config: ConfigDict) -> Contrast:
+  """How config.alignment compares films and reports."""
+  c = config.alignment
+  return Contrast(c.weight, c.form, c.margin, c.mask_identical)
 
 
 def make_schedules(config: ConfigDict, steps_per_epoch: int):

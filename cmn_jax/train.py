@@ -84,6 +84,7 @@ class Trainer:
         self.optimizer,
         config.seed,
         config.train.findings_weight,
+        experiment.make_contrast(config),
       ),
       donate_state=True,
     )

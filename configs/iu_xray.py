@@ -4,15 +4,22 @@
     --config.data.dir=data/iu_xray
 
 Variants: base (no memory), mem (one memory for films, one for words), cmn
-(one memory that both share; the default).
+(one memory that both share), proposed (cmn, and films and reports aligned by a
+contrastive loss; the default).
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = {'base': 'none', 'mem': 'separate', 'cmn': 'shared'}
+# The memory of each.
+VARIANTS = {
+  'base': 'none',
+  'mem': 'separate',
+  'cmn': 'shared',
+  'proposed': 'shared',
+}
 
 
-def get_config(variant: str = 'cmn') -> ConfigDict:
+def get_config(variant: str = 'proposed') -> ConfigDict:
   """Every field that the program reads, with the authors' values."""
   if variant not in VARIANTS:
     raise ValueError(
@@ -24,6 +31,9 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
       'variant': variant,
       # Of parameters, batch order, crops and dropout.
       'seed': 7580,
+      # Runs with seed, seed + 1, ..., each in its folder seed_N of the workdir;
+      # 1 is a single run, in the workdir itself.
+      'seeds': 1,
       'data': {
         # IU X-Ray or MIMIC-CXR in any layout that input_pipeline.prepare
         # knows, such as annotation.json and images/ (R2Gen's).
@@ -96,6 +106,23 @@ def get_config(variant: str = 'cmn') -> ConfigDict:
         'dtype': 'float32',
         # Recompute the encoder's blocks in the backward pass: less memory.
         'remat': False,
+      },
+      # Films and reports as unit vectors: those of a study pulled together,
+      # those of others pushed apart.
+      'alignment': {
+        # Of this loss beside the report's; 0 for none, and no parameters.
+        'weight': 1.0 if variant == 'proposed' else 0.0,
+        # 'cosine' or 'infonce'.
+        'form': 'cosine',
+        # Of 'cosine': others' cosines below this cost nothing.
+        'margin': 0.0,
+        # Of 'infonce': what its learned temperature starts from.
+        'temperature': 0.07,
+        # What the decoder has seen when its output over the vocabulary becomes
+        # the report's vector: 'report', or 'report+films'.
+        'text': 'report',
+        # Studies whose reports are word for word the same are not negatives.
+        'mask_identical': True,
       },
       'optim': {
         'visual_rate': 1e-4,

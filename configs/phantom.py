@@ -2,7 +2,8 @@
 
   python main.py --config=configs/phantom.py --workdir=runs/phantom
 
-Makes its own data on first use. Variants: base, mem, cmn (the default).
+Makes its own data on first use. Variants: base, mem, cmn, and proposed, the
+default.
 """
 
 from ml_collections import ConfigDict
@@ -10,7 +11,7 @@ from ml_collections import ConfigDict
 from configs import iu_xray
 
 
-def get_config(variant: str = 'cmn') -> ConfigDict:
+def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with a small model and data that it draws itself."""
   config = iu_xray.get_config(variant)
   config.update_from_flattened_dict(

@@ -57,6 +57,7 @@ def test_every_variant_builds(name, variant):
   has_memory = 'memory' in shapes['params']
   assert has_memory == (variant != 'base')
   assert ('text_memory' in shapes['params']) == (variant == 'mem')
+  assert ('alignment' in shapes['params']) == (variant == 'proposed')
   experiment.make_optimizer_of(config, steps_per_epoch=10)
   experiment.make_decoding(config)
 
@@ -71,8 +72,26 @@ def test_published_sizes():
   assert encoder == 42_500_160  # torchvision's resnet101 without its classifier
 
 
+def test_one_command_runs_several_seeds():
+  config = phantom.get_config().lock()
+  assert experiment.runs_of(config, 'runs/x') == [(config, 'runs/x')]
+  config.seeds = 3
+  runs = experiment.runs_of(config, 'runs/x')
+  assert [str(workdir) for _, workdir in runs] == [
+    f'runs/x/seed_{config.seed + n}' for n in range(3)
+  ]
+  # Each run goes on as one of a single seed.
+  assert [(c.seed, c.seeds) for c, _ in runs] == [
+    (config.seed + n, 1) for n in range(3)
+  ]
+  assert config.seeds == 3
+  config.seeds = 0
+  with pytest.raises(ValueError, match='seeds is 0'):
+    experiment.runs_of(config, 'runs/x')
+
+
 def test_an_unknown_variant_is_named():
-  with pytest.raises(ValueError, match=r'cmm.*base, mem, cmn'):
+  with pytest.raises(ValueError, match=r'cmm.*base, mem, cmn, proposed'):
     iu_xray.get_config('cmm')
 
 

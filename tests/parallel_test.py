@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.training.contrastive import FORMS
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.state import init_state, make_train_step
 from tests import small
@@ -36,6 +37,22 @@ def test_same_loss_parameters_statistics_and_reports(results, kind, devices):
       np.testing.assert_allclose(got, want, rtol=2e-3, atol=2e-5, err_msg=key)
 
 
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('kind', ['pmap', 'shard_map'])
+@pytest.mark.parametrize('devices', [1, 2, 4])
+def test_contrastive_gradient_is_that_of_one_device(
+  results, kind, devices, form
+):
+  assert np.abs(results[f'pmap/1/{form}_gradient']).max() > 0.01
+  for key in (form, f'{form}_gradient'):
+    np.testing.assert_allclose(
+      results[f'{kind}/{devices}/{key}'],
+      results[f'pmap/1/{key}'],
+      rtol=1e-5,
+      atol=1e-6,
+    )
+
+
 def test_the_steps_changed_every_parameter(results):
   before = small.variables(ReportGenerator(small.shape(), AXIS), noise=0.05)
   logits = results['pmap/2/params/logits/kernel']
@@ -43,6 +60,9 @@ def test_the_steps_changed_every_parameter(results):
   assert np.abs(logits - before['params']['logits']['kernel']).max() > 1e-4
   encoder = before['params']['visual_encoder']
   assert np.abs(stem - encoder['conv1']['kernel']).max() > 1e-5
+  kernel = results['pmap/2/params/alignment/kernel']
+  assert results['pmap/2/params/alignment/log_temperature'] != np.log(0.1)
+  assert np.ptp(kernel) > 0
 
 
 def test_dropout_differs_by_device_and_by_step():

@@ -59,7 +59,7 @@ def variables(model: ReportGenerator, seed: int = 0, noise: float = 0.2):
   data = batch(1)
   start = jax.jit(
     lambda key: local.init(
-      key, images(1), data['ids_BxT'], data['mask_B'], False
+      key, images(1), data['ids_BxT'], data['mask_B'], False, method='outputs'
     )
   )(jax.random.key(seed))
   rng = np.random.default_rng(seed)

@@ -68,7 +68,7 @@ def _settings(folders, **changes):
 
 
 def _config(folders, **changes):
-  config = phantom.get_config('cmn')
+  config = phantom.get_config('proposed')
   config.update_from_flattened_dict(_settings(folders, **changes))
   return config
 
@@ -82,7 +82,7 @@ def _start(folders, workdir, **changes):
     [
       sys.executable,
       str(ROOT / 'main.py'),
-      f'--config={ROOT}/configs/phantom.py:cmn',
+      f'--config={ROOT}/configs/phantom.py:proposed',
       f'--workdir={workdir}',
       *flags,
     ],
@@ -155,6 +155,8 @@ def test_what_a_run_leaves(whole_run):
   assert test['selected_on'] == 'val micro_f1'
   assert set(test['baselines']) == {'constant', 'retrieval'}
   assert test['findings']['source'] == 'phantom'
+  assert test['retrieval']['projection'] == 'trained'
+  assert test['retrieval']['studies'] == test['studies']
   rows = json.loads(
     (workdir / 'evaluation' / 'test_predictions.json').read_text()
   )

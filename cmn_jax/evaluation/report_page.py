@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cmn_jax.evaluation import charts
+from cmn_jax.evaluation.report_retrieval import retrieval_section
 from cmn_jax.evaluation.report_scores import (
   BASELINES,
   DASH,
@@ -60,6 +61,7 @@ def write_report_page(
     script=(_HERE / 'report_page.js').read_text('utf-8'),
     headline=headline(test),
     scores=scores_section(test),
+    retrieval=retrieval_section(test),
     curves=_curves_section(history, test.get('selected_on')),
     findings=_findings_section(test),
     studies=studies_section(examples),

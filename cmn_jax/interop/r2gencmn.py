@@ -95,6 +95,11 @@ def from_r2gencmn(
     ConversionError: lists all that is missing, surplus or mis-shaped.
   """
   _check_shared(model.shape)
+  if model.shape.alignment:
+    raise ConversionError(
+      'R2GenCMN has no alignment of films and reports: use a config without '
+      '(variant cmn)'
+    )
   # A model that was trained on several GPUs has this before each name.
   tensors = {k.removeprefix('module.'): v for k, v in tensors.items()}
   _check_vocabulary(model.shape, tensors, what)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def _torch_uniform(fan_in: int):
+def torch_uniform(fan_in: int):
   """torch.nn.Linear's own start: uniform within 1 / sqrt(fan_in)."""
   bound = 1.0 / math.sqrt(fan_in)
 
@@ -38,10 +38,10 @@ class Linear(nn.Module):
     fan_in = x.shape[-1]
     kernel_init = {
       'xavier': nn.initializers.xavier_uniform(),
-      'torch': _torch_uniform(fan_in),
+      'torch': torch_uniform(fan_in),
     }[self.start]
     kernel = self.param('kernel', kernel_init, (fan_in, self.features))
-    bias = self.param('bias', _torch_uniform(fan_in), (self.features,))
+    bias = self.param('bias', torch_uniform(fan_in), (self.features,))
     x = x.astype(self.dtype)
     return x @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from cmn_jax.models.alignment import Alignment, AlignmentShape
 from cmn_jax.models.layers import Dropout, Linear, sinusoids
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.normalization import LayerNorm
@@ -46,6 +47,7 @@ class Shape:
     vocabulary: words V, the 0 of begin/end/padding included.
     max_length: tokens T of a report, the first and last 0 included.
     findings: logits of the findings head; 0 for none, as the authors have it.
+    alignment: of films and reports; None for none.
   """
 
   encoder: str
@@ -63,6 +65,7 @@ class Shape:
   vocabulary: int
   max_length: int
   findings: int = 0
+  alignment: AlignmentShape | None = None
 
   def __post_init__(self):
     _require(self.encoder in RESNETS, 'model.encoder', self.encoder, RESNETS)
@@ -118,6 +121,8 @@ class ReportGenerator(nn.Module):
     self.logits = Linear(s.vocabulary, 'torch', self.dtype)
     if s.findings:
       self.findings = Linear(s.findings, 'torch')
+    if s.alignment:
+      self.alignment = Alignment(s.alignment)
     self._setup_memory()
 
   def _setup_memory(self):
@@ -145,18 +150,40 @@ class ReportGenerator(nn.Module):
     patches, mask_Bx1x1xP = self.encode(images_BxIxHxWxC, mask_B, train)
     return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
 
-  def with_findings(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool):
-    """What `__call__` gives, and the findings head's logits, (B, findings).
+  def outputs(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool) -> dict:
+    """All that is trained: what `__call__` gives as 'log_probs', and the heads.
 
-    The head reads the visual features themselves. A finding is present if any
-    patch shows it: a study's logits are the soft maximum of its patches'.
+    'findings', (B, findings), are logits that read the visual features
+    themselves. A finding is present if any patch shows it: a study's logits
+    are the soft maximum of its patches'. 'alignment' is what `Alignment`
+    returns. A head that the model does not have is left out.
     """
-    features, _ = self.visual_features(images_BxIxHxWxC, mask_B, train)
-    logits = jax.nn.logsumexp(self.findings(features), axis=1)
-    logits = logits - math.log(features.shape[1])
+    features, means = self.visual_features(images_BxIxHxWxC, mask_B, train)
+    outputs = {}
+    if self.shape.findings:
+      logits = jax.nn.logsumexp(self.findings(features), axis=1)
+      outputs['findings'] = logits - math.log(features.shape[1])
     patches, mask_Bx1x1xP = self.encode_features(features, train)
-    log_probs = self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
-    return log_probs, logits
+    logits = self._decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
+    outputs['log_probs'] = jax.nn.log_softmax(logits, axis=-1)
+    if self.shape.alignment:
+      if self.shape.alignment.text == 'report':
+        logits = self._decode_blind(ids_BxT[:, :-1], train)
+      outputs['alignment'] = self.alignment(
+        logits, _real(ids_BxT[:, :-1]), means
+      )
+    return outputs
+
+  def align(self, images_BxIxHxWxC, ids_BxT, mask_B) -> dict:
+    """Unit vectors 'films_BxF' and 'text_BxF', each without the other.
+
+    However the alignment was trained, the decoder sees no film here: a
+    report's vector must not know whose it is.
+    """
+    _, means = self.visual_features(images_BxIxHxWxC, mask_B)
+    logits = self._decode_blind(ids_BxT[:, :-1])
+    aligned = self.alignment(logits, _real(ids_BxT[:, :-1]), means)
+    return {name: aligned[name] for name in ('films_BxF', 'text_BxF')}
 
   def visual_features(self, images_BxIxHxWxC, mask_B, train: bool = False):
     """Patches of all views, (B, P, F), and each view's mean, (B, I, F)."""
@@ -186,16 +213,27 @@ class ReportGenerator(nn.Module):
 
   def decode(self, ids_BxT, patches_BxPxD, mask_Bx1x1xP, train: bool = False):
     """Log-probabilities of each next word, (B, T, V), given the ones before."""
+    logits = self._decode(ids_BxT, patches_BxPxD, mask_Bx1x1xP, train)
+    return jax.nn.log_softmax(logits, axis=-1)
+
+  def _decode(self, ids_BxT, patches_BxPxD, mask_Bx1x1xP, train: bool):
+    """Logits over the vocabulary, float32."""
     length = ids_BxT.shape[1]
     x = self._embed(ids_BxT, jnp.arange(length), train)
-    # Padding is hidden as a key; the 0 that begins a report is not.
-    real_BxT = (ids_BxT > 0) | (jnp.arange(length) == 0)
     causal_TxT = jnp.tril(jnp.ones((length, length), bool))
-    mask = real_BxT[:, None, None, :] & causal_TxT
+    mask = _real(ids_BxT)[:, None, None, :] & causal_TxT
     for layer in self.decoder_layers:
       kv = layer.cross_attention.project(patches_BxPxD)
       x = layer(x, kv, mask, mask_Bx1x1xP, train)
-    return self._log_probs(x)
+    return self._logits(x)
+
+  def _decode_blind(self, ids_BxT, train: bool = False):
+    """Logits of a decoder that looks at one patch of zeros."""
+    batch = ids_BxT.shape[0]
+    nothing = jnp.zeros((batch, 1, self.shape.width), self.dtype)
+    return self._decode(
+      ids_BxT, nothing, jnp.ones((batch, 1, 1, 1), bool), train
+    )
 
   def start_decoding(self, patches_BxPxD, beams: int):
     """What decoding needs of the patches, and an empty cache for K beams."""
@@ -224,7 +262,8 @@ class ReportGenerator(nn.Module):
     ):
       x, new, weight = layer.step(x, old, position, kv, mask_Bx1x1xP[:, None])
       longer.append(new)
-    return self._log_probs(x), longer, jnp.mean(weight, axis=2)
+    log_probs = jax.nn.log_softmax(self._logits(x), axis=-1)
+    return log_probs, longer, jnp.mean(weight, axis=2)
 
   def _embed(self, ids, positions_T, train: bool):
     """Words (..., T) to (..., T, D), positions and memory response added."""
@@ -241,6 +280,10 @@ class ReportGenerator(nn.Module):
     flat = x.reshape(-1, *x.shape[-2:])
     return x + query(flat, memory, train).reshape(x.shape)
 
-  def _log_probs(self, x):
-    logits = self.logits(self.decoder_norm(x)).astype(jnp.float32)
-    return jax.nn.log_softmax(logits, axis=-1)
+  def _logits(self, x):
+    return self.logits(self.decoder_norm(x)).astype(jnp.float32)
+
+
+def _real(ids_BxT):
+  """Inputs that are no padding: all words, and the 0 that begins a report."""
+  return (ids_BxT > 0) | (jnp.arange(ids_BxT.shape[1]) == 0)

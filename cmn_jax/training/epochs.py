@@ -164,9 +164,9 @@ class _EpochProgress:
     """Takes in one step's {name: (sum, count)}, still on the device."""
     pairs = {name: (float(s), float(n)) for name, (s, n) in metrics.items()}
     means = {name: _mean(*pair) for name, pair in pairs.items()}
-    for name, value in means.items():
-      if not math.isfinite(value):
-        self._refuse(name, value, step)
+    for name in sorted(means, key=lambda name: name != 'loss'):
+      if not math.isfinite(means[name]):
+        self._refuse(name, means[name], step)
     self._last = means
     for name, pair in pairs.items():
       before = self._totals.get(name, (0.0, 0.0))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.training.contrastive import Contrast, contrastive_loss
 from cmn_jax.training.losses import findings_loss, language_model_loss
 
 
@@ -30,14 +31,13 @@ class TrainState:
 def init_variables(model: ReportGenerator, seed: int, views: int, size: int):
   """Parameters and batch statistics, random, the same on every machine."""
   images = jnp.zeros((1, views, size, size, 3))
-  method = 'with_findings' if model.shape.findings else '__call__'
   ids = jnp.zeros((1, model.shape.max_length), jnp.int32)
   local = model.clone(axis_name=None)
 
   @jax.jit
   def init(key):
     return local.init(
-      key, images, ids, jnp.ones(1, bool), train=False, method=method
+      key, images, ids, jnp.ones(1, bool), train=False, method='outputs'
     )
 
   return init(jax.random.key(seed))
@@ -58,13 +58,15 @@ def make_train_step(
   optimizer: optax.GradientTransformation,
   seed: int,
   findings_weight: float = 0.0,
+  contrast: Contrast | None = None,
 ) -> Callable:
   """A pure step of one device: (state, batch) -> (state, metrics).
 
-  The gradient is that of this device's sum over the global count, summed
+  The gradient is that of this device's sums over the global counts, summed
   over devices: exact whatever the devices' shares of tokens. Dropout differs
-  by step and device. With a findings head, its loss joins the objective at
-  findings_weight. The metrics are {name: (sum, count)} over all devices.
+  by step and device. A findings head's loss joins the report's at
+  findings_weight, an alignment's as `contrast` says. The metrics are {name:
+  (sum, count)} over all devices, 'loss' the report's.
   """
   axis = model.axis_name
 
@@ -85,20 +87,17 @@ def make_train_step(
         True,
         rngs={'dropout': key},
         mutable=['batch_stats'],
-        method='with_findings' if model.shape.findings else '__call__',
+        method='outputs',
       )
-      log_probs = outputs[0] if model.shape.findings else outputs
-      nll, count = language_model_loss(
-        log_probs, batch['ids_BxT'], batch['mask_B']
+      terms = _terms(outputs, batch, findings_weight, contrast, axis)
+      metrics = {
+        name: (loss_sum, total(count))
+        for name, (_, loss_sum, count) in terms.items()
+      }
+      objective = sum(
+        weight * metrics[name][0] / jnp.maximum(metrics[name][1], 1.0)
+        for name, (weight, _, _) in terms.items()
       )
-      metrics = {'loss': (nll, total(count))}
-      objective = nll / metrics['loss'][1]
-      if model.shape.findings:
-        bce, count = findings_loss(
-          outputs[1], batch['findings_BxL'], batch['mask_B']
-        )
-        metrics['findings_loss'] = (bce, total(count))
-        objective += findings_weight * bce / metrics['findings_loss'][1]
       return objective, (metrics, updated['batch_stats'])
 
     grads, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
@@ -115,6 +114,22 @@ def make_train_step(
     return state, metrics
 
   return step
+
+
+def _terms(outputs, batch, findings_weight, contrast, axis) -> dict:
+  """Terms of the objective, {name: (weight, this device's sum, its count)}."""
+  ids_BxT, mask_B = batch['ids_BxT'], batch['mask_B']
+  pair = language_model_loss(outputs['log_probs'], ids_BxT, mask_B)
+  terms = {'loss': (1.0, *pair)}
+  if 'findings' in outputs:
+    pair = findings_loss(outputs['findings'], batch['findings_BxL'], mask_B)
+    terms['findings_loss'] = (findings_weight, *pair)
+  if 'alignment' in outputs:
+    pairs = contrastive_loss(
+      contrast, outputs['alignment'], ids_BxT, mask_B, axis
+    )
+    terms |= {name: (contrast.weight, *pair) for name, pair in pairs.items()}
+  return terms
 
 
 def make_loss_step(model: ReportGenerator) -> Callable:

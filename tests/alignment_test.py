@@ -1,0 +1,243 @@
+"""Alignment of films and reports against numpy, and where it could break."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cmn_jax.models.alignment import (
+  AlignmentShape,
+  project_and_pool,
+  unit,
+)
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.training.contrastive import FORMS, Contrast, contrastive_loss
+from tests import small
+
+B, T, V, F = 5, 7, 30, 6
+TEMPERATURE = 0.2
+
+
+def _pool_inputs():
+  rng = np.random.default_rng(0)
+  real_BxT = np.arange(T) < np.array([7, 3, 1, 5, 0])[:, None]
+  sizes = (B, T, V), (V, F), (F,), (F,)
+  text, kernel, bias, query = (
+    0.4 * rng.normal(size=s).astype(np.float32) for s in sizes
+  )
+  return text, real_BxT, kernel, bias, query
+
+
+def test_pooling_equals_projecting_every_token():
+  text_BxTxV, real_BxT, kernel_VxF, bias_F, query_F = _pool_inputs()
+  got = project_and_pool(text_BxTxV, real_BxT, kernel_VxF, bias_F, query_F)
+  for b in range(B - 1):
+    projected_TxF = text_BxTxV[b, real_BxT[b]] @ kernel_VxF + bias_F
+    score_T = np.exp(projected_TxF @ query_F)
+    want_F = (score_T / score_T.sum()) @ projected_TxF
+    np.testing.assert_allclose(got[b], want_F, rtol=1e-4, atol=1e-4)
+  assert np.isfinite(got[-1]).all()  # of padding alone
+
+
+def test_padding_is_not_pooled():
+  text_BxTxV, real_BxT, *weights = _pool_inputs()
+  other = np.where(real_BxT[..., None], text_BxTxV, 99.0).astype(np.float32)
+  before = project_and_pool(text_BxTxV, real_BxT, *weights)
+  after = project_and_pool(other, real_BxT, *weights)
+  np.testing.assert_array_equal(before[:-1], after[:-1])
+
+
+def _batch(reports, real):
+  """Unit vectors and ids; equal numbers in `reports` are equal reports."""
+  rng = np.random.default_rng(1)
+  n = len(reports)
+  vectors = rng.normal(size=(2, n, F)).astype(np.float32)
+  vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+  ids_BxT = np.zeros((n, T), np.int32)
+  ids_BxT[:, 1] = reports
+  return (*vectors, ids_BxT, np.array(real))
+
+
+def _loss(contrast, films, texts, ids_BxT, mask_B, temperature=TEMPERATURE):
+  aligned = {
+    'films_BxF': films,
+    'text_BxF': texts,
+    'temperature': temperature,
+  }
+  return contrastive_loss(contrast, aligned, ids_BxT, mask_B)
+
+
+def _objective(*args):
+  pairs = _loss(*args).values()
+  return sum(value / jnp.maximum(count, 1.0) for value, count in pairs)
+
+
+def _in_numpy(contrast, films, texts, ids_BxT, mask_B):
+  """Loops over pairs, nothing masked but left out."""
+  real = np.flatnonzero(mask_B)
+
+  def negatives(i):
+    return [
+      j
+      for j in real
+      if j != i
+      and not (
+        contrast.mask_identical and np.array_equal(ids_BxT[i], ids_BxT[j])
+      )
+    ]
+
+  if contrast.form == 'cosine':
+    own = [1 - films[i] @ texts[i] for i in real]
+    others = [
+      max(0, films[i] @ texts[j] - contrast.margin)
+      for i in real
+      for j in negatives(i)
+    ]
+    return np.mean(own) + (np.mean(others) if others else 0)
+  total = 0
+  for queries, keys in ((films, texts), (texts, films)):
+    for i in real:
+      own = np.exp(queries[i] @ keys[i] / TEMPERATURE)
+      rest = [np.exp(queries[i] @ keys[j] / TEMPERATURE) for j in negatives(i)]
+      total -= np.log(own / (own + sum(rest)))
+  return total / (2 * len(real))
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize('mask_identical', [True, False])
+def test_loss_equals_loops_over_pairs(form, mask_identical):
+  contrast = Contrast(1.0, form, 0.1, mask_identical)
+  batch = _batch([4, 9, 4, 2, 9, 9], [True, True, True, True, True, False])
+  np.testing.assert_allclose(
+    _objective(contrast, *batch), _in_numpy(contrast, *batch), rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_gradient_equals_differences_of_numpy(form):
+  contrast = Contrast(1.0, form, 0.1, True)
+  films, texts, *rest = _batch([4, 9, 4, 2], [True, True, True, False])
+  got = jax.grad(lambda f, t: _objective(contrast, f, t, *rest), (0, 1))(
+    films, texts
+  )
+  both = np.stack([films, texts]).astype(np.float64)
+  for place in [(0, 0, 1), (0, 2, 3), (1, 1, 0), (1, 3, 2)]:
+    step = np.zeros_like(both)
+    step[place] = 1e-5
+    up, down = (_in_numpy(contrast, *(both + s), *rest) for s in (step, -step))
+    np.testing.assert_allclose(
+      got[place[0]][place[1:]], (up - down) / 2e-5, rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_identical_reports_do_not_push_each_other(form):
+  films, texts, ids_BxT, mask_B = _batch([4, 4, 4], [True, True, True])
+
+  def pull_on_texts(mask_identical):
+    contrast = Contrast(1.0, form, -1.0, mask_identical)
+    return jax.grad(
+      lambda texts: _objective(contrast, films, texts, ids_BxT, mask_B)
+    )(texts)
+
+  masked, pushed = pull_on_texts(True), pull_on_texts(False)
+  if form == 'cosine':  # each report is drawn to its own films and no more
+    np.testing.assert_allclose(masked, -films / 3, rtol=1e-5)
+  else:  # without a negative there is nothing to learn
+    assert not np.any(masked)
+  assert np.abs(masked - pushed).max() > 1e-3
+
+
+@pytest.mark.parametrize('form', FORMS)
+@pytest.mark.parametrize(
+  'reports, real',
+  [
+    ([3], [True]),
+    ([3], [False]),
+    ([3, 3, 3], [True] * 3),
+    ([3, 0, 5], [False] * 3),
+  ],
+  ids=['one study', 'only padding', 'all identical', 'padding of three'],
+)
+def test_extreme_batches_are_finite(form, reports, real):
+  films, texts, *rest = _batch(reports, real)
+  contrast = Contrast(1.0, form, 0.0, True)
+
+  def loss(films, texts, temperature):
+    return _objective(contrast, unit(films), unit(texts), *rest, temperature)
+
+  for scale in (1.0, 0.0):  # vectors of zeros, too
+    value, grads = jax.value_and_grad(loss, (0, 1, 2))(
+      films * scale, texts * scale, 0.07
+    )
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in grads)
+
+
+def _model(text):
+  shape = small.shape(alignment=AlignmentShape(text, 0.07))
+  model = ReportGenerator(shape)
+  return model, small.variables(model)
+
+
+@pytest.fixture(scope='module')
+def model():
+  return _model('report')
+
+
+def test_a_report_is_read_without_films(model):
+  model, variables = model
+  data = small.batch(3)
+  data['ids_BxT'][1, 1:] = 0  # an empty report
+  mask_B = np.ones(3, bool)
+  align = jax.jit(
+    lambda images: model.apply(
+      variables, images, data['ids_BxT'], mask_B, method='align'
+    )
+  )
+  one, two = align(small.images(3, seed=1)), align(small.images(3, seed=2))
+  np.testing.assert_array_equal(one['text_BxF'], two['text_BxF'])
+  assert np.abs(one['films_BxF'] - two['films_BxF']).max() > 1e-3
+  for vectors in (one['films_BxF'], one['text_BxF']):
+    lengths = np.linalg.norm(vectors, axis=1)
+    np.testing.assert_allclose(lengths, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize('text', ['report', 'report+films'])
+def test_what_the_text_features_have_seen(model, text):
+  _, variables = model
+  other = ReportGenerator(small.shape(alignment=AlignmentShape(text, 0.07)))
+  data = small.batch(2)
+
+  features = jax.jit(
+    lambda images: other.apply(
+      variables,
+      images,
+      data['ids_BxT'],
+      data['mask_B'],
+      False,
+      method='outputs',
+    )['alignment']['text_BxF']
+  )
+  moved = features(small.images(2)) - features(small.images(2, seed=5))
+  assert np.any(np.asarray(moved) != 0) == (text == 'report+films')
+
+
+def test_the_words_are_those_of_the_model_without_alignment(model):
+  model, variables = model
+  plain = ReportGenerator(small.shape())
+  data = small.batch(2)
+  args = small.images(2), data['ids_BxT'], data['mask_B'], False
+  params = {k: v for k, v in variables['params'].items() if k != 'alignment'}
+  apply = jax.jit(plain.apply, static_argnums=4)
+  want = apply({**variables, 'params': params}, *args)
+  apply = jax.jit(model.apply, static_argnums=4, static_argnames='method')
+  got = apply(variables, *args, method='outputs')['log_probs']
+  np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_unknown_choices_are_named():
+  with pytest.raises(ValueError, match=r"alignment.form is 'cos'.*infonce"):
+    Contrast(1.0, 'cos', 0.0, True)
+  with pytest.raises(ValueError, match=r"alignment.text is 'film'.*report"):
+    AlignmentShape('film', 0.0)
