@@ -58,4 +58,4 @@ lint: .venv/.installed-dev
 # docs/results.md from the stored scores of runs.
 tables: .venv/.installed
 	cp docs/results/words.md docs/results.md
-	$(BIN)/python -m cmn_jax.tables docs/results/*.json >> docs/results.md
+	$(BIN)/python -m cmn_jax.tables --runs docs/results/*.json >> docs/results.md

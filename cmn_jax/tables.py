@@ -1,42 +1,60 @@
-"""The score table of runs beside their baselines, in Markdown.
+"""The score tables of runs beside their baselines and the papers' figures.
 
-  python -m cmn_jax.tables runs/demo runs/iu_xray_cmn
+  python -m cmn_jax.tables --runs runs/demo runs/cmn --against cmn
 
-Each argument is a workdir or a test.json of one.
+A run is a workdir, a folder of seed_N workdirs, or a test.json of one.
 """
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-_COLUMNS = {
-  'BLEU-1': lambda row: row['bleu_1'],
-  'BLEU-2': lambda row: row['bleu_2'],
-  'BLEU-3': lambda row: row['bleu_3'],
-  'BLEU-4': lambda row: row['bleu_4'],
-  'METEOR': lambda row: row.get('meteor'),
-  'ROUGE-L': lambda row: row['rouge_l'],
-  'CIDEr': lambda row: row['cider'],
-  'F1 micro': lambda row: row['findings']['micro_f1'],
-  'F1 macro': lambda row: row['findings']['macro_f1'],
-  'side': lambda row: _place(row, 'side'),
-  'zone': lambda row: _place(row, 'zone'),
-  'distinct': lambda row: row['distinct_reports'],
-}
-_BASELINES = {
-  'constant report': ('baselines', 'constant'),
-  'nearest study': ('baselines', 'retrieval'),
-}
+from cmn_jax.evaluation.comparison import (
+  is_classifier,
+  paired_table,
+  tables_of,
+)
+from cmn_jax.evaluation.significance import paired_findings_test, paired_test
+from cmn_jax.evaluation.table import FORMATS
+
+# What the paired test prints of its scores.
+_TESTED = ('bleu_1', 'bleu_4', 'rouge_l', 'cider')
+_PAIRED = 'paired_tests'
 
 
-def read_test(path: Path) -> dict:
-  """The content of a run's test.json.
+class Run(NamedTuple):
+  """A run's test.json, and its predictions where they are."""
+
+  path: Path
+  test: dict
+  predictions: list[dict] | None
+
+
+def read_runs(path: Path) -> list[Run]:
+  """The run at `path`, or all the seeds' runs in it.
 
   Raises:
     ValueError: there is none.
   """
-  file = path / 'evaluation' / 'test.json' if path.is_dir() else path
+  seeds = sorted(path.glob('seed_*')) if path.is_dir() else []
+  if seeds and not (path / 'evaluation').exists():
+    return [run for seed in seeds for run in read_runs(seed)]
+  if not path.is_dir():
+    return [Run(path, _read(path), None)]
+  folder = path / 'evaluation'
+  predictions = folder / 'test_predictions.json'
+  return [
+    Run(
+      path,
+      _read(folder / 'test.json'),
+      _read(predictions) if predictions.exists() else None,
+    )
+  ]
+
+
+def _read(file: Path):
   try:
     return json.loads(file.read_text())
   except (OSError, ValueError) as error:
@@ -46,67 +64,123 @@ def read_test(path: Path) -> dict:
     ) from None
 
 
-def table(tests: list[dict]) -> str:
-  """One Markdown table for runs on one data set, baselines first."""
-  header = ['', *_COLUMNS]
-  lines = [
-    f'| {" | ".join(header)} |',
-    f'| --- | {" | ".join("---:" for _ in _COLUMNS)} |',
-  ]
-  for name, (group, key) in _BASELINES.items():
-    lines.append(_line(name, tests[0][group][key]))
-  for test in tests:
-    name = f'{test["variant"]}, seed {test["seed"]}'
-    lines.append(_line(f'**{name}**', test))
-    shuffled = test['controls']['shuffled_images']
-    lines.append(_line(f'{name}, shuffled films', shuffled))
-  return '\n'.join(lines)
+def paired_tests(runs: list[Run], against: str) -> list[dict]:
+  """Each run against the run of variant `against` with its data and seed.
 
-
-def report(tests: list[dict]) -> str:
-  """A table for each data set among the runs."""
-  parts = []
-  for dataset in dict.fromkeys(test['dataset'] for test in tests):
-    group = [test for test in tests if test['dataset'] == dataset]
-    findings = group[0]['findings']
-    low, high = findings['micro_f1_interval']
-    parts.append(
-      f'## {dataset}\n\n{group[0]["studies"]} test studies; findings from '
-      f'`{findings["source"]}`; checkpoints chosen on '
-      f"{group[0]['selected_on']}. 95 % interval of the first run's micro F1: "
-      f'{low:.3f} to {high:.3f}.\n\n{table(group)}\n'
+  Raises:
+    ValueError: no such run, none to compare it with, or other studies.
+  """
+  runs = [run for run in runs if not is_classifier(run.test)]
+  rivals = {
+    (run.test['dataset'], run.test['seed']): run
+    for run in runs
+    if run.test['variant'] == against
+  }
+  if not rivals:
+    names = sorted({run.test['variant'] for run in runs})
+    raise ValueError(
+      f'no run of variant {against!r} to compare with: there are '
+      f'{", ".join(names) or "no report generators"}'
     )
-  return '\n'.join(parts)
+  found = []
+  for run in runs:
+    rival = rivals.get((run.test['dataset'], run.test['seed']))
+    if run.test['variant'] != against and rival:
+      found.append(_paired_test(run, rival))
+  if not found:
+    raise ValueError(
+      f'no run shares its data and seed with one of {against!r}: the paired '
+      'test compares runs of one seed'
+    )
+  return found
 
 
-def _line(name: str, row: dict) -> str:
-  cells = (_cell(column(row)) for column in _COLUMNS.values())
-  return f'| {name} | {" | ".join(cells)} |'
+def _paired_test(run: Run, rival: Run) -> dict:
+  for one in (run, rival):
+    if one.predictions is None:
+      raise ValueError(
+        f'{one.path} has no evaluation/test_predictions.json, which the paired '
+        'test needs: name the workdir, not its test.json'
+      )
+  a, b = run.predictions, rival.predictions
+  for key in ('id', 'reference'):
+    if [row[key] for row in a] != [row[key] for row in b]:
+      raise ValueError(
+        f'{run.path} and {rival.path} wrote for other studies: {key} differs, '
+        f'of {len(a)} and {len(b)}'
+      )
+  texts = [[row['prediction'] for row in rows] for rows in (a, b)]
+  words = paired_test([row['reference'] for row in a], *texts)
+  findings = paired_findings_test(
+    [row['reference_findings'] for row in a],
+    *([row['predicted_findings'] for row in rows] for rows in (a, b)),
+  )
+  return {
+    'dataset': run.test['dataset'],
+    'variant': run.test['variant'],
+    'against': rival.test['variant'],
+    'seed': run.test['seed'],
+    'studies': len(a),
+    'metrics': {
+      **{name: words[name] for name in _TESTED},
+      'micro_f1': findings,
+    },
+  }
 
 
-def _cell(value) -> str:
-  if value is None:
-    return '-'
-  return str(value) if isinstance(value, int) else f'{value:.3f}'
+def _save(path: Path, paired: list[dict]):
+  if path.exists():
+    raise ValueError(f'{path} exists: choose another --save_tests')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(json.dumps({_PAIRED: paired}, indent=1) + '\n')
 
 
-def _place(row: dict, word: str) -> float | None:
-  """Accuracy of side or zone words, where any finding was found."""
-  findings = row['findings']
-  return findings[f'{word}_accuracy'] if findings['counts'][word] else None
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='python -m cmn_jax.tables',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument(
+    '--runs',
+    nargs='+',
+    type=Path,
+    required=True,
+    metavar='DIR',
+    help='workdirs, or test.json files of some',
+  )
+  parser.add_argument(
+    '--against',
+    metavar='VARIANT',
+    help='test each run against the one of this variant with its seed',
+  )
+  parser.add_argument('--format', choices=FORMATS, default='markdown')
+  parser.add_argument(
+    '--save_tests',
+    type=Path,
+    metavar='FILE',
+    help='JSON of those tests, which --runs reads again',
+  )
+  return parser
 
 
 def main():
   """Prints the tables of the runs on the command line."""
-  parser = argparse.ArgumentParser(
-    prog='python -m cmn_jax.tables', description=__doc__.split('\n')[0]
-  )
-  parser.add_argument('runs', nargs='+', type=Path)
+  args = _parser().parse_args()
   try:
-    tests = [read_test(path) for path in parser.parse_args().runs]
+    runs = [run for path in args.runs for run in read_runs(path)]
+    paired = [row for run in runs for row in run.test.get(_PAIRED, [])]
+    runs = [run for run in runs if _PAIRED not in run.test]
+    if args.against:
+      paired += paired_tests(runs, args.against)
+    if args.save_tests:
+      _save(args.save_tests, paired)
+    tables = tables_of([run.test for run in runs])
   except ValueError as error:
     sys.exit(f'error: {error}')
-  print(report(tests))
+  if paired:
+    tables.append(paired_table(paired))
+  print(FORMATS[args.format](tables), end='')
 
 
 if __name__ == '__main__':

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from cmn_jax.evaluation import metrics, significance
-from cmn_jax.evaluation.significance import bootstrap_intervals, paired_test
+from cmn_jax.evaluation.findings import score_findings
+from cmn_jax.evaluation.significance import (
+  bootstrap_intervals,
+  paired_findings_test,
+  paired_test,
+)
 
 SENTENCES = (
   'the lungs are clear .',
@@ -153,3 +158,40 @@ def test_a_test_split_takes_seconds():
   begin = time.process_time()
   bootstrap_intervals(references, hypotheses)
   assert time.process_time() - begin < 6
+
+
+def _findings(studies, seed, wrong=0.0):
+  rng = random.Random(seed)
+  names = 'Edema', 'Fracture', 'No Finding'
+  truth = [{n for n in names if rng.random() < 0.4} for _ in range(studies)]
+  flips = [{n for n in names if rng.random() < wrong} for _ in range(studies)]
+  return truth, [t ^ f for t, f in zip(truth, flips, strict=True)]
+
+
+def test_findings_of_all_swaps():
+  truth, a = _findings(8, 0, wrong=0.1)
+  b = _findings(8, 0, wrong=0.6)[1]
+  names = ['Edema', 'Fracture']
+
+  def f1(predicted):
+    return score_findings(truth, predicted, names, bootstrap=1)['micro_f1']
+
+  observed = f1(a) - f1(b)
+  differences = []
+  for swaps in itertools.product([False, True], repeat=8):
+    pairs = [
+      (y, x) if swap else (x, y) for x, y, swap in zip(a, b, swaps, strict=True)
+    ]
+    left, right = zip(*pairs, strict=True)
+    differences.append(f1(list(left)) - f1(list(right)))
+  exact = np.mean(np.abs(differences) >= abs(observed) - 1e-12)
+  found = paired_findings_test(truth, a, b)
+  assert observed > 0.1 and 0.001 < exact < 0.5
+  assert found['difference'] == pytest.approx(observed)
+  assert found['p_value'] == pytest.approx(exact, abs=0.02)
+
+
+def test_the_same_findings_do_not_differ():
+  truth, a = _findings(30, 1, wrong=0.2)
+  found = paired_findings_test(truth, a, a, samples=100)
+  assert found == {'difference': 0.0, 'p_value': 1.0}

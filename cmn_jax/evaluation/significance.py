@@ -5,6 +5,7 @@ scores are means over studies. CIDEr keeps the document frequencies of the whole
 split. METEOR 1.5 is left out: resampling it would need Java's inner counts.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from cmn_jax.evaluation.metrics import (
   corpus_bleu,
   rouge_l_per_study,
 )
+from input_pipeline.findings import NO_FINDING
 
 MEANS = ('rouge_l', 'cider', 'meteor_nltk')
 METRICS = (*(f'bleu_{k}' for k in range(1, ORDERS + 1)), *MEANS)
@@ -95,6 +97,52 @@ def paired_test(
     }
     for m, name in enumerate(METRICS)
   }
+
+
+def paired_findings_test(
+  reference: list[Collection[str]],
+  predicted_a: list[Collection[str]],
+  predicted_b: list[Collection[str]],
+  *,
+  samples: int = 10_000,
+  seed: int = 0,
+) -> dict[str, float]:
+  """`paired_test` of the findings' micro F1, {difference, p_value}.
+
+  Args:
+    reference: the classes present in each study; No Finding does not count.
+    predicted_a: those of one system's reports, in the same order.
+    predicted_b: those of the other's.
+    samples: how often the studies are swapped at random.
+    seed: of the swaps.
+  """
+  a_Sx2, b_Sx2 = (
+    np.array([_hits(*pair) for pair in zip(reference, found, strict=True)])
+    for found in (predicted_a, predicted_b)
+  )
+
+  def f1(counts):
+    hits, named = counts[..., 0], counts[..., 1]
+    return 2 * hits / np.maximum(named, 1)
+
+  observed = f1(a_Sx2.sum(0)) - f1(b_Sx2.sum(0))
+  rng = np.random.default_rng(seed)
+  as_large = 0
+  for size in _chunks(samples):
+    swapped_RxS = rng.integers(0, 2, (size, len(reference))).astype(float)
+    moved_Rx2 = swapped_RxS @ (b_Sx2 - a_Sx2)
+    difference_R = f1(a_Sx2.sum(0) + moved_Rx2) - f1(b_Sx2.sum(0) - moved_Rx2)
+    as_large += np.sum(np.abs(difference_R) >= abs(observed) - 1e-12)
+  return {
+    'difference': float(observed),
+    'p_value': float((as_large + 1) / (samples + 1)),
+  }
+
+
+def _hits(reference, predicted) -> tuple[int, int]:
+  """Findings right, and findings named by either side, of one study."""
+  truth, guess = set(reference) - {NO_FINDING}, set(predicted) - {NO_FINDING}
+  return len(truth & guess), len(truth) + len(guess)
 
 
 class _StudyCounts(NamedTuple):
