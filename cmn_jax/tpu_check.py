@@ -105,7 +105,11 @@ class Subject:
     model = experiment.make_model(config, self.words, AXIS, findings)
     optimizer = experiment.make_optimizer_of(config, steps_per_epoch=100)
     step = make_train_step(
-      model, optimizer, config.seed, config.train.findings_weight
+      model,
+      optimizer,
+      config.seed,
+      config.train.findings_weight,
+      experiment.make_contrast(config),
     )
     variables = self._variables(model)
     state = jax.eval_shape(lambda v: init_state(v, optimizer), variables)
