@@ -93,6 +93,9 @@ def convert_r2gencmn(
 def convert_to_r2gencmn(folder: Path | str, out: Path | str):
   """Writes a checkpoint that the authors' code loads.
 
+  Heads for findings and for alignment, which theirs does not have and which
+  write no word, stay behind.
+
   Args:
     folder: a workdir, a step of it, or a converted checkpoint.
     out: the .pth.
@@ -108,7 +111,9 @@ def convert_to_r2gencmn(folder: Path | str, out: Path | str):
   if 'tokenizer' not in meta:
     raise ConversionError(f'{folder} holds no report generator')
   words = len(meta['tokenizer']['words'])
-  model = experiment.make_model(ConfigDict(meta['config']), words + 1, None)
+  model = experiment.make_model(
+    ConfigDict(meta['config']), words + 1, None, len(meta['finding_targets'])
+  )
   check_same_shapes(variables, expected_variables(model), str(folder))
   origin = meta.get('r2gencmn') or _origin_of(meta)
   arrays = to_r2gencmn(model.shape, variables, origin['batches_tracked'])

@@ -1,5 +1,6 @@
 """The commands of cmn_jax.convert: there, back, and all that is refused."""
 
+import dataclasses
 import json
 import pickle
 
@@ -9,8 +10,10 @@ import pytest
 from cmn_jax.convert import main
 from cmn_jax.interop.names import ConversionError, flatten
 from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
+from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator, Shape
 from cmn_jax.training.checkpoints import find_step, load_model, save_model
+from cmn_jax.training.state import init_variables
 from tests.parity import draw
 
 pytestmark = [
@@ -148,6 +151,31 @@ def test_way_back_is_bit_exact(files, tensors):
     back[f'encoder_decoder.{name}cmn.linears.3.bias'] for name in ('', 'model.')
   )
   assert first.data_ptr() == second.data_ptr()
+
+
+def test_heads_that_the_authors_do_not_have_stay_behind(files, tensors):
+  _convert(files)
+  variables, meta = load_model(find_step(files / 'out'))
+  more = ReportGenerator(
+    dataclasses.replace(
+      SHAPE, alignment=AlignmentShape('report', 0.0), findings=2
+    )
+  )
+  start = init_variables(more, 0, views=1, size=64)['params']
+  heads = {name: start[name] for name in ('alignment', 'findings')}
+  variables['params'].update(heads)
+  meta['config']['alignment']['weight'] = 1.0
+  meta['finding_targets'] = ['edema', 'mass']
+  save_model(files / 'more', variables, meta)
+  main(['to-r2gencmn', str(files / 'more'), '--out', str(files / 'back.pth')])
+  back = torch.load(files / 'back.pth', weights_only=True)['state_dict']
+  assert back.keys() == tensors.keys()
+  assert all(torch.equal(back[name], tensors[name]) for name in tensors)
+
+
+def test_an_alignment_is_not_made_up(files):
+  message = _refused(files, '--config.alignment.weight=1.0')
+  assert 'no alignment' in message and 'cmn' in message
 
 
 def test_way_back_of_another_variant(files):

@@ -64,16 +64,10 @@ def test_chance_is_what_random_orders_find():
   )
 
 
-@pytest.mark.parametrize('trained', [True, False])
-def test_a_split_is_aligned_whole_and_in_order(trained):
-  alignment = AlignmentShape('report', 0.07)
-  aligned = ReportGenerator(small.shape(alignment=alignment), AXIS)
-  variables = small.variables(aligned)
-  model = aligned
-  if not trained:
-    model = ReportGenerator(small.shape(), AXIS)
-    variables['params'].pop('alignment')
-  align = Aligner(model, variables, alignment, 3, Parallel('pmap'))
+def test_a_model_without_alignment_gets_a_random_one():
+  model = ReportGenerator(small.shape(), AXIS)
+  untrained = AlignmentShape('report', 0.0)
+  align = Aligner(model, small.variables(model), untrained, 3, Parallel('pmap'))
   batches = []
   for first in (0, 4):
     batch = small.batch(4, seed=first)
@@ -81,9 +75,13 @@ def test_a_split_is_aligned_whole_and_in_order(trained):
     batches.append(batch)
   batches[1]['mask_B'][2:] = False
   scores = align(batches, range(6))
-  assert scores['projection'] == ('trained' if trained else 'untrained')
-  again = Aligner(model, variables, alignment, 3, Parallel('pmap'))
-  assert again(batches[::-1], range(6)) == scores
+  assert scores['projection'] == 'untrained' and scores['studies'] == 6
+  assert align(batches[::-1], range(6)) == scores
+  # The same films everywhere point to one report.
+  batches[1]['images_BxIxHxW'][:] = batches[0]['images_BxIxHxW'][0]
+  batches[0]['images_BxIxHxW'][:] = batches[0]['images_BxIxHxW'][0]
+  same = align(batches, range(6))['image_to_report']
+  assert same['recall_1'] == pytest.approx(1 / 6)
 
 
 def test_the_page_says_what_was_found():

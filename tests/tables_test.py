@@ -83,17 +83,25 @@ def _names(lines):
 
 
 def test_runs_stand_below_their_baselines():
-  made = tables_of([_test_json('cmn', 0.75), _test_json('base', 0.625)])
+  made = tables_of(
+    [
+      _test_json('mine', 0.5),
+      _test_json('cmn', 0.75),
+      _test_json('base', 0.625),
+    ]
+  )
   rows = _lines(FORMATS['markdown'](made), 'toy')
   assert _names(rows) == [
     'constant report',
     'nearest study',
-    '**cmn, seed 1**',
-    'cmn, seed 1, shuffled films',
     '**base, seed 1**',
     'base, seed 1, shuffled films',
+    '**cmn, seed 1**',
+    'cmn, seed 1, shuffled films',
+    '**mine, seed 1**',
+    'mine, seed 1, shuffled films',
   ]
-  assert '0.750' in rows[2] and '| - | 7 |' in rows[2]
+  assert '0.750' in rows[4] and '| - | 7 |' in rows[4]
   assert len({row.count('|') for row in rows}) == 1
 
 

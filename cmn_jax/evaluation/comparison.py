@@ -117,7 +117,13 @@ def _groups(tests: list[dict], keys: tuple[str, ...]) -> list[list[dict]]:
 
 
 def _rows_of_seeds(tests) -> list[list[dict]]:
-  return _groups(tests, ('variant', 'inputs', 'label_form'))
+  """The tests of each row: the papers' order, then that of appearance."""
+  order = [*published.REPORTS, *published.CLASSIFICATION]
+  place = {name: n for n, name in enumerate(order)}
+  return sorted(
+    _groups(tests, ('variant', 'inputs', 'label_form')),
+    key=lambda group: place.get(group[0]['variant'], len(place)),
+  )
 
 
 def _check_distinct(tests):

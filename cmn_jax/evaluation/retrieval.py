@@ -11,12 +11,13 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from cmn_jax.models.alignment import AlignmentShape
+from cmn_jax.models.alignment import Alignment, AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.state import init_variables
 
 RECALLS = (1, 5, 10)
 
@@ -96,8 +97,18 @@ class Aligner:
       self.projection = 'untrained'
       shape = dataclasses.replace(model.shape, alignment=untrained)
       model = model.clone(shape=shape)
-      start = init_variables(model, seed, views=1, size=64)['params']
-      params = {**variables['params'], 'alignment': start['alignment']}
+      params = variables['params']
+      features, words = (
+        params['patch_embed']['kernel'].shape[0],
+        params['logits']['kernel'].shape[1],
+      )
+      start = Alignment(untrained).init(
+        jax.random.key(seed),
+        jnp.zeros((1, 1, words)),
+        jnp.ones((1, 1), bool),
+        jnp.zeros((1, 1, features)),
+      )
+      params = {**params, 'alignment': start['params']}
       variables = {**variables, 'params': params}
 
     def align(variables, batch):
