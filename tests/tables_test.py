@@ -69,7 +69,15 @@ def _classifier_json(variant, inputs, value, seed=1):
     'f1_weighted': value,
     'f1_macro': value,
     'auroc_macro': value,
-    'baselines': {'always_no_finding': {'f1_weighted': 0.6}},
+    'task': 'multi_label',
+    'labels': {'source': 'phantom'},
+    'finetuned': False,
+    'baselines': {
+      'always_no_finding': {'f1_weighted': 0.6},
+      **(
+        {} if inputs == 'image' else {'report_by_rules': {'f1_weighted': 0.95}}
+      ),
+    },
   }
 
 
@@ -157,10 +165,12 @@ def test_classifiers_have_their_own_table_by_inputs():
   )
   rows = _lines(FORMATS['markdown'](made), 'toy: classification')
   assert _names(rows) == [
-    'always no finding',
+    'always No Finding',
     '**classifier, image, 2 seeds**',
     '**classifier, image+generated, seed 1**',
+    'report by rules, image+generated',
   ]
+  assert '0.950' in rows[3]
   assert '0.600' in rows[0] and '0.850 ± 0.071' in rows[1]
 
 

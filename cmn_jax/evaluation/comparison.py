@@ -67,12 +67,22 @@ _RETRIEVAL: Columns = {
 }
 _CLASSES: Columns = {
   'precision': _at('precision_weighted'),
+  'undefined as 1': _at('precision_weighted_undefined_1'),
   'recall': _at('recall_weighted'),
   'F1': _at('f1_weighted'),
   'F1 micro': _at('micro_f1'),
   'F1 macro': _at('f1_macro'),
-  'AUROC': _at('auroc_macro'),
+  'AUROC macro': _at('auroc_macro'),
+  'AUPRC macro': _at('auprc_macro'),
 }
+# What tells the sections of a page apart, and the rows of a section.
+_SECTION = (
+  _at('dataset'),
+  _at('studies'),
+  _at('task'),
+  _at('labels', 'source'),
+)
+_ROW = (_at('variant'), _at('inputs'), _at('finetuned'))
 
 
 def is_classifier(test: Mapping) -> bool:
@@ -90,12 +100,12 @@ def tables_of(tests: list[dict]) -> list[Table]:
   reports = [test for test in tests if not is_classifier(test)]
   classifiers = [test for test in tests if is_classifier(test)]
   tables = []
-  for group in _groups(reports, ('dataset', 'studies')):
+  for group in _groups(reports, _SECTION):
     tables.append(_report_table(group))
     aligned = [test for test in group if test.get('retrieval')]
     if aligned:
       tables.append(_retrieval_table(aligned))
-  for group in _groups(classifiers, ('dataset', 'studies')):
+  for group in _groups(classifiers, _SECTION):
     tables.append(_class_table(group))
   return [*tables, *_published_tables(tests)]
 
@@ -108,11 +118,11 @@ def row_name(tests: list[dict]) -> str:
   return f'{first["variant"]}{inputs}, {seeds}'
 
 
-def _groups(tests: list[dict], keys: tuple[str, ...]) -> list[list[dict]]:
-  """Tests with equal values of the keys, in the order of appearance."""
+def _groups(tests: list[dict], keys) -> list[list[dict]]:
+  """Tests of which the keys read the same, in the order of appearance."""
   groups = {}
   for test in tests:
-    groups.setdefault(tuple(test.get(k) for k in keys), []).append(test)
+    groups.setdefault(tuple(read(test) for read in keys), []).append(test)
   return list(groups.values())
 
 
@@ -121,15 +131,13 @@ def _rows_of_seeds(tests) -> list[list[dict]]:
   order = [*published.REPORTS, *published.CLASSIFICATION]
   place = {name: n for n, name in enumerate(order)}
   return sorted(
-    _groups(tests, ('variant', 'inputs', 'label_form')),
+    _groups(tests, _ROW),
     key=lambda group: place.get(group[0]['variant'], len(place)),
   )
 
 
 def _check_distinct(tests):
-  for group in _groups(
-    tests, ('dataset', 'studies', 'variant', 'inputs', 'label_form', 'seed')
-  ):
+  for group in _groups(tests, (*_SECTION, *_ROW, _at('seed'))):
     if len(group) > 1:
       raise ValueError(
         f'{len(group)} runs of {row_name(group[:1])} on '
@@ -190,21 +198,31 @@ def _retrieval_table(tests: list[dict]) -> Table:
 
 
 def _class_table(tests: list[dict]) -> Table:
+  first = tests[0]
+  constant = 'always_no_finding'
   rows = [
-    _row(key.replace('_', ' '), BASELINE, [scores], _CLASSES)
-    for key, scores in tests[0]['baselines'].items()
+    _row(
+      'always No Finding', BASELINE, [first['baselines'][constant]], _CLASSES
+    )
   ]
-  rows += [
-    _row(row_name(group), RUN, group, _CLASSES)
-    for group in _rows_of_seeds(tests)
-  ]
-  source = tests[0].get('label_source')
+  for group in _rows_of_seeds(tests):
+    rows.append(_row(row_name(group), RUN, group, _CLASSES))
+    # The others depend on what the classifier reads.
+    for key in group[0]['baselines']:
+      if key != constant:
+        name = f'{key.replace("_", " ")}, {group[0]["inputs"]}'
+        others = [test['baselines'][key] for test in group]
+        rows.append(_row(name, BASELINE, others, _CLASSES))
+  about = [f'{first["studies"]} test studies']
+  if 'labels' in first:
+    about.append(f'labels from `{first["labels"]["source"]}`')
+  if 'task' in first:
+    about.append(f'{first["task"]} task')
   return Table(
-    f'{tests[0]["dataset"]}: classification',
-    f'{tests[0]["studies"]} test studies'
-    + (f'; labels from `{source}`' if source else '')
-    + '. Precision, recall and F1 are weighted by support.'
-    + _seeds_note(tests),
+    f'{first["dataset"]}: classification',
+    f'{"; ".join(about)}. Precision, recall and F1 are weighted by support; '
+    'precision counts a class that is never predicted as 0, and as 1 in the '
+    f'column beside it.{_seeds_note(tests)}',
     list(_CLASSES),
     rows,
   )
