@@ -4,16 +4,20 @@ import dataclasses
 import json
 import pickle
 
+import jax
 import numpy as np
 import pytest
 
 from cmn_jax.convert import main
 from cmn_jax.interop.names import ConversionError, flatten
-from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
+from cmn_jax.interop.r2gencmn import (
+  expected_variables,
+  from_r2gencmn,
+  r2gencmn_rows,
+)
 from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator, Shape
 from cmn_jax.training.checkpoints import find_step, load_model, save_model
-from cmn_jax.training.state import init_variables
 from tests.parity import draw
 
 pytestmark = [
@@ -161,9 +165,11 @@ def test_heads_that_the_authors_do_not_have_stay_behind(files, tensors):
       SHAPE, alignment=AlignmentShape('report', 0.0), findings=2
     )
   )
-  start = init_variables(more, 0, views=1, size=64)['params']
-  heads = {name: start[name] for name in ('alignment', 'findings')}
-  variables['params'].update(heads)
+  heads = expected_variables(more)['params']
+  for name in ('alignment', 'findings'):
+    variables['params'][name] = jax.tree.map(
+      lambda x: np.ones(x.shape, x.dtype), heads[name]
+    )
   meta['config']['alignment']['weight'] = 1.0
   meta['finding_targets'] = ['edema', 'mass']
   save_model(files / 'more', variables, meta)
