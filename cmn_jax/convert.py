@@ -2,7 +2,7 @@
 
 r2gencmn MODEL.pth --annotation annotation.json --out DIR
 to-r2gencmn DIR --out MODEL.pth
-encoder FILE_OR_HUB_NAME --arch resnet101 --out DIR
+encoder FILE_OR_HUB_NAME --arch resnet101|vit_b16|... --out DIR
 """
 
 import argparse
@@ -32,7 +32,7 @@ from cmn_jax.interop.r2gencmn import (
   from_r2gencmn,
   to_r2gencmn,
 )
-from cmn_jax.models.resnet import RESNETS
+from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.training.checkpoints import (
   META_FORMAT,
   check_same_shapes,
@@ -247,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
   verb.add_argument('--out', required=True, help='file to be made')
   verb = verbs.add_parser('encoder', help='a pretrained visual encoder')
   verb.add_argument('source', help='.pth, .safetensors or name on the hub')
-  verb.add_argument('--arch', required=True, choices=sorted(RESNETS))
+  verb.add_argument('--arch', required=True, choices=sorted(ENCODERS))
   verb.add_argument('--out', required=True, help='folder to be made')
   return parser
 

@@ -18,7 +18,13 @@ from cmn_jax.evaluation.findings_reader import (
 from cmn_jax.evaluation.metrics import fast_scores
 from cmn_jax.evaluation.scoring import SplitScorer
 from cmn_jax.evaluation.writing import ReportWriter
-from cmn_jax.interop.encoders import load_encoder, put_encoder
+from cmn_jax.interop.encoders import (
+  IMAGENET,
+  UnreachableError,
+  load_encoder,
+  load_imagenet,
+  put_encoder,
+)
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.epochs import check_select_by, run_epochs, tell
 from cmn_jax.training.parallel import AXIS, Parallel
@@ -44,6 +50,7 @@ SELECTABLE = (
 )
 # A target of the findings head is there in so many training studies at least.
 _LEAST_STUDIES = 10
+_RANDOM = 'random weights'
 
 
 class Trainer:
@@ -63,6 +70,8 @@ class Trainer:
     vocabulary = self.data.tokenizer.vocab_size + 1
     self._reader = findings_reader(self.data.label_source)
     self.targets, self._labels_NxL = self._finding_labels()
+    # What the visual encoder's weights were at the start, in words.
+    self.encoder_start = _RANDOM
     self.model = experiment.make_model(
       config, vocabulary, AXIS, len(self.targets)
     )
@@ -90,17 +99,19 @@ class Trainer:
     )
 
   def initial_state(self) -> TrainState:
-    """Random parameters of config.seed, the encoder's pretrained if named."""
-    data, model = self.config.data, self.config.model
+    """Random parameters of config.seed."""
+    data = self.config.data
     variables = init_variables(
       self.model, self.config.seed, data.views, data.image_size
     )
-    if model.pretrained:
-      encoder = load_encoder(
-        model.pretrained, model.encoder, model.encoder_width
-      )
-      variables = put_encoder(variables, encoder)
     return init_state(variables, self.optimizer)
+
+  def load_pretrained(self, state: TrainState) -> TrainState:
+    """`state` with the encoder that model.pretrained names; says which."""
+    encoder, self.encoder_start = pretrained_encoder(self.config.model)
+    if encoder is None:
+      return state
+    return state.replace(**put_encoder(state.variables, encoder))
 
   def batches(self, first_step: int) -> Iterator[dict]:
     """Training batches of this process, without end."""
@@ -150,6 +161,7 @@ class Trainer:
       history=history,
       finding_targets=self.targets,
     )
+    meta['encoder_start'] = self.encoder_start
     checkpoints.save(history[-1]['step'], state, meta, score)
 
   def summary(self, row: dict) -> str:
@@ -181,6 +193,35 @@ class Trainer:
     return self.parallel.split(arrays)
 
 
+def pretrained_encoder(c: ConfigDict) -> tuple[dict | None, str]:
+  """The encoder of config.model to start from, None for random weights.
+
+  Says which it is, loudly where it is not ImageNet's as asked, and returns
+  that in words, too.
+
+  Raises:
+    ConversionError: what model.pretrained names is not there or unfit.
+  """
+  if c.pretrained == '':
+    tell(f"the visual encoder starts from {_RANDOM} (model.pretrained is '')")
+    return None, _RANDOM
+  start = c.pretrained
+  if start != 'imagenet':
+    encoder = load_encoder(start, c.encoder, c.encoder_width)
+  else:
+    start = IMAGENET[c.encoder]
+    try:
+      encoder = load_imagenet(c.encoder, c.encoder_width)
+    except UnreachableError as error:
+      tell(
+        'WARNING: the visual encoder starts from RANDOM weights, where the '
+        f"papers start from ImageNet's: {error}"
+      )
+      return None, _RANDOM
+  tell(f'the visual encoder starts from {start}')
+  return encoder, start
+
+
 def train(config: ConfigDict, workdir: str) -> None:
   """Trains to the end or until patience runs out; continues what is there."""
   run = Trainer(config, Path(workdir))
@@ -197,6 +238,7 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
     meta = checkpoints.meta(step)
     check_same_run(meta['config'], run.config, run.workdir)
     check_same_words(meta['tokenizer'], run.data.tokenizer, run.workdir)
+    run.encoder_start = meta.get('encoder_start', 'an unknown state')
     tell(f'continuing {run.workdir} after step {step}')
     return checkpoints.restore(step, state), meta['history']
   devices = run.parallel.devices
@@ -207,9 +249,5 @@ def _start_or_resume(run: Trainer, checkpoints: Checkpoints):
     f'{len(run.data.studies["train"])} training studies, '
     f'{run.data.tokenizer.vocab_size} words'
   )
-  if not run.config.model.pretrained:
-    tell(
-      'the visual encoder starts from RANDOM weights, where the papers\n'
-      'start from ImageNet: see model.pretrained'
-    )
+  state = run.load_pretrained(state)
   return state, []

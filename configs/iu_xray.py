@@ -80,16 +80,18 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         'flip': False,
       },
       'model': {
-        # resnet18, resnet34, resnet50 or resnet101.
+        # resnet18, resnet34, resnet50, resnet101 or vit_b16.
         'encoder': 'resnet101',
-        # Channels of its first stage; torchvision's is 64.
+        # Channels of a ResNet's first stage, or of one head of the ViT; as
+        # published 64 in both.
         'encoder_width': 64,
-        # Weights that the encoder starts from: a torchvision .pth, a
-        # .safetensors, a folder of `cmn_jax.convert encoder`, the workdir of an
-        # earlier run, or a model on the Hugging Face hub such as
-        # 'timm/resnet101.tv_in1k', which the authors' ImageNet weights are.
-        # '' starts from random weights.
-        'pretrained': '',
+        # Weights that the encoder starts from. 'imagenet': the published ones,
+        # downloaded once from the Hugging Face hub; where that fails, random
+        # ones, and the run says so. '': random ones. Or a file (torchvision's
+        # .pth, a .safetensors), a folder of `cmn_jax.convert encoder`, the
+        # workdir of an earlier run, or a model on the hub by its name, such as
+        # 'timm/resnet101.tv_in1k'; the run ends where it is not there.
+        'pretrained': 'imagenet',
         # 'none', 'separate' or 'shared'; set by the variant.
         'memory': VARIANTS[variant],
         'memory_slots': 2048,

@@ -25,6 +25,7 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
       'data.stored_size': 128,
       'model.encoder': 'resnet18',
       'model.encoder_width': 16,
+      'model.pretrained': '',
       'model.memory_slots': 256,
       'model.memory_top_k': 16,
       'model.width': 128,

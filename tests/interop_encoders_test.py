@@ -6,11 +6,19 @@ import pytest
 import safetensors.numpy
 
 from cmn_jax.convert import convert_encoder
-from cmn_jax.interop.encoders import encoder_shapes, load_encoder, put_encoder
+from cmn_jax.interop.encoders import (
+  IMAGENET,
+  encoder_shapes,
+  load_encoder,
+  put_encoder,
+)
 from cmn_jax.interop.names import ConversionError, flatten, shapes_of
 from cmn_jax.interop.resnets import TORCHVISION, resnet_rows
+from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.train import pretrained_encoder
 from cmn_jax.training.checkpoints import META_FORMAT, save_model
+from configs import iu_xray
 from tests import small
 
 ARCH = 'resnet18'
@@ -119,12 +127,62 @@ def test_hub_is_asked_for_the_safetensors(tmp_path, monkeypatch):
 
 
 def test_offline_says_how_to_bring_the_file(monkeypatch):
-  def download(*arguments):
-    raise OSError('no network')
-
-  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', download)
+  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', _offline)
   with pytest.raises(ConversionError) as error:
     load_encoder('timm/resnet101.tv_in1k', 'resnet101')
   assert 'hf download timm/resnet101.tv_in1k model.safetensors' in str(
     error.value
   )
+
+
+def _offline(*arguments):
+  raise OSError('no network')
+
+
+@pytest.fixture
+def section():
+  """config.model as published, with a small encoder."""
+  section = iu_xray.get_config('cmn').model
+  section.encoder = ARCH
+  return section
+
+
+def test_imagenet_is_the_default(section, tmp_path, monkeypatch, capsys):
+  path = tmp_path / 'model.safetensors'
+  tensors = _write(path)
+  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', lambda *a: str(path))
+  encoder, start = pretrained_encoder(section)
+  np.testing.assert_array_equal(
+    encoder['params']['bn1']['scale'], tensors['bn1.weight']
+  )
+  assert start == 'timm/resnet18.tv_in1k'
+  assert f'starts from {start}' in capsys.readouterr().err
+
+
+def test_imagenet_out_of_reach_is_said_loudly(section, monkeypatch, capsys):
+  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', _offline)
+  assert pretrained_encoder(section) == (None, 'random weights')
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith('WARNING') and 'RANDOM weights' in line
+  assert 'hf download timm/resnet18.tv_in1k model.safetensors' in line
+  section.encoder_width = 16
+  assert pretrained_encoder(section) == (None, 'random weights')
+  assert 'encoder_width=64, not 16' in capsys.readouterr().err
+
+
+def test_a_name_that_was_given_must_be_there(section, monkeypatch):
+  monkeypatch.setattr(huggingface_hub, 'hf_hub_download', _offline)
+  for name in ('timm/resnet18.tv_in1k', 'missing.pth'):
+    section.pretrained = name
+    with pytest.raises(ConversionError):
+      pretrained_encoder(section)
+
+
+def test_random_weights_where_they_are_asked_for(section, capsys):
+  section.pretrained = ''
+  assert pretrained_encoder(section) == (None, 'random weights')
+  assert 'WARNING' not in capsys.readouterr().err
+
+
+def test_every_encoder_has_imagenet_weights():
+  assert IMAGENET.keys() == ENCODERS.keys()

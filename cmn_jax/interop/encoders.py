@@ -1,5 +1,6 @@
-"""Pretrained visual encoders: torchvision's and timm's ResNets."""
+"""Pretrained visual encoders: torchvision's and timm's ResNets, ViT-B/16."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -16,14 +17,35 @@ from cmn_jax.interop.names import (
   to_variables,
 )
 from cmn_jax.interop.resnets import TORCHVISION, batch_counters, resnet_rows
-from cmn_jax.models.resnet import RESNETS, ResNet
+from cmn_jax.interop.vits import (
+  VITS,
+  read_pixel_scale,
+  take_our_pixels,
+  vit_tensors,
+)
+from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.training.checkpoints import find_step, load_model
 
-# torchvision's own; weights for another width are nobody's.
+# As published; weights for another width are nobody's.
 WIDTH = 64
+# Where each encoder's ImageNet weights are. The ResNets' are torchvision's,
+# from which the authors start.
+IMAGENET = {
+  'resnet18': 'timm/resnet18.tv_in1k',
+  'resnet34': 'timm/resnet34.tv_in1k',
+  'resnet50': 'timm/resnet50.tv_in1k',
+  'resnet101': 'timm/resnet101.tv_in1k',
+  'vit_b16': 'timm/vit_base_patch16_224.augreg_in1k',
+}
 _CLASSIFIER = ('fc.weight', 'fc.bias')
 _HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
 _FILE_ENDINGS = ('.pth', '.pt', '.safetensors')
+# How a ViT's pixels were normalised: timm's file, and Hugging Face's.
+_VIT_CONFIGS = ('config.json', 'preprocessor_config.json')
+
+
+class UnreachableError(ConversionError):
+  """Weights that are neither here nor to be had from the network."""
 
 
 def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
@@ -34,41 +56,64 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
       the workdir or checkpoint of a report model (its encoder is taken), or a
       model on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
       downloaded once and kept.
-    arch: a key of RESNETS.
-    width: channels of its first stage.
+    arch: a key of ENCODERS.
+    width: channels of a ResNet's first stage, or of a head of a ViT.
 
   Returns:
     {'params', 'batch_stats'} of the model's 'visual_encoder', numpy.
 
   Raises:
+    UnreachableError: a model on the hub that cannot be downloaded.
     ConversionError: not there, not readable, of another architecture.
   """
-  if arch not in RESNETS:
+  if arch not in ENCODERS:
     raise ConversionError(
-      f'no encoder {arch!r}; choose from {", ".join(RESNETS)}'
+      f'no encoder {arch!r}; choose from {", ".join(ENCODERS)}'
     )
   if Path(source).is_dir():
     return _load_converted(source, arch, width)
-  tensors = _read(_find_file(source))
-  rows = resnet_rows(arch, TORCHVISION, root='')
+  path = _find_file(source, arch)
+  tensors = _read(path)
+  if arch in VITS:
+    tensors, rows, ignored = vit_tensors(tensors)
+  else:
+    rows = resnet_rows(arch, TORCHVISION, root='')
+    ignored = (*batch_counters(rows), *_CLASSIFIER)
   shapes = shapes_of(encoder_shapes(arch, width))
-  ignored = (*batch_counters(rows), *_CLASSIFIER)
   check_fit(rows, shapes, tensors, ignored, f'{source} as {arch}')
-  return to_variables(rows, tensors)
+  variables = {'batch_stats': {}, **to_variables(rows, tensors)}
+  if arch in VITS:
+    scale = read_pixel_scale(path)
+    variables['params'] = take_our_pixels(variables['params'], scale, source)
+  return variables
+
+
+def load_imagenet(arch: str, width: int) -> dict:
+  """As `load_encoder`, of IMAGENET's weights.
+
+  Raises:
+    UnreachableError: there are none of this width, or no network.
+    ConversionError: not what was expected.
+  """
+  if width != WIDTH:
+    raise UnreachableError(
+      f'ImageNet weights exist for model.encoder_width={WIDTH}, not {width}'
+    )
+  return load_encoder(IMAGENET[arch], arch, width)
 
 
 def put_encoder(variables: dict, encoder: dict) -> dict:
   """`variables` of a report generator with its visual encoder replaced."""
-  return {
-    kind: {**variables[kind], 'visual_encoder': encoder[kind]}
-    for kind in ('params', 'batch_stats')
-  }
+  replaced = dict(variables)
+  for kind in ('params', 'batch_stats'):
+    if encoder[kind]:  # A ViT has no batch statistics.
+      replaced[kind] = {**variables[kind], 'visual_encoder': encoder[kind]}
+  return replaced
 
 
 def encoder_shapes(arch: str, width: int) -> dict:
   """Abstract variables of an encoder."""
-  block, stage_sizes = RESNETS[arch]
-  encoder = ResNet(block, stage_sizes, width)
+  encoder = ENCODERS[arch](width=width)
   images, mask = jnp.zeros((1, 1, 64, 64, 3)), jnp.ones((1, 1), bool)
   return jax.eval_shape(
     lambda: encoder.init(jax.random.key(0), images, mask, False)
@@ -81,7 +126,7 @@ def _load_converted(folder: str, arch: str, width: int) -> dict:
   if found is None:  # A report model: its encoder is one of its parts.
     found = meta['config']['model']['encoder']
     variables = {
-      kind: tree['visual_encoder'] for kind, tree in variables.items()
+      kind: tree.get('visual_encoder', {}) for kind, tree in variables.items()
     }
   if found != arch:
     raise ConversionError(f'{folder} holds {found}, not {arch}')
@@ -89,24 +134,29 @@ def _load_converted(folder: str, arch: str, width: int) -> dict:
     raise ConversionError(
       f'{folder} holds {arch} of another width than {width}'
     )
-  return variables
+  return {'batch_stats': {}, **variables}
 
 
-def _find_file(source: str) -> Path:
+def _find_file(source: str, arch: str) -> Path:
   path = Path(source)
   if path.is_file():
     return path
   if path.suffix in _FILE_ENDINGS or not _HUB_NAME.fullmatch(source):
     raise ConversionError(f'{source}: there is no such file')
   try:
-    return Path(huggingface_hub.hf_hub_download(source, 'model.safetensors'))
+    path = Path(huggingface_hub.hf_hub_download(source, 'model.safetensors'))
   except Exception as error:  # Of the network: its library raises all kinds.
-    raise ConversionError(
+    beside = f' {_VIT_CONFIGS[0]}' if arch in VITS else ''
+    raise UnreachableError(
       f'{source} could not be downloaded ({type(error).__name__}): where there '
-      f'is a network, run "hf download {source} model.safetensors '
-      '--local-dir DIR", bring the file here and name '
-      'DIR/model.safetensors instead'
+      f'is a network, run "hf download {source} model.safetensors{beside} '
+      '--local-dir DIR", bring DIR here and set model.pretrained (or the '
+      "converter's source) to DIR/model.safetensors"
     ) from error
+  for name in _VIT_CONFIGS if arch in VITS else ():
+    with contextlib.suppress(Exception):  # Its page has one or the other.
+      huggingface_hub.hf_hub_download(source, name)
+  return path
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

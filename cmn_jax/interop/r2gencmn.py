@@ -17,6 +17,7 @@ from cmn_jax.interop.names import (
 from cmn_jax.interop.resnets import R2GENCMN, batch_counters, resnet_rows
 from cmn_jax.models.layers import sinusoids
 from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.resnet import RESNETS
 from cmn_jax.training.state import init_variables
 
 _ROOT = 'encoder_decoder'
@@ -94,7 +95,7 @@ def from_r2gencmn(
   Raises:
     ConversionError: lists all that is missing, surplus or mis-shaped.
   """
-  _check_shared(model.shape)
+  _check_theirs(model.shape)
   if model.shape.alignment:
     raise ConversionError(
       'R2GenCMN has no alignment of films and reports: use a config without '
@@ -125,7 +126,7 @@ def to_r2gencmn(
   Raises:
     ConversionError: the authors have no such model.
   """
-  _check_shared(shape)
+  _check_theirs(shape)
   rows = r2gencmn_rows(shape)
   arrays = to_state_dict(rows, variables)
   for name in batch_counters(rows):
@@ -147,11 +148,15 @@ def expected_variables(model: ReportGenerator) -> dict:
   return jax.eval_shape(lambda: init_variables(model, 0, 1, 64))
 
 
-def _check_shared(shape: Shape):
+def _check_theirs(shape: Shape):
   if shape.memory != 'shared':
     raise ConversionError(
       f"R2GenCMN has one memory, model.memory='shared' (variant cmn), and "
       f'this config says {shape.memory!r}'
+    )
+  if shape.encoder not in RESNETS:
+    raise ConversionError(
+      f'R2GenCMN has ResNets alone, not model.encoder={shape.encoder!r}'
     )
 
 

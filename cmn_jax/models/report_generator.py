@@ -9,22 +9,22 @@ import jax
 import jax.numpy as jnp
 
 from cmn_jax.models.alignment import Alignment, AlignmentShape
+from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.layers import Dropout, Linear, sinusoids
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.normalization import LayerNorm
-from cmn_jax.models.resnet import RESNETS, ResNet
 from cmn_jax.models.transformer import DecoderLayer, EncoderLayer
 
 MEMORIES = ('none', 'separate', 'shared')
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def normalise_films(films_BxIxHxW):
   """Grey uint8 films to ImageNet-normalised float32, (B, I, H, W, 3)."""
   x = films_BxIxHxW[..., None].astype(jnp.float32) / 255.0
-  return (x - jnp.array(_IMAGENET_MEAN)) / jnp.array(_IMAGENET_STD)
+  return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Shape:
   """Sizes and rates of a report generator, all of them in the config.
 
   Attributes:
-    encoder: a key of RESNETS.
-    encoder_width: channels of the encoder's first stage, 64 in torchvision.
+    encoder: a key of ENCODERS.
+    encoder_width: channels of a ResNet's first stage, or of one head of a
+      ViT; as published 64 in both.
     memory: 'none' (base), 'separate' (mem) or 'shared' (cmn).
     memory_slots: rows M of a memory matrix.
     memory_top_k: slots that answer a query.
@@ -68,7 +69,7 @@ class Shape:
   alignment: AlignmentShape | None = None
 
   def __post_init__(self):
-    _require(self.encoder in RESNETS, 'model.encoder', self.encoder, RESNETS)
+    _require(self.encoder in ENCODERS, 'model.encoder', self.encoder, ENCODERS)
     _require(self.memory in MEMORIES, 'model.memory', self.memory, MEMORIES)
     if self.width % self.heads:
       raise ValueError(
@@ -103,9 +104,11 @@ class ReportGenerator(nn.Module):
 
   def setup(self):
     s = self.shape
-    block, sizes = RESNETS[s.encoder]
-    self.visual_encoder = ResNet(
-      block, sizes, s.encoder_width, self.axis_name, self.dtype, self.remat
+    self.visual_encoder = ENCODERS[s.encoder](
+      width=s.encoder_width,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
+      remat=self.remat,
     )
     self.patch_embed = Linear(s.width, 'torch', self.dtype)
     self.patch_drop = Dropout(s.patch_dropout)

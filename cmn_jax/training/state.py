@@ -40,7 +40,8 @@ def init_variables(model: ReportGenerator, seed: int, views: int, size: int):
       key, images, ids, jnp.ones(1, bool), train=False, method='outputs'
     )
 
-  return init(jax.random.key(seed))
+  # A ViT has no batch statistics.
+  return {'batch_stats': {}, **init(jax.random.key(seed))}
 
 
 def init_state(variables, optimizer: optax.GradientTransformation):
@@ -98,7 +99,7 @@ def make_train_step(
         weight * metrics[name][0] / jnp.maximum(metrics[name][1], 1.0)
         for name, (weight, _, _) in terms.items()
       )
-      return objective, (metrics, updated['batch_stats'])
+      return objective, (metrics, updated.get('batch_stats', {}))
 
     grads, (metrics, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
     sums = {name: pair[0] for name, pair in metrics.items()}
