@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.decoding.sampling import sample
@@ -51,28 +52,60 @@ def make_writer(model: ReportGenerator, decoding: Decoding) -> Callable:
   beams = decoding.beam_size if decoding.method == 'beam' else 1
 
   def write(module: ReportGenerator, images_BxIxHxWxC, mask_B):
-    batch = images_BxIxHxWxC.shape[0]
     patches, patch_mask = module.encode(images_BxIxHxWxC, mask_B)
-    patches_kv, cache = module.start_decoding(patches, beams)
+    shared, cache = module.start_decoding(patches, patch_mask, beams)
 
     def step(ids_BxK, position, cache):
-      log_probs, cache, _ = module.decode_step(
-        ids_BxK, position, cache, patches_kv, patch_mask
-      )
-      return log_probs, cache
+      return module.decode_step(ids_BxK, position, cache, shared)[:2]
 
     if decoding.method == 'beam':
-      return beam_search(step, cache, batch, beams, length)
+      return beam_search(step, cache, mask_B, beams, length)
     temperature = 0 if decoding.method == 'greedy' else decoding.temperature
     key = jax.random.key(decoding.seed)
     if model.axis_name is not None:
       key = jax.random.fold_in(key, jax.lax.axis_index(model.axis_name))
-    return sample(step, cache, batch, length, key, temperature, decoding.top_p)
+    return sample(step, cache, mask_B, length, key, temperature, decoding.top_p)
 
   def run(variables, images_BxIxHxWxC, mask_B):
     return model.apply(variables, images_BxIxHxWxC, mask_B, method=write)
 
   return run
+
+
+class BucketedWriter:
+  """Writes any number of studies with a few compiled programs.
+
+  Studies are padded to the next power of two, so one pays for one; more than
+  `largest` are written in turns.
+  """
+
+  def __init__(self, write: Callable, largest: int):
+    """Takes a writer of `make_writer` and the most studies of a program."""
+    self._write = jax.jit(write)
+    self._largest = largest
+
+  def __call__(self, variables, images_BxIxHxWxC, mask_B, *more):
+    """As the writer; `more` are its other arrays, numpy or None."""
+    studies = len(mask_B)
+    parts = []
+    for start in range(0, studies, self._largest):
+      part = slice(start, start + self._largest)
+      size = len(mask_B[part])
+      bucket = min(1 << (size - 1).bit_length(), self._largest)
+      padding = bucket - size
+      images, *rest = (
+        x if x is None else _padded(x[part], padding)
+        for x in (images_BxIxHxWxC, *more)
+      )
+      mask = np.concatenate([mask_B[part], np.zeros(padding, bool)])
+      ids, log_probs = self._write(variables, images, mask, *rest)
+      parts.append((np.asarray(ids)[:size], np.asarray(log_probs)[:size]))
+    return tuple(np.concatenate(rows) for rows in zip(*parts, strict=True))
+
+
+def _padded(x, rows: int):
+  """x and so many more rows that are like its first."""
+  return np.concatenate([x, np.repeat(x[:1], rows, axis=0)])
 
 
 def attention_of_words(model: ReportGenerator) -> Callable:
@@ -85,12 +118,12 @@ def attention_of_words(model: ReportGenerator) -> Callable:
   def look(module: ReportGenerator, images_BxIxHxWxC, ids_BxT):
     batch, length = ids_BxT.shape
     patches, mask = module.encode(images_BxIxHxWxC, jnp.ones(batch, bool))
-    patches_kv, cache = module.start_decoding(patches, 1)
+    shared, cache = module.start_decoding(patches, mask, 1)
     fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)))[:, :length]
 
     def step(cache, position):
       _, cache, weights = module.decode_step(
-        fed_BxT[:, position, None], position, cache, patches_kv, mask
+        fed_BxT[:, position, None], position, cache, shared
       )
       return cache, weights[:, 0]
 

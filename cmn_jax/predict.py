@@ -18,7 +18,11 @@ from ml_collections import ConfigDict
 
 from cmn_jax import compilation_cache, experiment
 from cmn_jax.evaluation.findings_reader import findings_reader
-from cmn_jax.generation import attention_of_words, make_writer
+from cmn_jax.generation import (
+  BucketedWriter,
+  attention_of_words,
+  make_writer,
+)
 from cmn_jax.models.report_generator import normalise_films
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.findings import Finding
@@ -98,10 +102,12 @@ class Reporter:
         method='beam',
         beam_size=beam_size,
       )
-      self._writers[beam_size] = jax.jit(make_writer(self.model, decoding))
+      self._writers[beam_size] = BucketedWriter(
+        make_writer(self.model, decoding), self.config.eval.batch_size
+      )
     mask_B = np.ones(len(images_BxIxHxWxC), bool)
     ids, _ = self._writers[beam_size](self._variables, images_BxIxHxWxC, mask_B)
-    return np.asarray(ids)
+    return ids
 
   def report(self, paths, beam_size: int = 3) -> Report:
     """The report for the films of one study, given by their files.

@@ -22,14 +22,26 @@ def _step(table):
   table = jnp.asarray(table)
 
   def step(ids_BxK, position, cache):
-    # The cache carries each beam's words, so a wrong reordering would show.
-    previous = jnp.where(position > 0, cache[:, :, position - 1], 0)
+    # The words follow their beams, so a wrong reordering would show; so would
+    # one of what stays: the beam that each slot belonged to.
+    words, slots = cache
+    previous = jnp.where(position > 0, words[:, :, position - 1], 0)
     studies = jnp.arange(table.shape[0])[:, None]
     rows = table[studies, position, ids_BxK]
     rows = jnp.where((previous >= 0)[..., None], rows, -jnp.inf)
-    return rows, cache.at[:, :, position].set(ids_BxK)
+    rows = jnp.where(
+      (slots == jnp.arange(slots.size))[..., None], rows, -jnp.inf
+    )
+    return rows, (words.at[:, :, position].set(ids_BxK), slots)
 
   return step
+
+
+def _cache(beams):
+  return jnp.zeros((5, beams, T), jnp.int32), jnp.arange(beams)
+
+
+ALL = jnp.ones(5, bool)
 
 
 def _plain_beam_search(table, beams):
@@ -58,41 +70,43 @@ def _plain_beam_search(table, beams):
 @pytest.mark.parametrize('seed', range(6))
 def test_beam_search_equals_the_plain_one(beams, seed):
   table = _table(seed)
-  search = jax.jit(lambda c: beam_search(_step(table), c, 5, beams, T))
-  ids, sums = search(jnp.zeros((5, beams, T), jnp.int32))
+  search = jax.jit(lambda c: beam_search(_step(table), c, ALL, beams, T))
+  ids, sums = search(_cache(beams))
   for b in range(5):
     words, total = _plain_beam_search(table[b], beams)
     assert tuple(ids[b].tolist()) == words
     np.testing.assert_allclose(sums[b], total, atol=1e-4)
 
 
-def test_early_stop_is_taken():
+@pytest.mark.parametrize(
+  ('mask_B', 'steps'), [(ALL, T), (ALL.at[2].set(False), 1)]
+)
+def test_early_stop_waits_for_studies_and_not_for_padding(mask_B, steps):
   table = np.full((5, T, V, V), -9.0, np.float32)
   table[..., 0] = -0.01  # every study ends at once
+  table[2] = np.log(1 / V)
+  table[2, ..., 0] = -9.0  # but this one
   calls = []
 
   def step(ids, position, cache):
     jax.debug.callback(lambda p: calls.append(int(p)), position)
     return _step(table)(ids, position, cache)
 
-  jax.block_until_ready(
-    beam_search(step, jnp.zeros((5, 3, T), jnp.int32), 5, 3, T)
-  )
+  jax.block_until_ready(beam_search(step, _cache(3), mask_B, 3, T))
   jax.effects_barrier()
-  assert calls == [0]
+  assert calls == list(range(steps))
 
 
 def _greedy(table, length=T):
-  cache = jnp.zeros((5, 1, T), jnp.int32)
-  return sample(_step(table), cache, 5, length, jax.random.key(0), 0, 1.0)
+  key = jax.random.key(0)
+  return sample(_step(table), _cache(1), ALL, length, key, 0, 1.0)
 
 
 @pytest.mark.parametrize('seed', range(4))
 def test_beam_of_one_is_greedy(seed):
   table = _table(seed)
   ids, sums = _greedy(table)
-  cache = jnp.zeros((5, 1, T), jnp.int32)
-  beam_ids, beam_sums = beam_search(_step(table), cache, 5, 1, T)
+  beam_ids, beam_sums = beam_search(_step(table), _cache(1), ALL, 1, T)
   np.testing.assert_array_equal(ids, beam_ids)
   np.testing.assert_allclose(sums, beam_sums, atol=1e-5)
 
@@ -102,9 +116,9 @@ def test_sampling_follows_the_probabilities_and_the_nucleus():
   first = np.exp(table[0, 0, 0])
   drawn = jax.jit(
     jax.vmap(
-      lambda key: sample(
-        _step(table), jnp.zeros((5, 1, T), jnp.int32), 5, 1, key, 1.0, 1.0
-      )[0][:, 0]
+      lambda key: sample(_step(table), _cache(1), ALL, 1, key, 1.0, 1.0)[0][
+        :, 0
+      ]
     )
   )(jax.random.split(jax.random.key(1), 2000))
   share = np.bincount(np.ravel(drawn), minlength=V) / drawn.size
@@ -113,8 +127,8 @@ def test_sampling_follows_the_probabilities_and_the_nucleus():
   order = np.argsort(-first)
   top_p = float(first[order[:2]].sum()) - 1e-3
   drawn = jax.vmap(
-    lambda key: sample(
-      _step(table), jnp.zeros((5, 1, T), jnp.int32), 5, 1, key, 1.0, top_p
-    )[0][:, 0]
+    lambda key: sample(_step(table), _cache(1), ALL, 1, key, 1.0, top_p)[0][
+      :, 0
+    ]
   )(jax.random.split(jax.random.key(2), 300))
   assert set(np.unique(drawn)) == set(order[:2].tolist())

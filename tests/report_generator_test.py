@@ -5,7 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cmn_jax.generation import attention_of_words
+from cmn_jax.generation import (
+  BucketedWriter,
+  Decoding,
+  attention_of_words,
+  make_writer,
+)
 from cmn_jax.models.report_generator import MEMORIES, ReportGenerator
 from tests import small
 
@@ -27,10 +32,10 @@ def test_cached_decoding_equals_full_decoding(memory):
 
   def step_by_step(module, images):
     patches, mask = module.encode(images, np.ones(3, bool))
-    kv, cache = module.start_decoding(patches, 1)
+    shared, cache = module.start_decoding(patches, mask, 1)
     rows = []
     for t in range(9):
-      row, cache, _ = module.decode_step(ids[:, t : t + 1], t, cache, kv, mask)
+      row, cache, _ = module.decode_step(ids[:, t : t + 1], t, cache, shared)
       rows.append(row[:, 0])
     return jnp.stack(rows, 1)
 
@@ -140,3 +145,22 @@ def test_bfloat16_stays_close_and_remat_is_the_same():
 def test_wrong_sizes_are_named(field, value, says):
   with pytest.raises(ValueError, match=says):
     small.shape(**{field: value})
+
+
+def test_a_bucketed_writer_pads_little_and_changes_nothing():
+  model = ReportGenerator(small.shape())
+  variables, images = small.variables(model), small.images(7)
+  write = make_writer(model, Decoding('greedy', 1, 1.0, 1.0, 0))
+  want, _ = jax.jit(write)(variables, images, np.ones(7, bool))
+  traced = []
+
+  def traced_write(variables, images, mask_B):
+    traced.append((len(images), mask_B.shape))
+    return write(variables, images, mask_B)
+
+  bucketed = BucketedWriter(traced_write, largest=4)
+  for studies in (1, 3, 4, 7, 5):
+    ids, sums = bucketed(variables, images[:studies], np.ones(studies, bool))
+    np.testing.assert_array_equal(ids, want[:studies])
+    assert sums.shape == (studies,)
+  assert [size for size, _ in traced] == [1, 4]  # 7 is 4 and 3, 5 is 4 and 1.

@@ -8,38 +8,45 @@ ENDED_PENALTY = 1000.0
 END = 0
 
 
-def beam_search(step, cache, batch: int, beams: int, length: int):
+def beam_search(step, cache, mask_B, beams: int, length: int):
   """Finds the most probable sequences; sums are not normalised by length.
 
   A beam that emits END, or fills `length`, is recorded with its sum of
   log-probabilities and stays in the beam with a penalty. A study's best
   record wins. As a sum can only fall, the loop ends, exactly, once no
-  running beam of any study is ahead of its study's best record.
+  running beam of any study is ahead of its study's best record. Padding
+  studies (mask False) are not waited for.
 
   Args:
     step: (ids_BxK, position, cache) -> (log_probs_BxKxV, cache).
-    cache: any tree of arrays with leading axes (B, K).
-    batch: studies B.
+    cache: a pair of trees: arrays (B, K, ...) that follow the beams when
+      these are dealt anew, and arrays that stay where `step` left them.
+    mask_B: False for padding studies, whose ids mean nothing.
     beams: beams of a study K.
     length: tokens to write at most, T.
 
   Returns:
     ids (B, T), zero after the end, and their sums of log-probabilities (B,).
   """
+  batch = mask_B.shape[0]
 
   def unfinished(state):
     position, _, _, sums_BxK, _, best_B, _ = state
-    return (position < length) & jnp.any(jnp.max(sums_BxK, axis=1) > best_B)
+    running_B = mask_B & (jnp.max(sums_BxK, axis=1) > best_B)
+    return (position < length) & jnp.any(running_B)
 
   def extend(state):
     position, ids_BxK, written_BxKxT, sums_BxK, best_ids, best_B, cache = state
     log_probs_BxKxV, cache = step(ids_BxK, position, cache)
     vocabulary = log_probs_BxKxV.shape[-1]
-    totals = (sums_BxK[..., None] + log_probs_BxKxV).reshape(batch, -1)
+    totals = (sums_BxK[..., None] + log_probs_BxKxV).reshape(
+      mask_B.shape[0], -1
+    )
     sums_BxK, index_BxK = _largest(totals, beams)
     parent_BxK, ids_BxK = index_BxK // vocabulary, index_BxK % vocabulary
-    written_BxKxT, cache = jax.tree.map(
-      lambda x: _take_beams(x, parent_BxK), (written_BxKxT, cache)
+    follows, stays = cache
+    written_BxKxT, follows = jax.tree.map(
+      lambda x: _take_beams(x, parent_BxK), (written_BxKxT, follows)
     )
     written_BxKxT = written_BxKxT.at[:, :, position].set(ids_BxK)
 
@@ -59,7 +66,7 @@ def beam_search(step, cache, batch: int, beams: int, length: int):
       sums_BxK,
       best_ids,
       best_B,
-      cache,
+      (follows, stays),
     )
 
   # All beams begin alike, so only the first may be extended at first.

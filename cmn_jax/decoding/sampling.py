@@ -6,13 +6,13 @@ import jax.numpy as jnp
 from cmn_jax.decoding.beam_search import END
 
 
-def sample(step, cache, batch: int, length: int, key, temperature, top_p):
+def sample(step, cache, mask_B, length: int, key, temperature, top_p):
   """Draws one report per study, word by word.
 
   Args:
     step: (ids_Bx1, position, cache) -> (log_probs_Bx1xV, cache).
-    cache: any tree of arrays with leading axes (B, 1).
-    batch: studies B.
+    cache: any tree of arrays.
+    mask_B: False for padding studies, whose words are not waited for.
     length: tokens to write at most, T.
     key: random key; not used at temperature 0.
     temperature: divides the log-probabilities; 0 takes the best word (greedy).
@@ -50,12 +50,13 @@ def sample(step, cache, batch: int, length: int, key, temperature, top_p):
       (cache),
     )
 
+  batch = mask_B.shape[0]
   state = (
     jnp.int32(0),
     jnp.zeros(batch, jnp.int32),
     jnp.zeros((batch, length), jnp.int32),
     jnp.zeros(batch),
-    jnp.zeros(batch, bool),
+    ~mask_B,
     cache,
   )
   state = jax.lax.while_loop(unfinished, extend, state)

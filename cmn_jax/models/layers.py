@@ -60,13 +60,17 @@ def dropout_mask(key, rate: float, shape):
   operations that fuse with what uses the mask, where jax.random would take
   more than half of a small model's training step on CPU.
   """
-  seeds = jax.random.bits(key, (2,), jnp.uint32)
+  return seeded_mask(jax.random.bits(key, (2,), jnp.uint32), rate, shape)
+
+
+def seeded_mask(seeds_2, rate: float, shape):
+  """`dropout_mask` of two random words."""
   index = jnp.zeros((), jnp.uint32)
   for axis, size in enumerate(shape):
     index = index * jnp.uint32(size) + jax.lax.broadcasted_iota(
       jnp.uint32, shape, axis
     )
-  bits = _mix(_mix(index ^ seeds[0]) + seeds[1])
+  bits = _mix(_mix(index ^ seeds_2[0]) + seeds_2[1])
   threshold = round(rate * 2**32)
   kept = 1.0 - threshold / 2**32
   return jnp.where(bits >= jnp.uint32(threshold), 1.0 / kept, 0.0)

@@ -5,13 +5,18 @@ Chen et al., "Cross-modal memory networks for radiology report generation"
 head; their values, weighted by a softmax over those K, are the response.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cmn_jax.models.layers import Linear, dropout_mask, join_heads, split_heads
+from cmn_jax.models.layers import Linear, join_heads, seeded_mask, split_heads
+
+# Queries of a block at most. With 2,048 slots its scores are four megabytes,
+# which stay in a CPU's cache while the K-th largest is searched.
+_BLOCK = 512
 
 
 def kth_largest(scores, k: int):
@@ -54,61 +59,166 @@ def topk_attention(
   Returns:
     Responses, (B, Q, N, E).
   """
-  slots = k_MxNxE.shape[0]
-  scale = q_BxQxNxE.shape[-1] ** -0.5
+  b, length, n, e = q_BxQxNxE.shape
+  rows = b * length
+  blocks = -(-rows // _BLOCK)
+  size = -(-rows // blocks)
+  q = jnp.moveaxis(q_BxQxNxE.reshape(rows, n, e), 1, 0)
+  q = jnp.pad(q, ((0, 0), (0, blocks * size - rows), (0, 0)))
+  seeds_NxCx2 = None
+  if dropout_key is not None:
+    seeds_NxCx2 = jax.random.bits(dropout_key, (n, blocks, 2), jnp.uint32)
+  answer = _respond(
+    top_k,
+    dropout_rate,
+    q.reshape(n, blocks, size, e),
+    jnp.moveaxis(k_MxNxE, 1, 0),
+    jnp.moveaxis(v_MxNxE, 1, 0),
+    seeds_NxCx2,
+  )
+  answer = answer.reshape(n, blocks * size, e)[:, :rows]
+  return jnp.moveaxis(answer, 0, 1).reshape(b, length, n, e)
 
-  def scores(q, k):
-    return (
-      jnp.einsum('bqne,mne->bnqm', q, k, preferred_element_type=jnp.float32)
-      * scale
-    )
 
-  chosen_BxNxQxM = None
-  if top_k < slots:
-    score = jax.lax.stop_gradient(scores(q_BxQxNxE, k_MxNxE))
-    chosen_BxNxQxM = score >= kth_largest(score, top_k)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _respond(top_k, rate, q_NxCxQxE, k_NxMxE, v_NxMxE, seeds_NxCx2):
+  """`topk_attention` of C blocks of queries to a head, heads first."""
 
-  def respond(q, k, v, chosen):
-    score_BxNxQxM = scores(q, k)
-    if chosen is not None:
-      score_BxNxQxM = jnp.where(chosen, score_BxNxQxM, -jnp.inf)
-    weight_BxNxQxM = jax.nn.softmax(score_BxNxQxM, axis=-1)
-    if dropout_key is not None:
-      weight_BxNxQxM = weight_BxNxQxM * dropout_mask(
-        dropout_key, dropout_rate, weight_BxNxQxM.shape
-      )
-    return jnp.einsum('bnqm,mne->bqne', weight_BxNxQxM.astype(v.dtype), v)
+  def block(q_QxE, seeds_2, k_MxE, v_MxE):
+    score_QxM = _scores(q_QxE, k_MxE)
+    chosen_QxM = _choose(score_QxM, top_k)
+    return _answer(score_QxM, chosen_QxM, v_MxE, seeds_2, rate)
 
-  return jax.checkpoint(respond)(q_BxQxNxE, k_MxNxE, v_MxNxE, chosen_BxNxQxM)
+  return _each_block(block, (q_NxCxQxE, seeds_NxCx2), (k_NxMxE, v_NxMxE))
+
+
+def _respond_forward(top_k, rate, q_NxCxQxE, k_NxMxE, v_NxMxE, seeds_NxCx2):
+  def block(q_QxE, seeds_2, k_MxE, v_MxE):
+    score_QxM = _scores(q_QxE, k_MxE)
+    chosen_QxM = _choose(score_QxM, top_k)
+    return _answer(score_QxM, chosen_QxM, v_MxE, seeds_2, rate), chosen_QxM
+
+  answer, chosen_NxCxQxM = _each_block(
+    block, (q_NxCxQxE, seeds_NxCx2), (k_NxMxE, v_NxMxE)
+  )
+  return answer, (q_NxCxQxE, k_NxMxE, v_NxMxE, seeds_NxCx2, chosen_NxCxQxM)
+
+
+def _respond_backward(top_k, rate, kept, d_NxCxQxE):
+  del top_k
+  q, k, v, seeds, chosen = kept
+
+  def block(q_QxE, seeds_2, chosen_QxM, d_QxE, k_MxE, v_MxE):
+    def answer(q_QxE, k_MxE, v_MxE):
+      score_QxM = _scores(q_QxE, k_MxE)
+      return _answer(score_QxM, chosen_QxM, v_MxE, seeds_2, rate)
+
+    return jax.vjp(answer, q_QxE, k_MxE, v_MxE)[1](d_QxE)
+
+  dq, dk, dv = _each_block(block, (q, seeds, chosen, d_NxCxQxE), (k, v))
+  return dq, jnp.sum(dk, axis=1), jnp.sum(dv, axis=1), None
+
+
+_respond.defvjp(_respond_forward, _respond_backward)
+
+
+def _scores(q_QxE, k_MxE):
+  """Scaled products, float32 whatever the inputs."""
+  products = jnp.einsum(
+    'qe,me->qm', q_QxE, k_MxE, preferred_element_type=jnp.float32
+  )
+  return products * q_QxE.shape[-1] ** -0.5
+
+
+def _choose(score_QxM, top_k: int):
+  """True at each query's best slots; None where all slots are."""
+  if top_k == score_QxM.shape[-1]:
+    return None
+  return score_QxM >= kth_largest(score_QxM, top_k)
+
+
+def _answer(score_QxM, chosen_QxM, v_MxE, seeds_2, rate: float):
+  """Values weighted by the softmax over the chosen slots."""
+  if chosen_QxM is not None:
+    score_QxM = jnp.where(chosen_QxM, score_QxM, -jnp.inf)
+  weight_QxM = jax.nn.softmax(score_QxM, axis=-1)
+  if seeds_2 is not None:
+    weight_QxM = weight_QxM * seeded_mask(seeds_2, rate, weight_QxM.shape)
+  return weight_QxM.astype(v_MxE.dtype) @ v_MxE
+
+
+def _each_block(function, of_block, of_head):
+  """Calls function(*of_block, *of_head) for each block of each head.
+
+  All at once, but on CPU one after the other where a head has several blocks:
+  the same arithmetic, in the cache.
+
+  Args:
+    of_block: trees of arrays with leading axes (N, C).
+    of_head: trees of arrays with a leading axis N.
+  """
+
+  def run(over, of_block, of_head):
+    def head(inputs):
+      of_block, of_head = inputs
+      return over(lambda one: function(*one, *of_head), of_block)
+
+    return over(head, (of_block, of_head))
+
+  def at_once(function, inputs):
+    return jax.vmap(function)(inputs)
+
+  together = functools.partial(run, at_once)
+  if of_block[0].shape[1] == 1:
+    return together(of_block, of_head)
+  return jax.lax.platform_dependent(
+    of_block,
+    of_head,
+    cpu=functools.partial(run, jax.lax.map),
+    default=together,
+  )
 
 
 class MemoryQuery(nn.Module):
   """Querying and responding: four projections around `topk_attention`.
 
   Attributes:
+    width: of queries and slots, D.
     heads: attention heads N.
     top_k: slots that answer a query, K in the paper.
     dropout: rate on the weights of those slots.
     dtype: type of the arithmetic; scores and softmax are float32 always.
   """
 
+  width: int
   heads: int
   top_k: int
   dropout: float
   dtype: Any = jnp.float32
 
-  @nn.compact
+  def setup(self):
+    self.query = Linear(self.width, 'xavier', self.dtype)
+    self.key = Linear(self.width, 'xavier', self.dtype)
+    self.value = Linear(self.width, 'xavier', self.dtype)
+    self.out = Linear(self.width, 'xavier', self.dtype)
+
   def __call__(self, x_BxQxD, memory_MxD, train: bool):
     """Returns the memory's responses, (B, Q, D), to be added to x."""
-    width = x_BxQxD.shape[-1]
+    return self.respond(x_BxQxD, *self.project(memory_MxD), train)
 
-    def linear(name):
-      return Linear(width, 'xavier', self.dtype, name=name)
+  def project(self, memory_MxD):
+    """Keys and values of the slots, each (M, N, E)."""
+    return (
+      split_heads(self.key(memory_MxD), self.heads),
+      split_heads(self.value(memory_MxD), self.heads),
+    )
 
-    q = split_heads(linear('query')(x_BxQxD), self.heads)
-    k = split_heads(linear('key')(memory_MxD), self.heads)
-    v = split_heads(linear('value')(memory_MxD), self.heads)
+  def respond(self, x_BxQxD, k_MxNxE, v_MxNxE, train: bool):
+    """As `__call__`, with the slots projected before."""
+    q = split_heads(self.query(x_BxQxD), self.heads)
     active = train and self.dropout > 0
     key = self.make_rng('dropout') if active else None
-    response = topk_attention(q, k, v, self.top_k, self.dropout, key)
-    return linear('out')(join_heads(response))
+    response = topk_attention(
+      q, k_MxNxE, v_MxNxE, self.top_k, self.dropout, key
+    )
+    return self.out(join_heads(response))

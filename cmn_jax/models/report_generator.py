@@ -134,7 +134,7 @@ class ReportGenerator(nn.Module):
       return
     start = nn.initializers.normal(1.0 / s.width)
     size = (s.memory_slots, s.width)
-    query = (s.heads, s.memory_top_k, s.memory_dropout, self.dtype)
+    query = (s.width, s.heads, s.memory_top_k, s.memory_dropout, self.dtype)
     self.memory = self.param('memory', start, size)
     self.memory_query = MemoryQuery(*query)
     if s.memory == 'separate':
@@ -238,37 +238,66 @@ class ReportGenerator(nn.Module):
       ids_BxT, nothing, jnp.ones((batch, 1, 1, 1), bool), train
     )
 
-  def start_decoding(self, patches_BxPxD, beams: int):
-    """What decoding needs of the patches, and an empty cache for K beams."""
+  def start_decoding(self, patches_BxPxD, mask_Bx1x1xP, beams: int):
+    """What all steps of decoding share, and an empty cache for K beams.
+
+    The cache is a pair: the beam that each position of a beam was written by,
+    (B, K, T), which follows the beams when these are dealt anew, and keys and
+    values by the beam that wrote them, which stay where they are.
+    """
     b = patches_BxPxD.shape[0]
     s = self.shape
-    kv = [
-      layer.cross_attention.project(patches_BxPxD)
-      for layer in self.decoder_layers
-    ]
-    size = (b, beams, s.max_length, s.heads, s.width // s.heads)
+    shared = {
+      'patches': [
+        layer.cross_attention.project_heads(patches_BxPxD)
+        for layer in self.decoder_layers
+      ],
+      'mask': mask_Bx1x1xP,
+    }
+    if s.memory != 'none':
+      query, memory = self._text_memory()
+      shared['memory'] = query.project(memory)
+    size = (b, s.heads, s.max_length, beams, s.width // s.heads)
     empty = jnp.zeros(size, self.dtype)
-    return kv, [(empty, empty) for _ in self.decoder_layers]
+    writers_BxKxT = jnp.zeros((b, beams, s.max_length), jnp.int32)
+    return shared, (writers_BxKxT, [(empty, empty)] * s.layers)
 
-  def decode_step(self, ids_BxK, position, cache, patches_kv, mask_Bx1x1xP):
+  def decode_step(self, ids_BxK, position, cache, shared):
     """One word of each beam.
+
+    Args:
+      ids_BxK: the words before.
+      position: index of the word that is chosen next.
+      cache: of the words before.
+      shared: from `start_decoding`.
 
     Returns:
       Log-probabilities (B, K, V), the longer cache, and the last layer's
       attention over patches, (B, K, P), averaged over heads.
     """
-    position_1 = jnp.asarray(position)[None]
-    x = self._embed(ids_BxK[..., None], position_1, False)[:, :, 0]
+    writers_BxKxT, kept = cache
+    beams = jnp.arange(ids_BxK.shape[1])
+    writers_BxKxT = writers_BxKxT.at[:, :, position].set(beams)
+    positions_T = jnp.arange(self.shape.max_length)
+    seen = (writers_BxKxT[..., None] == beams) & (
+      positions_T[:, None] <= position
+    )
+    seen_Bx1xKxTK = seen.reshape(*ids_BxK.shape, -1)[:, None]
+    x = self._embed(
+      ids_BxK[..., None], jnp.asarray(position)[None], False, shared
+    )[:, :, 0]
     longer = []
     for layer, old, kv in zip(
-      self.decoder_layers, cache, patches_kv, strict=True
+      self.decoder_layers, kept, shared['patches'], strict=True
     ):
-      x, new, weight = layer.step(x, old, position, kv, mask_Bx1x1xP[:, None])
+      x, new, weight = layer.step(
+        x, old, position, seen_Bx1xKxTK, kv, shared['mask']
+      )
       longer.append(new)
     log_probs = jax.nn.log_softmax(self._logits(x), axis=-1)
-    return log_probs, longer, jnp.mean(weight, axis=2)
+    return log_probs, (writers_BxKxT, longer), jnp.mean(weight, axis=1)
 
-  def _embed(self, ids, positions_T, train: bool):
+  def _embed(self, ids, positions_T, train: bool, shared=None):
     """Words (..., T) to (..., T, D), positions and memory response added."""
     s = self.shape
     x = self.word_embed[ids] * math.sqrt(s.width)
@@ -277,11 +306,16 @@ class ReportGenerator(nn.Module):
     x = self.position_drop(x, train)
     if s.memory == 'none':
       return x
-    query, memory = self.memory_query, self.memory
-    if s.memory == 'separate':
-      query, memory = self.text_memory_query, self.text_memory
+    query, memory = self._text_memory()
+    slots = query.project(memory) if shared is None else shared['memory']
     flat = x.reshape(-1, *x.shape[-2:])
-    return x + query(flat, memory, train).reshape(x.shape)
+    return x + query.respond(flat, *slots, train).reshape(x.shape)
+
+  def _text_memory(self):
+    """The memory that words query, and how they do it."""
+    if self.shape.memory == 'separate':
+      return self.text_memory_query, self.text_memory
+    return self.memory_query, self.memory
 
   def _logits(self, x):
     return self.logits(self.decoder_norm(x)).astype(jnp.float32)

@@ -28,27 +28,23 @@ def attend(q, k, v, mask, dropout_key=None):
   """Scaled dot-product attention.
 
   Args:
-    q: (B, ..., Q, N, E); any axes between B and Q share keys and values.
+    q: (B, Q, N, E).
     k: keys, (B, P, N, E).
     v: values, (B, P, N, E).
-    mask: True where a query may look, broadcast against (B, ..., N, Q, P).
+    mask: True where a query may look, broadcast against (B, N, Q, P).
     dropout_key: drops weights at ATTENTION_DROPOUT when given.
 
   Returns:
-    Answers (B, ..., Q, N, E) and weights (B, ..., N, Q, P).
+    Answers (B, Q, N, E).
   """
   score = jnp.einsum(
-    'b...qne,bpne->b...nqp', q, k, preferred_element_type=jnp.float32
+    'bqne,bpne->bnqp', q, k, preferred_element_type=jnp.float32
   ) / (q.shape[-1] ** 0.5)
   score = jnp.where(mask, score, -1e30)
   weight = jax.nn.softmax(score, axis=-1)
-  dropped = weight
   if dropout_key is not None:
-    dropped = weight * dropout_mask(
-      dropout_key, ATTENTION_DROPOUT, weight.shape
-    )
-  answer = jnp.einsum('b...nqp,bpne->b...qne', dropped.astype(v.dtype), v)
-  return answer, weight
+    weight = weight * dropout_mask(dropout_key, ATTENTION_DROPOUT, weight.shape)
+  return jnp.einsum('bnqp,bpne->bqne', weight.astype(v.dtype), v)
 
 
 class Attention(nn.Module):
@@ -73,10 +69,34 @@ class Attention(nn.Module):
     )
 
   def __call__(self, x, k, v, mask, train: bool):
-    """Queries from x against given keys and values; also the weights."""
+    """Queries from x against given keys and values."""
     dropout_key = self.make_rng('dropout') if train and self.dropout else None
     q = split_heads(self.query(x), self.heads)
-    answer, weight = attend(q, k, v, mask, dropout_key)
+    return self.out(join_heads(attend(q, k, v, mask, dropout_key)))
+
+  def project_heads(self, x_BxPxD):
+    """As `project`, heads first: what `of_beams` takes, (B, N, P, E)."""
+    return tuple(jnp.swapaxes(y, 1, 2) for y in self.project(x_BxPxD))
+
+  def of_beams(self, x_BxKxD, k_BxNxPxE, v_BxNxPxE, mask_Bx1xKxP):
+    """Answers to the beams of each study, which share keys and values.
+
+    Heads stand before positions, so that decoding transposes no cache.
+
+    Returns:
+      (B, K, D), and the weights (B, N, K, P).
+    """
+    q_BxKxNxE = split_heads(self.query(x_BxKxD), self.heads)
+    score = jnp.einsum(
+      'bkne,bnpe->bnkp',
+      q_BxKxNxE,
+      k_BxNxPxE,
+      preferred_element_type=jnp.float32,
+    ) / (q_BxKxNxE.shape[-1] ** 0.5)
+    weight = jax.nn.softmax(jnp.where(mask_Bx1xKxP, score, -1e30), axis=-1)
+    answer = jnp.einsum(
+      'bnkp,bnpe->bkne', weight.astype(v_BxNxPxE.dtype), v_BxNxPxE
+    )
     return self.out(join_heads(answer)), weight
 
 
@@ -114,7 +134,7 @@ class EncoderLayer(nn.Module):
   def __call__(self, x_BxPxD, mask_Bx1x1xP, train: bool):
     y = self.norms[0](x_BxPxD)
     k, v = self.self_attention.project(y)
-    y, _ = self.self_attention(y, k, v, mask_Bx1x1xP, train)
+    y = self.self_attention(y, k, v, mask_Bx1x1xP, train)
     x_BxPxD = x_BxPxD + self.drops[0](y, train)
     y = self.feed_forward(self.norms[1](x_BxPxD), train)
     return x_BxPxD + self.drops[1](y, train)
@@ -143,45 +163,39 @@ class DecoderLayer(nn.Module):
     """Whole reports at once; returns (B, T, D)."""
     y = self.norms[0](x_BxTxD)
     k, v = self.self_attention.project(y)
-    y, _ = self.self_attention(y, k, v, text_mask, train)
-    x, _ = self._after_self(x_BxTxD, y, patches_kv, patch_mask, train)
-    return x
+    y = self.self_attention(y, k, v, text_mask, train)
+    x = x_BxTxD + self.drops[0](y, train)
+    y = self.cross_attention(self.norms[1](x), *patches_kv, patch_mask, train)
+    x = x + self.drops[1](y, train)
+    y = self.feed_forward(self.norms[2](x), train)
+    return x + self.drops[2](y, train)
 
-  def step(self, x_BxKxD, cache, position, patches_kv, patch_mask):
-    """One position of K beams per study.
+  def step(self, x_BxKxD, cache, position, seen_Bx1xKxTK, patches_kv, mask):
+    """One position of K beams per study, without dropout.
 
     Args:
       x_BxKxD: inputs at `position`.
-      cache: keys and values so far, each (B, K, T, N, E).
+      cache: keys and values of all beams so far, each (B, N, T, K, E).
       position: index of this token.
-      patches_kv: keys and values of the study's patches, (B, P, N, E).
-      patch_mask: (B, 1, 1, 1, P).
+      seen_Bx1xKxTK: True at the positions and beams of the cache that a beam
+        goes back to, this position included.
+      patches_kv: keys and values of the study's patches, (B, N, P, E).
+      mask: of the patches, (B, 1, 1, P).
 
     Returns:
-      Outputs (B, K, D), the longer cache, patch weights (B, K, N, P).
+      Outputs (B, K, D), the longer cache, patch weights (B, N, K, P).
     """
-    b, k = x_BxKxD.shape[:2]
     y = self.norms[0](x_BxKxD)
-    new = self.self_attention.project(y)
+    new = (jnp.swapaxes(one, 1, 2) for one in self.self_attention.project(y))
     cache = tuple(
       jax.lax.dynamic_update_index_in_dim(old, one[:, :, None], position, 2)
       for old, one in zip(cache, new, strict=True)
     )
-    keys, values = (c.reshape(b * k, *c.shape[2:]) for c in cache)
-    seen = jnp.arange(keys.shape[1]) <= position
-    y, _ = self.self_attention(
-      y.reshape(b * k, 1, -1), keys, values, seen, False
+    keys, values = (c.reshape(*c.shape[:2], -1, c.shape[-1]) for c in cache)
+    y, _ = self.self_attention.of_beams(y, keys, values, seen_Bx1xKxTK)
+    x = x_BxKxD + y
+    y, weight = self.cross_attention.of_beams(
+      self.norms[1](x), *patches_kv, mask
     )
-    x, weight = self._after_self(
-      x_BxKxD[:, :, None], y.reshape(b, k, 1, -1), patches_kv, patch_mask, False
-    )
-    return x[:, :, 0], cache, weight[:, :, :, 0]
-
-  def _after_self(self, x, y, patches_kv, patch_mask, train: bool):
-    x = x + self.drops[0](y, train)
-    y, weight = self.cross_attention(
-      self.norms[1](x), *patches_kv, patch_mask, train
-    )
-    x = x + self.drops[1](y, train)
-    y = self.feed_forward(self.norms[2](x), train)
-    return x + self.drops[2](y, train), weight
+    x = x + y
+    return x + self.feed_forward(self.norms[2](x), False), cache, weight
