@@ -7,7 +7,10 @@ FLAGS ?=
 # Without its dependencies: METEOR's jar and the reference scorers are enough.
 METEOR := pycocoevalcap==1.2
 
-.PHONY: demo test test-torch parity tpu-check tables lint
+# A checkout of the authors' code, for `parity` and `bench`.
+R2GENCMN ?=
+
+.PHONY: demo test test-torch parity bench tpu-check tables lint
 
 demo: .venv/.installed
 	$(BIN)/python main.py --config=configs/phantom.py --workdir=runs/demo $(FLAGS)
@@ -22,6 +25,11 @@ test-torch: .venv/.installed-torch
 # The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
 parity: .venv/.installed-torch
 	$(BIN)/python -m tests.parity --r2gencmn $(R2GENCMN) $(FLAGS)
+
+# Our speed, beside the authors' with R2GENCMN=path/to/R2GenCMN.
+bench: .venv/.installed$(if $(R2GENCMN),-torch)
+	$(BIN)/python -m cmn_jax.benchmark \
+	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) $(FLAGS)
 
 # A config's programs, compiled for a TPU that is not there.
 tpu-check: .venv-tpu/.installed

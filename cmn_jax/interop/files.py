@@ -1,6 +1,6 @@
 """Tensor files to numpy arrays and back: .pth by torch, safetensors without.
 
-The only file that imports torch, and only when a .pth is read or written.
+torch is imported only when a .pth is read or written.
 """
 
 import os

@@ -20,7 +20,8 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 import jax
 import torch
 
-from tests.parity import authors, golden, inputs, models, page, results, trained
+from cmn_jax.interop import authors
+from tests.parity import golden, inputs, models, page, results, trained
 
 QUICK = (
   'small_log_probs',
@@ -65,7 +66,10 @@ def checks(args) -> dict:
 def main():
   """Runs the checks that are asked for, prints and writes the table."""
   args = _parse()
-  authors.install(args.r2gencmn)
+  try:
+    authors.install(args.r2gencmn)
+  except ValueError as error:
+    sys.exit(f'error: {error}')
   if args.golden:
     golden.write()
     print(f'wrote {golden.PATH}')

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
+from cmn_jax.interop import authors
 from cmn_jax.interop.names import Row, to_state_dict
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.losses import language_model_loss
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 from cmn_jax.training.state import init_state, make_train_step
-from tests.parity import authors
 
 STEPS = 20
 # StepLR halves the way through: it acts after steps 8 and 16.
@@ -140,16 +140,9 @@ def _state(model) -> dict[str, np.ndarray]:
 
 
 def _their_loss(model, batch):
-  from modules.loss import compute_loss
-
-  ids_BxT = torch.from_numpy(batch['ids_BxT']).long()
-  # Their collator's mask: as long as the report, with both zeros.
-  lengths_B = (batch['ids_BxT'] > 0).sum(1)
-  lengths_B = np.minimum(lengths_B + 2, batch['ids_BxT'].shape[1])
-  mask = np.arange(batch['ids_BxT'].shape[1]) < lengths_B[:, None]
   images = np.array(normalise_films(batch['images_BxIxHxW']))
-  output = model(authors.films_for(model, images), ids_BxT, mode='train')
-  return compute_loss(output, ids_BxT, torch.from_numpy(mask).float())
+  ids_BxT = torch.from_numpy(batch['ids_BxT']).long()
+  return authors.loss_of(model, authors.films_for(model, images), ids_BxT)
 
 
 def their_gradient(model, batch):

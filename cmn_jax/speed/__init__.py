@@ -1,0 +1,1 @@
+"""Measuring our code and the authors', each in processes of its own."""
