@@ -7,7 +7,9 @@ JPEG-LS need a decoder more, which the message names.
 
 import io
 import itertools
+import logging
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -22,6 +24,10 @@ from pydicom.uid import (
 
 from input_pipeline.film_limits import MAX_BYTES, ImageError, check_size
 
+# What pydicom warns of is harmless, or refused here in a sentence.
+logging.getLogger('pydicom').setLevel(logging.CRITICAL)
+warnings.filterwarnings('ignore', module='pydicom')
+
 _EXTRA_DECODERS = 'pip install python-gdcm'
 _KINDS = ('MONOCHROME', 'RGB', 'YBR')
 
@@ -31,7 +37,9 @@ def decode_dicom(content, path):
   dicom = _read_dataset(content, path)
   missing = [n for n in ('Rows', 'Columns', 'PixelData') if n not in dicom]
   if missing:
-    raise ImageError(path, f'is a DICOM without {", ".join(missing)}.')
+    raise ImageError(
+      path, f'is a DICOM without {", ".join(missing)}: no film, or cut short.'
+    )
   _check_header(dicom, path)
   if dicom.file_meta.TransferSyntaxUID.is_compressed:
     _check_frame(dicom, path)

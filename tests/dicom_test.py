@@ -1,6 +1,8 @@
 import importlib.util
 import io
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -240,3 +242,25 @@ def test_every_truncation_of_a_frame_is_an_image_error(tmp_path, syntax):
     cut.write_bytes(content[:length])
     with pytest.raises(images.ImageError):
       images.read_film(cut)
+
+
+def test_a_film_that_is_cut_short_is_told_in_one_sentence(tmp_path):
+  whole = write_dicom(
+    tmp_path / 'whole', RAMP_HxW,
+    syntax=JPEGBaseline8Bit, data=encapsulate([jpeg(RAMP_HxW)]),
+  )  # fmt: skip
+  path = tmp_path / 'film.dcm'
+  path.write_bytes(whole.read_bytes()[:-20])
+  code = (
+    'import sys; from input_pipeline import images\n'
+    'try: images.read_film(sys.argv[1])\n'
+    'except images.ImageError as error: print(error)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code, path],
+    check=True,
+    capture_output=True,
+    text=True,
+  )
+  assert 'cut short' in done.stdout and done.stdout.count('\n') == 1
+  assert done.stderr == ''
