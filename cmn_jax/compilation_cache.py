@@ -11,6 +11,8 @@ def enable():
 
   JAX_COMPILATION_CACHE_DIR names another folder; empty turns it off.
   """
+  # JAX leaves out what compiles within a second: a start is made of those.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   if 'JAX_COMPILATION_CACHE_DIR' in os.environ:
     return
   cache = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
