@@ -43,7 +43,7 @@ class Layer(nn.Module):
     )
     y = _layer_norm(self.dtype, 'norm1')(x_BxPxD)
     k, v = attention.project(y)
-    y, _ = attention(y, k, v, jnp.ones((), bool), False)
+    y = attention(y, k, v, jnp.ones((), bool), False)
     x = x_BxPxD + y
     y = _layer_norm(self.dtype, 'norm2')(x)
     y = Linear(4 * width, 'xavier', self.dtype, name='in')(y)
