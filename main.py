@@ -13,8 +13,10 @@ from absl import app, flags, logging
 from cmn_jax import compilation_cache
 from cmn_jax.command_line import CONFIG, parse
 from cmn_jax.evaluate import evaluate
+from cmn_jax.evaluate_classifier import evaluate_classifier
 from cmn_jax.experiment import runs_of
 from cmn_jax.train import train
+from cmn_jax.train_classifier import train_classifier
 from cmn_jax.training.epochs import TrainingError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
@@ -28,10 +30,12 @@ def main(_):
   logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it opens
   compilation_cache.enable()
   try:
+    verbs = train, evaluate
+    if CONFIG.value.variant.startswith('classifier'):
+      verbs = train_classifier, evaluate_classifier
     for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
-      if _MODE.value == 'train':
-        train(config, workdir)
-      evaluate(config, workdir)
+      for verb in verbs if _MODE.value == 'train' else verbs[1:]:
+        verb(config, workdir)
   except (ValueError, TrainingError) as error:
     sys.exit(f'error: {error}')
 

@@ -1,7 +1,5 @@
 """Evaluation: the best checkpoint on val and test, with its baselines."""
 
-import json
-import os
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from cmn_jax.evaluation import scoring
 from cmn_jax.evaluation.findings_reader import findings_reader
 from cmn_jax.evaluation.metrics import fast_scores, score_reports
 from cmn_jax.evaluation.report_page import Example, write_report_page
+from cmn_jax.evaluation.results import write_json
 from cmn_jax.evaluation.retrieval import Aligner
 from cmn_jax.evaluation.writing import ReportWriter, Written
 from cmn_jax.generation import attention_of_words
@@ -95,8 +94,8 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
       pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),
       [tuple(study.ids) for study in data.studies[split]],
     )
-    _write_json(out / f'{split}.json', results[split])
-    _write_json(
+    write_json(out / f'{split}.json', results[split])
+    write_json(
       out / f'{split}_predictions.json',
       _predictions(data.studies[split], texts, reader),
     )
@@ -229,13 +228,6 @@ def _describe(config, data, variables, parallel, step_folder: Path) -> str:
     f'{step_folder.name}; {len(parallel.devices)} '
     f'{parallel.devices[0].device_kind} devices.'
   )
-
-
-def _write_json(path: Path, content):
-  """Writes all or nothing."""
-  partial = path.with_suffix('.partial')
-  partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
-  os.replace(partial, path)
 
 
 def _tell(test: dict, workdir: Path):

@@ -5,10 +5,13 @@
 
 Variants: base (no memory), mem (one memory for films, one for words), cmn
 (one memory that both share), proposed (cmn, and films and reports aligned by a
-contrastive loss; the default).
+contrastive loss; the default); classifier and classifier_ce (no focal loss),
+which need --config.classifier.checkpoint=runs/iu_xray_cmn.
 """
 
 from ml_collections import ConfigDict
+
+from configs import classification
 
 # The memory of each.
 VARIANTS = {
@@ -21,12 +24,13 @@ VARIANTS = {
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """Every field that the program reads, with the authors' values."""
-  if variant not in VARIANTS:
+  variants = *VARIANTS, *classification.VARIANTS
+  if variant not in variants:
     raise ValueError(
       f'no variant {variant!r} of this config; choose from '
-      f'{", ".join(VARIANTS)}'
+      f'{", ".join(variants)}'
     )
-  return ConfigDict(
+  config = ConfigDict(
     {
       'variant': variant,
       # Of parameters, batch order, crops and dropout.
@@ -93,7 +97,7 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         # 'timm/resnet101.tv_in1k'; the run ends where it is not there.
         'pretrained': 'imagenet',
         # 'none', 'separate' or 'shared'; set by the variant.
-        'memory': VARIANTS[variant],
+        'memory': VARIANTS.get(variant, 'shared'),
         'memory_slots': 2048,
         # Slots that answer a query.
         'memory_top_k': 32,
@@ -126,6 +130,8 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         # Studies whose reports are word for word the same are not negatives.
         'mask_identical': True,
       },
+      # Of the variants classifier and classifier_ce: see classification.py.
+      'classifier': classification.section(variant),
       'optim': {
         'visual_rate': 1e-4,
         'rate': 5e-4,
@@ -180,3 +186,5 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
       },
     }
   )
+  classification.set_training(config)
+  return config

@@ -8,7 +8,7 @@ default.
 
 from ml_collections import ConfigDict
 
-from configs import iu_xray
+from configs import classification, iu_xray
 
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
@@ -48,4 +48,5 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
       'eval.batch_size': 32,
     }
   )
+  classification.set_training(config)
   return config

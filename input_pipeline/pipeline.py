@@ -206,6 +206,7 @@ def train_batches(
   first_step=0,
   process_index=0,
   process_count=1,
+  shares_N=None,
 ):
   """Yields train batches for ever, from global step `first_step` on.
 
@@ -222,20 +223,18 @@ def train_batches(
     first_step: batches to leave out.
     process_index: which part of each batch to read.
     process_count: number of parts.
+    shares_N: how often to draw each study, or None for each once an epoch.
   """
   if set(augment) != {'crop', 'flip'}:
     raise ValueError(f'augment has {sorted(augment)}; expected crop and flip.')
   count = len(data.studies['train'])
-  steps = steps_per_epoch(data, 'train', batch_size)
 
   def rows():
-    for epoch in itertools.count(first_step // steps):
-      order, draws_NxIx3 = _draw_epoch(seed, epoch, count, data.views)
-      first = first_step % steps if epoch == first_step // steps else 0
-      for take_B, mask_B in _batches_of(order, batch_size, first):
-        yield take_B, mask_B, draws_NxIx3[take_B]
+    return plan_batches(
+      count, data.views, batch_size, seed, first_step, shares_N
+    )
 
-  part = _part(batch_size, process_index, process_count)
+  part = part_of(batch_size, process_index, process_count)
   return _decoded_batches(data, 'train', rows, part, augment)
 
 
@@ -248,15 +247,15 @@ def eval_batches(data, split, *, batch_size, process_index=0, process_count=1):
   order = np.arange(len(data.studies[split]))
 
   def rows():
-    for take_B, mask_B in _batches_of(order, batch_size, first=0):
+    for take_B, mask_B in batches_of(order, batch_size, first=0):
       yield take_B, mask_B, np.zeros((batch_size, data.views, 3))
 
-  part = _part(batch_size, process_index, process_count)
+  part = part_of(batch_size, process_index, process_count)
   augment = {'crop': False, 'flip': False}
   return _decoded_batches(data, split, rows, part, augment)
 
 
-def _part(batch_size, process_index, process_count):
+def part_of(batch_size, process_index, process_count):
   """The rows of each global batch that one process reads."""
   if batch_size % process_count:
     raise ValueError(
@@ -266,13 +265,26 @@ def _part(batch_size, process_index, process_count):
   return slice(process_index * rows, (process_index + 1) * rows)
 
 
-def _draw_epoch(seed, epoch, count, views):
+def plan_batches(studies, views, batch_size, seed, first_step, shares_N):
+  """Yields (studies to read, mask, 3 draws for each film) for ever."""
+  steps = -(-studies // batch_size)
+  for epoch in itertools.count(first_step // steps):
+    order, draws_NxIx3 = _draw_epoch(seed, epoch, studies, views, shares_N)
+    first = first_step % steps if epoch == first_step // steps else 0
+    for take_B, mask_B in batches_of(order, batch_size, first):
+      yield take_B, mask_B, draws_NxIx3[take_B]
+
+
+def _draw_epoch(seed, epoch, count, views, shares_N):
   """Order of the studies, and for each film 3 draws from [0, 1)."""
   rng = np.random.default_rng([seed, epoch])
-  return rng.permutation(count), rng.random((count, views, 3))
+  order = rng.permutation(count)
+  if shares_N is not None:
+    order = rng.choice(count, size=count, p=shares_N)
+  return order, rng.random((count, views, 3))
 
 
-def _batches_of(order, batch_size, first):
+def batches_of(order, batch_size, first):
   """Yields (studies to read, mask), from batch `first` on; padding wraps."""
   for start in range(first * batch_size, len(order), batch_size):
     places_B = np.arange(start, start + batch_size)
@@ -284,7 +296,7 @@ def _decoded_batches(data, split, rows, part, augment):
   records = data.builder.as_data_source(
     split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
   )
-  ids_NxT = _padded_ids(data, split)
+  ids_NxT = padded_ids(data, split)
   present_NxI = np.array(
     [[film is not None for film in s.films] for s in data.studies[split]]
   )
@@ -330,7 +342,8 @@ def _decoded_batches(data, split, rows, part, augment):
   return batches.with_options(options).as_numpy_iterator()
 
 
-def _padded_ids(data, split):
+def padded_ids(data, split):
+  """The references of a split, [0] + word ids + [0] and zeros, (S, T)."""
   studies = data.studies[split]
   ids_NxT = np.zeros((len(studies), data.max_length), np.int32)
   for row, study in zip(ids_NxT, studies, strict=True):

@@ -47,15 +47,20 @@ def attention_bytes(attention_TxIxhxw: np.ndarray) -> str:
 
 
 def line_chart(
-  title: str, curves: Sequence[Curve], chosen: float | None, from_zero: bool
+  title: str,
+  curves: Sequence[Curve],
+  chosen: float | None,
+  from_zero: bool,
+  across: str,
 ) -> str:
-  """An SVG of curves over epochs.
+  """An SVG of curves.
 
   Args:
     title: what is drawn, for readers who do not see it.
     curves: at least one with a point.
-    chosen: the epoch to mark, if any.
+    chosen: the place to mark on the horizontal axis, if any.
     from_zero: the vertical axis begins at 0, else below the lowest point.
+    across: what the horizontal axis is, such as 'epoch'.
   """
   xs = [x for curve in curves for x, _ in curve.points]
   ys = [y for curve in curves for _, y in curve.points]
@@ -82,30 +87,30 @@ def line_chart(
       f'text-anchor="end">{tick:.4g}</text>'
     )
   for x in sorted({first, last} | ({chosen} if chosen is not None else set())):
-    parts.append(_epoch_label(x, at_x(x), chosen))
+    parts.append(_place_label(x, at_x(x), chosen))
   for curve in curves:
-    parts.append(_curve(curve, at_x, at_y, chosen))
+    parts.append(_curve(curve, at_x, at_y, chosen, across))
   return ''.join([*parts, '</svg>'])
 
 
-def _epoch_label(epoch, x, chosen):
+def _place_label(place, x, chosen):
   anchor = 'middle'
   label = f'<text x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}"'
-  if epoch != chosen:
-    return f'{label}>{epoch:.4g}</text>'
+  if place != chosen:
+    return f'{label}>{place:.4g}</text>'
   return (
     f'<line class="chosen" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" '
     f'y2="{_HEIGHT - _BOTTOM}"></line>'
-    f'{label} class="chosen">{epoch:.4g}</text>'
+    f'{label} class="chosen">{place:.4g}</text>'
   )
 
 
-def _curve(curve, at_x, at_y, chosen):
+def _curve(curve, at_x, at_y, chosen, across):
   path = ' '.join(f'{at_x(x):.1f},{at_y(y):.1f}' for x, y in curve.points)
   dots = ''.join(
     f'<circle class="{curve.style}" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" '
     f'r="{3.5 if x == chosen else 1.8}"><title>{html.escape(curve.name)}, '
-    f'epoch {x:.4g}: {y:.3f}</title></circle>'
+    f'{across} {x:.4g}: {y:.3f}</title></circle>'
     for x, y in curve.points
     if x == chosen or len(curve.points) <= 60
   )

@@ -2,11 +2,11 @@
 
 import html
 import os
-import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cmn_jax.evaluation import charts
+from cmn_jax.evaluation.page import Section, curve, figure, write_page
 from cmn_jax.evaluation.report_retrieval import retrieval_section
 from cmn_jax.evaluation.report_scores import (
   BASELINES,
@@ -52,39 +52,41 @@ def write_report_page(
       validated, val with loss, bleu_4 and micro_f1.
     examples: the studies to show.
   """
-  template = string.Template((_HERE / 'report_page.html').read_text('utf-8'))
-  page = template.substitute(
-    title=html.escape(title),
-    description=html.escape(description),
-    split=html.escape(str(test.get('split') or 'test')),
-    style=(_HERE / 'report_page.css').read_text('utf-8'),
-    script=(_HERE / 'report_page.js').read_text('utf-8'),
+  write_page(
+    path,
+    kicker=f'Generated reports, {test.get("split") or "test"} split',
+    title=title,
+    description=description,
     headline=headline(test),
-    scores=scores_section(test),
-    retrieval=retrieval_section(test),
-    curves=_curves_section(history, test.get('selected_on')),
-    findings=_findings_section(test),
-    studies=studies_section(examples),
+    sections=[
+      Section(
+        'scores', 'Scores', scores_section(test) + retrieval_section(test)
+      ),
+      Section(
+        'curves',
+        'Learning curves',
+        _curves_section(history, test.get('selected_on')),
+      ),
+      Section('findings', 'Findings', _findings_section(test)),
+      Section('studies', 'Studies', studies_section(examples)),
+    ],
     facts=_facts(test),
+    script=(_HERE / 'report_page.js').read_text('utf-8'),
   )
-  path = Path(path)
-  partial = path.with_name(path.name + '.partial')
-  partial.write_text(page, 'utf-8')
-  os.replace(partial, path)
 
 
 def _curves_section(history, selected_on) -> str:
   select_by = str(selected_on or '').removeprefix('val').strip()
-  scores = dict(_curve(history, 'val', select_by))
+  scores = dict(curve(history, 'val', select_by))
   chosen = max(scores, key=scores.get, default=None)
   losses = [
-    charts.Curve('train', 'train', _curve(history, 'train_loss')),
-    charts.Curve('validation', 'val', _curve(history, 'val', 'loss')),
+    charts.Curve('train', 'train', curve(history, 'train_loss')),
+    charts.Curve('validation', 'val', curve(history, 'val', 'loss')),
   ]
-  figures = [_figure('Loss per word', losses, chosen, from_zero=False)]
+  figures = [figure('Loss per word', losses, chosen, from_zero=False)]
   for key, name in (('bleu_4', 'BLEU-4'), ('micro_f1', 'Findings F1')):
-    curve = charts.Curve('validation', 'val', _curve(history, 'val', key))
-    figures.append(_figure(name, [curve], chosen, from_zero=True))
+    scored = charts.Curve('validation', 'val', curve(history, 'val', key))
+    figures.append(figure(name, [scored], chosen, from_zero=True))
   if not any(figures):
     return '<p class="note">No epoch was recorded.</p>'
   note = 'Against the epoch; the loss is in nats.'
@@ -95,31 +97,6 @@ def _curves_section(history, selected_on) -> str:
     )
   return (
     f'<div class="curves">{"".join(figures)}</div><p class="note">{note}</p>'
-  )
-
-
-def _curve(history, *keys):
-  """Points (epoch, value) of the rows that have a finite value."""
-  points = []
-  for i, row in enumerate(history, start=1):
-    value = finite(dig(row, *keys))
-    if value is not None:
-      points.append((float(row.get('epoch', i)), value))
-  return points
-
-
-def _figure(name, curves, chosen, from_zero):
-  curves = [curve for curve in curves if curve.points]
-  if not curves:
-    return ''
-  keys = ' '.join(
-    f'<span class="key {curve.style}">{curve.name}</span>' for curve in curves
-  )
-  chart = charts.line_chart(
-    f'{name} by epoch', curves, chosen, from_zero=from_zero
-  )
-  return (
-    f'<figure><figcaption><b>{name}</b> {keys}</figcaption>{chart}</figure>'
   )
 
 

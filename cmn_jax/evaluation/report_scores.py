@@ -88,7 +88,7 @@ def _against_baselines(test, key) -> list[tuple[str, str]]:
     for baseline, words in BASELINES.items()
   }
   return [
-    (_verdict(mine, other), f'{words} ({number(other.value)})')
+    (compare(mine, other), f'{words} ({number(other.value)})')
     for words, other in others.items()
     if mine.value is not None and other.value is not None
   ]
@@ -114,7 +114,7 @@ def _against_shuffled(test):
   if mine.value is None or other.value is None:
     return ''
   value = number(other.value)
-  if _verdict(mine, other) == _BEATS:
+  if compare(mine, other) == _BEATS:
     return (
       f'With the films shuffled between studies its findings F1 falls to '
       f'{value}: what it writes depends on the films.'
@@ -133,7 +133,8 @@ def _distinct(test):
   return f'It wrote {distinct} distinct {reports} for {studies} studies.'
 
 
-def _verdict(mine: Score, other: Score) -> str:
+def compare(mine: Score, other: Score) -> str:
+  """Beats, is below, or neither, by the intervals of both."""
   low, high = _bounds(mine)
   other_low, other_high = _bounds(other)
   if low > other_high:
@@ -180,7 +181,7 @@ def scores_section(test: Mapping) -> str:
 def _score_row(name, scores, style):
   keys = (*_WORD_SCORES, *_FINDINGS_SCORES)
   cells = [
-    f'<td>{number(score.value)}{_small_interval(score)}</td>'
+    f'<td>{number(score.value)}{small_interval(score)}</td>'
     for score in (score_of(scores, key) for key in keys)
   ]
   distinct, studies = scores.get('distinct_reports'), scores.get('studies')
@@ -240,7 +241,8 @@ def _with_interval(score):
   return f'{score.value:.3f} (95 % interval {bounds})'
 
 
-def _small_interval(score):
+def small_interval(score: Score) -> str:
+  """The interval in small type, '' where there is none."""
   if score.low is None:
     return ''
   return f'<small>{score.low:.3f}{DASH}{score.high:.3f}</small>'

@@ -221,6 +221,11 @@ class ReportGenerator(nn.Module):
 
   def _decode(self, ids_BxT, patches_BxPxD, mask_Bx1x1xP, train: bool):
     """Logits over the vocabulary, float32."""
+    states_BxTxD = self.states(ids_BxT, patches_BxPxD, mask_Bx1x1xP, train)
+    return self._logits(states_BxTxD)
+
+  def states(self, ids_BxT, patches_BxPxD, mask_Bx1x1xP, train: bool = False):
+    """The decoder's last states, (B, T, D), from which words are predicted."""
     length = ids_BxT.shape[1]
     x = self._embed(ids_BxT, jnp.arange(length), train)
     causal_TxT = jnp.tril(jnp.ones((length, length), bool))
@@ -228,7 +233,7 @@ class ReportGenerator(nn.Module):
     for layer in self.decoder_layers:
       kv = layer.cross_attention.project(patches_BxPxD)
       x = layer(x, kv, mask, mask_Bx1x1xP, train)
-    return self._logits(x)
+    return self.decoder_norm(x)
 
   def _decode_blind(self, ids_BxT, train: bool = False):
     """Logits of a decoder that looks at one patch of zeros."""
@@ -294,7 +299,8 @@ class ReportGenerator(nn.Module):
         x, old, position, seen_Bx1xKxTK, kv, shared['mask']
       )
       longer.append(new)
-    log_probs = jax.nn.log_softmax(self._logits(x), axis=-1)
+    logits = self._logits(self.decoder_norm(x))
+    log_probs = jax.nn.log_softmax(logits, axis=-1)
     return log_probs, (writers_BxKxT, longer), jnp.mean(weight, axis=1)
 
   def _embed(self, ids, positions_T, train: bool, shared=None):
@@ -317,8 +323,8 @@ class ReportGenerator(nn.Module):
       return self.text_memory_query, self.text_memory
     return self.memory_query, self.memory
 
-  def _logits(self, x):
-    return self.logits(self.decoder_norm(x)).astype(jnp.float32)
+  def _logits(self, states):
+    return self.logits(states).astype(jnp.float32)
 
 
 def _real(ids_BxT):

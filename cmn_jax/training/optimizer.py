@@ -109,7 +109,9 @@ def make_optimizer(
   """
 
   def labels(params):
-    return {k: 'visual' if k == VISUAL else 'rest' for k in params}
+    return jax.tree_util.tree_map_with_path(
+      lambda path, _: 'visual' if VISUAL in _names(path) else 'rest', params
+    )
 
   steps = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
   return optax.chain(
@@ -124,3 +126,7 @@ def make_optimizer(
       labels,
     ),
   )
+
+
+def _names(path) -> list[str]:
+  return [entry.key for entry in path]

@@ -11,6 +11,7 @@ from input_pipeline.tokenizers import tokenizer_from_json
 _FREE_FIELDS = (
   'data.dir',
   'data.cache_dir',
+  'classifier.checkpoint',  # its parameters are compared instead
   'train.parallel',
   'train.log_every',
 )
@@ -42,6 +43,19 @@ def check_same_words(saved: dict, tokenizer, workdir: Path):
       'words, the data give '
       f'{tokenizer.vocab_size}, not the same ones: the training reports, '
       'data.min_count or data.clean have changed'
+    )
+
+
+def check_same_classes(saved, classes, where: Path):
+  """Raises CheckpointError if a classifier's classes are not the labels'."""
+  if list(saved) != list(classes):
+    lost = [name for name in saved if name not in classes]
+    new = [name for name in classes if name not in saved]
+    raise CheckpointError(
+      f'{where} holds a classifier of {len(saved)} classes, the labels have '
+      f'{len(classes)} (only there: {", ".join(lost) or "none"}; only here: '
+      f'{", ".join(new) or "none"}): set classifier.labels and '
+      'classifier.leave_out as they were'
     )
 
 
