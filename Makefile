@@ -12,8 +12,9 @@ R2GENCMN ?=
 
 .PHONY: demo test test-torch parity bench tpu-check tables lint
 
+# The row `cmn`, the published model.
 demo: .venv/.installed
-	$(BIN)/python main.py --config=configs/phantom.py --workdir=runs/demo $(FLAGS)
+	$(BIN)/python main.py --config=configs/phantom.py:cmn --workdir=runs/demo $(FLAGS)
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -m 'not torch'

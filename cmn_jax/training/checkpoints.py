@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.training.state import TrainState
 
-META_FORMAT = 1
+META_FORMAT = 2  # goes up when older checkpoints can no longer be read
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint')
 
 
@@ -190,9 +190,11 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
     raise CheckpointError(
       f'cannot read the checkpoint {step_folder}: {reason}'
     ) from error
-  if meta is None or meta.get('format') != META_FORMAT:
+  found = None if meta is None else meta.get('format')
+  if found != META_FORMAT:
     raise CheckpointError(
-      f'{step_folder}/meta is not of format {META_FORMAT} of this version'
+      f'{step_folder}/meta is of format {found}, this version reads format '
+      f'{META_FORMAT}: train or convert again'
     )
   return variables, meta
 
