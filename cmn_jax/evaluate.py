@@ -25,7 +25,7 @@ from cmn_jax.training.checkpoints import (
   load_model,
 )
 from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.state import init_variables
+from cmn_jax.training.state import variable_shapes
 from input_pipeline import pipeline
 from input_pipeline.tokenizers import tokenizer_from_json
 
@@ -60,9 +60,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
     AXIS,
     len(meta['finding_targets']),
   )
-  expected = init_variables(
-    model, config.seed, config.data.views, config.data.image_size
-  )
+  expected = variable_shapes(model, config.data.views, config.data.image_size)
   check_same_shapes(variables, expected, str(step_folder))
   variables = parallel.replicate(variables)
   writer = ReportWriter(model, experiment.make_decoding(config), parallel)

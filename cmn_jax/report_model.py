@@ -18,7 +18,7 @@ from cmn_jax.training.checkpoints import (
   load_model,
 )
 from cmn_jax.training.optimizer import VISUAL
-from cmn_jax.training.state import init_variables
+from cmn_jax.training.state import variable_shapes
 from input_pipeline.tokenizers import tokenizer_from_json
 
 # What a classifier's checkpoint keeps of the meta of its report model.
@@ -108,9 +108,7 @@ class ReportModel:
   def check_shapes(self):
     """Raises CheckpointError unless the arrays are those of the config."""
     model, data = self.generator(None), self.config.data
-    expected = jax.eval_shape(
-      lambda: init_variables(model, 0, data.views, data.image_size)
-    )
+    expected = variable_shapes(model, data.views, data.image_size)
     check_same_shapes(self.variables, expected, self.meta['origin'])
 
   def check_fits(self, data):

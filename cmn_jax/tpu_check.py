@@ -35,7 +35,7 @@ from cmn_jax.command_line import CONFIG, parse
 from cmn_jax.compiled_program import Program
 from cmn_jax.evaluation.writing import make_batch_writer
 from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.state import init_state, init_variables, make_train_step
+from cmn_jax.training.state import init_state, make_train_step, variable_shapes
 
 _TOPOLOGY = flags.DEFINE_string(
   'topology', None, 'Chip and shape, such as v5e:2x4.', required=True
@@ -132,9 +132,7 @@ class Subject:
 
   def _variables(self, model):
     data = self.config.data
-    return jax.eval_shape(
-      lambda: init_variables(model, 0, data.views, data.image_size)
-    )
+    return variable_shapes(model, data.views, data.image_size)
 
   def _batch(self, studies: int) -> dict:
     data = self.config.data

@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
-from cmn_jax.training.state import init_variables
+from cmn_jax.training.state import variable_shapes
 from configs import iu_xray, phantom
 
 ROOT = Path(__file__).parent.parent
@@ -51,9 +51,7 @@ def test_both_configs_have_the_same_fields():
 def test_every_variant_builds(name, variant):
   config = CONFIGS[name].get_config(variant)
   model = experiment.make_model(config, 761, None)
-  shapes = jax.eval_shape(
-    lambda: init_variables(model, 0, config.data.views, config.data.image_size)
-  )
+  shapes = variable_shapes(model, config.data.views, config.data.image_size)
   has_memory = 'memory' in shapes['params']
   assert has_memory == (variant != 'base')
   assert ('text_memory' in shapes['params']) == (variant == 'mem')
@@ -64,7 +62,7 @@ def test_every_variant_builds(name, variant):
 
 def test_published_sizes():
   model = experiment.make_model(iu_xray.get_config('cmn'), 761, None)
-  shapes = jax.eval_shape(lambda: init_variables(model, 0, 2, 224))
+  shapes = variable_shapes(model, 2, 224)
   params = shapes['params']
   assert params['memory'].shape == (2048, 512)
   assert params['logits']['kernel'].shape == (512, 761)

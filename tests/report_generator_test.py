@@ -30,18 +30,19 @@ def test_cached_decoding_equals_full_decoding(memory):
   ids = np.random.default_rng(0).integers(1, 30, (3, 10))
   ids[:, 0] = 0
 
-  def step_by_step(module, images):
+  def begin(module, images):
     patches, mask = module.encode(images, np.ones(3, bool))
-    shared, cache = module.start_decoding(patches, mask, 1)
-    rows = []
-    for t in range(9):
-      row, cache, _ = module.decode_step(ids[:, t : t + 1], t, cache, shared)
-      rows.append(row[:, 0])
-    return jnp.stack(rows, 1)
+    return module.start_decoding(patches, mask, 1)
 
-  cached = jax.jit(lambda v, x: model.apply(v, x, method=step_by_step))(
+  shared, cache = jax.jit(lambda v, x: model.apply(v, x, method=begin))(
     variables, images
   )
+  step = jax.jit(lambda v, *state: model.apply(v, *state, method='decode_step'))
+  rows = []
+  for t in range(9):
+    row, cache, _ = step(variables, ids[:, t : t + 1], t, cache, shared)
+    rows.append(row[:, 0])
+  cached = jnp.stack(rows, 1)
   full = _log_probs(model, variables, images, ids)
   np.testing.assert_allclose(cached, full, atol=3e-5)
   np.testing.assert_allclose(np.exp(full).sum(-1), 1, atol=1e-5)
@@ -53,14 +54,18 @@ def test_words_do_not_see_later_words():
   ids = np.full((1, 10), 5)
   ids[:, 0] = 0
 
+  patches, mask = jax.jit(
+    lambda v, x: model.apply(v, x, np.ones(1, bool), method='encode')
+  )(variables, images)
+
   def rows(table):
     params = {**variables['params'], 'word_embed': table}
     changed = {**variables, 'params': params}
-    return model.apply(changed, images, ids, np.ones(1, bool), False)
+    return model.apply(changed, ids[:, :-1], patches, mask, method='decode')
 
   # Only position 6 holds word 7, so its row's gradient shows who sees it.
   ids[0, 6] = 7
-  jacobian = jax.jacrev(lambda t: rows(t)[0].sum(-1))(
+  jacobian = jax.jit(jax.jacrev(lambda t: rows(t)[0].sum(-1)))(
     variables['params']['word_embed']
   )
   seen = np.abs(jacobian[:, 7]).max(-1) > 0

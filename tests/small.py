@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.training.state import init_variables
 
 SIZE = 64
 VIEWS = 2
@@ -55,13 +56,7 @@ def images(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
 
 def variables(model: ReportGenerator, seed: int = 0, noise: float = 0.2):
   """Random variables far from the start: biases and memory matter."""
-  local = model.clone(axis_name=None)
-  data = batch(1)
-  start = jax.jit(
-    lambda key: local.init(
-      key, images(1), data['ids_BxT'], data['mask_B'], False, method='outputs'
-    )
-  )(jax.random.key(seed))
+  start = init_variables(model, seed, 1, SIZE)
   rng = np.random.default_rng(seed)
   params = jax.tree.map(
     lambda x: x + noise * rng.normal(size=x.shape).astype(np.float32),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import jax
 import numpy as np
 
 from cmn_jax.interop.names import (
@@ -18,7 +17,7 @@ from cmn_jax.interop.resnets import R2GENCMN, batch_counters, resnet_rows
 from cmn_jax.models.layers import sinusoids
 from cmn_jax.models.report_generator import ReportGenerator, Shape
 from cmn_jax.models.resnet import RESNETS
-from cmn_jax.training.state import init_variables
+from cmn_jax.training.state import variable_shapes
 
 _ROOT = 'encoder_decoder'
 # Their tables of sines and cosines, (1, POSITIONS, D): buffers, not learned.
@@ -145,7 +144,7 @@ def batches_tracked(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def expected_variables(model: ReportGenerator) -> dict:
   """The model's variables, abstract."""
-  return jax.eval_shape(lambda: init_variables(model, 0, 1, 64))
+  return variable_shapes(model, 1, 64)
 
 
 def _check_theirs(shape: Shape):

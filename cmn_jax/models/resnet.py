@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from cmn_jax.models.convolution import convolve, max_pool
 from cmn_jax.models.normalization import BatchNorm
 
 # torchvision draws convolution weights from N(0, 2 / fan_out).
@@ -39,7 +39,14 @@ class Conv(nn.Module):
     if self.size == 1:
       x_BxHxWxC = x_BxHxWxC[:, :: self.stride, :: self.stride]
       return x_BxHxWxC @ kernel[0, 0]
-    return convolve(x_BxHxWxC, kernel, self.stride)
+    pad = (self.size - 1) // 2
+    return jax.lax.conv_general_dilated(
+      x_BxHxWxC,
+      kernel,
+      window_strides=(self.stride, self.stride),
+      padding=((pad, pad), (pad, pad)),
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
 
 
 class BasicBlock(nn.Module):
@@ -121,7 +128,7 @@ class ResNet(nn.Module):
     x = images_BxIxHxWxC.reshape(b * i, *images_BxIxHxWxC.shape[2:])
     x = Conv(self.width, 7, 2, self.dtype, name='conv1')(x)
     x = nn.relu(BatchNorm(self.axis_name, name='bn1')(x, mask_BxI, train))
-    x = max_pool(x)
+    x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     block = self.block
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))

@@ -30,18 +30,33 @@ class TrainState:
 
 def init_variables(model: ReportGenerator, seed: int, views: int, size: int):
   """Parameters and batch statistics, random, the same on every machine."""
+  # It runs once: a program quickly compiled beats a quick program.
+  init = jax.jit(
+    _initialiser(model, views, size),
+    compiler_options={'xla_backend_optimization_level': 0},
+  )
+  return init(jax.random.key(seed))
+
+
+def variable_shapes(model: ReportGenerator, views: int, size: int):
+  """What `init_variables` gives, as shapes and types alone."""
+  return jax.eval_shape(_initialiser(model, views, size), jax.random.key(0))
+
+
+def _initialiser(model: ReportGenerator, views: int, size: int) -> Callable:
+  """key -> variables, of a model for `views` films of `size` pixels."""
   images = jnp.zeros((1, views, size, size, 3))
   ids = jnp.zeros((1, model.shape.max_length), jnp.int32)
   local = model.clone(axis_name=None)
 
-  @jax.jit
   def init(key):
-    return local.init(
+    variables = local.init(
       key, images, ids, jnp.ones(1, bool), train=False, method='outputs'
     )
+    # A ViT has no batch statistics.
+    return {'batch_stats': {}, **variables}
 
-  # A ViT has no batch statistics.
-  return {'batch_stats': {}, **init(jax.random.key(seed))}
+  return init
 
 
 def init_state(variables, optimizer: optax.GradientTransformation):
