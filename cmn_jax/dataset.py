@@ -32,6 +32,7 @@ def open_dataset(config: ConfigDict) -> pipeline.Data:
     skip_bad=c.skip_bad,
     sections=c.sections,
     view_rule=c.view_rule,
+    min_films=c.min_films,
     split_from=c.split_from or None,
     tokenizer=c.tokenizer,
     pieces=c.pieces,

@@ -171,19 +171,26 @@ def _examples(config, data, reader, model, variables, written, texts):
     key=lambda n: (not reader.of_study(studies[n]), n % 7, n),
   )
   chosen = sorted(order[: config.eval.examples])
-  films = {}
+  films, present = {}, {}
   for batch in pipeline.eval_batches(
     data, 'test', batch_size=config.eval.batch_size
   ):
     for row, study in enumerate(batch['study_B']):
       if study in chosen:
         films[study] = batch['images_BxIxHxW'][row]
+        present[study] = batch['mask_BxI'][row]
   if not chosen:
     return []
   films_SxIxHxW = np.stack([films[n] for n in chosen])
+  mask_SxI = np.stack([present[n] for n in chosen])
   look = attention_of_words(model.clone(axis_name=None))
   attention_SxTxP = np.asarray(
-    look(variables, normalise_films(films_SxIxHxW), written.ids_SxT[chosen])
+    look(
+      variables,
+      normalise_films(films_SxIxHxW),
+      written.ids_SxT[chosen],
+      mask_SxI,
+    )
   )
   return [
     _example(
@@ -191,21 +198,25 @@ def _examples(config, data, reader, model, variables, written, texts):
       texts[n],
       data.tokenizer.tokens(written.ids_SxT[n]),
       films,
+      mask,
       attention,
       reader,
     )
-    for n, films, attention in zip(
-      chosen, films_SxIxHxW, attention_SxTxP, strict=True
+    for n, films, mask, attention in zip(
+      chosen, films_SxIxHxW, mask_SxI, attention_SxTxP, strict=True
     )
   ]
 
 
-def _example(study, text, words, films_IxHxW, attention_TxP, reader) -> Example:
+def _example(
+  study, text, words, films_IxHxW, mask_I, attention_TxP, reader
+) -> Example:
+  """One study for the page, with the films that it has."""
   views = films_IxHxW.shape[0]
   side = round((attention_TxP.shape[1] / views) ** 0.5)
   return Example(
     study_id=study.id,
-    films_IxHxW=films_IxHxW,
+    films_IxHxW=films_IxHxW[mask_I],
     reference=study.reference,
     prediction=text,
     reference_findings=reader.of_study(study),
@@ -213,7 +224,7 @@ def _example(study, text, words, films_IxHxW, attention_TxP, reader) -> Example:
     words=words,
     attention_TxIxhxw=attention_TxP[: len(words)].reshape(
       -1, views, side, side
-    ),
+    )[:, mask_I],
   )
 
 

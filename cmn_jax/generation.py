@@ -47,12 +47,18 @@ class Decoding:
 
 
 def make_writer(model: ReportGenerator, decoding: Decoding) -> Callable:
-  """(variables, images_BxIxHxWxC, mask_B) -> (ids_BxT, log_probs_B)."""
+  """(variables, images_BxIxHxWxC, mask_B, mask_BxI) -> (ids, log_probs_B).
+
+  mask_BxI is False for the films that a study does not have; the ids are
+  (B, T), zero after the end.
+  """
   length = model.shape.max_length
   beams = decoding.beam_size if decoding.method == 'beam' else 1
 
-  def write(module: ReportGenerator, images_BxIxHxWxC, mask_B):
-    patches, patch_mask = module.encode(images_BxIxHxWxC, mask_B)
+  def write(module: ReportGenerator, images_BxIxHxWxC, mask_B, mask_BxI):
+    patches, patch_mask = module.encode(
+      images_BxIxHxWxC, mask_B, mask_BxI=mask_BxI
+    )
     shared, cache = module.start_decoding(patches, patch_mask, beams)
 
     def step(ids_BxK, position, cache):
@@ -66,8 +72,10 @@ def make_writer(model: ReportGenerator, decoding: Decoding) -> Callable:
       key = jax.random.fold_in(key, jax.lax.axis_index(model.axis_name))
     return sample(step, cache, mask_B, length, key, temperature, decoding.top_p)
 
-  def run(variables, images_BxIxHxWxC, mask_B):
-    return model.apply(variables, images_BxIxHxWxC, mask_B, method=write)
+  def run(variables, images_BxIxHxWxC, mask_B, mask_BxI=None):
+    return model.apply(
+      variables, images_BxIxHxWxC, mask_B, mask_BxI, method=write
+    )
 
   return run
 
@@ -109,15 +117,18 @@ def _padded(x, rows: int):
 
 
 def attention_of_words(model: ReportGenerator) -> Callable:
-  """(variables, images_BxIxHxWxC, ids_BxT) -> attention_BxTxP.
+  """(variables, images_BxIxHxWxC, ids_BxT, mask_BxI) -> attention_BxTxP.
 
   Row t is what the last decoder layer looked at, averaged over heads, when
-  it chose ids[t] (ids as written: no leading 0).
+  it chose ids[t] (ids as written: no leading 0). Films that a study does not
+  have (mask_BxI False) get none.
   """
 
-  def look(module: ReportGenerator, images_BxIxHxWxC, ids_BxT):
+  def look(module: ReportGenerator, images_BxIxHxWxC, ids_BxT, mask_BxI):
     batch, length = ids_BxT.shape
-    patches, mask = module.encode(images_BxIxHxWxC, jnp.ones(batch, bool))
+    patches, mask = module.encode(
+      images_BxIxHxWxC, jnp.ones(batch, bool), mask_BxI=mask_BxI
+    )
     shared, cache = module.start_decoding(patches, mask, 1)
     fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)))[:, :length]
 
@@ -130,7 +141,9 @@ def attention_of_words(model: ReportGenerator) -> Callable:
     _, weights_TxBxP = jax.lax.scan(step, cache, jnp.arange(length))
     return jnp.swapaxes(weights_TxBxP, 0, 1)
 
-  def run(variables, images_BxIxHxWxC, ids_BxT):
-    return model.apply(variables, images_BxIxHxWxC, ids_BxT, method=look)
+  def run(variables, images_BxIxHxWxC, ids_BxT, mask_BxI=None):
+    return model.apply(
+      variables, images_BxIxHxWxC, ids_BxT, mask_BxI, method=look
+    )
 
   return run

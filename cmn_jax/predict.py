@@ -94,8 +94,17 @@ class Reporter:
       )
     )
 
-  def generate(self, images_BxIxHxWxC, beam_size: int = 3) -> np.ndarray:
-    """Word ids (B, T), zero after the end, by beam search."""
+  def generate(
+    self, images_BxIxHxWxC, beam_size: int = 3, mask_BxI=None
+  ) -> np.ndarray:
+    """Word ids (B, T), zero after the end, by beam search.
+
+    Args:
+      images_BxIxHxWxC: float32, resized and normalised.
+      beam_size: beams of a study.
+      mask_BxI: False for films that a study does not have; None where all
+        are there.
+    """
     if beam_size not in self._writers:
       decoding = dataclasses.replace(
         experiment.make_decoding(self.config),
@@ -106,11 +115,15 @@ class Reporter:
         make_writer(self.model, decoding), self.config.eval.batch_size
       )
     mask_B = np.ones(len(images_BxIxHxWxC), bool)
-    ids, _ = self._writers[beam_size](self._variables, images_BxIxHxWxC, mask_B)
+    ids, _ = self._writers[beam_size](
+      self._variables, images_BxIxHxWxC, mask_B, mask_BxI
+    )
     return ids
 
   def report(self, paths, beam_size: int = 3) -> Report:
     """The report for the films of one study, given by their files.
+
+    Films that it could have more of are masked, as in training.
 
     Raises:
       ImageError: a file is not a readable film.
@@ -121,20 +134,20 @@ class Reporter:
       raise ValueError(
         f'{len(paths)} films given; this model takes 1 to {views} of a study'
       )
-    films_IxHxW = prepare_films(paths, self.config.data.image_size)
-    images = np.asarray(normalise_films(films_IxHxW[None]))
-    ids_1xT = self.generate(images, beam_size)
+    size = self.config.data.image_size
+    films_1xIxHxW = np.zeros((1, views, size, size), np.uint8)
+    films_1xIxHxW[0, : len(paths)] = prepare_films(paths, size)
+    mask_1xI = np.arange(views)[None] < len(paths)
+    images = np.asarray(normalise_films(films_1xIxHxW))
+    ids_1xT = self.generate(images, beam_size, mask_1xI)
     text = self.tokenizer.decode(ids_1xT[0])
     attention_TxP = np.asarray(
-      self._attention(self._variables, images, ids_1xT)[0]
+      self._attention(self._variables, images, ids_1xT, mask_1xI)[0]
     )
     words = len(self.tokenizer.tokens(ids_1xT[0]))
-    side = round((attention_TxP.shape[1] / len(paths)) ** 0.5)
-    return Report(
-      text,
-      self._reader.of_text(text),
-      attention_TxP[:words].reshape(words, len(paths), side, side),
-    )
+    side = round((attention_TxP.shape[1] / views) ** 0.5)
+    attention = attention_TxP[:words].reshape(words, views, side, side)
+    return Report(text, self._reader.of_text(text), attention[:, : len(paths)])
 
   @property
   def drawn(self) -> bool:

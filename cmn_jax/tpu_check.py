@@ -141,6 +141,7 @@ class Subject:
       'images_BxIxHxW': _array(films, jnp.uint8),
       'ids_BxT': _array((studies, data.max_length), jnp.int32),
       'mask_B': _array((studies,), bool),
+      'mask_BxI': _array((studies, data.views), bool),
     }
 
 

@@ -30,6 +30,7 @@ from cmn_jax.training.epochs import check_select_by, run_epochs, tell
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.resuming import check_same_run, check_same_words
 from cmn_jax.training.state import (
+  STEP_ARRAYS,
   TrainState,
   init_state,
   init_variables,
@@ -186,8 +187,7 @@ class Trainer:
     return names, labels_NxL
 
   def _place(self, batch):
-    names = ('images_BxIxHxW', 'ids_BxT', 'mask_B')
-    arrays = {name: batch[name] for name in names}
+    arrays = {name: batch[name] for name in STEP_ARRAYS}
     if self.targets:
       arrays['findings_BxL'] = self._labels_NxL[batch['study_B']]
     return self.parallel.split(arrays)

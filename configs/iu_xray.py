@@ -66,6 +66,9 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         'sections': 'findings',
         # Which films of a study: 'first', 'frontal_lateral' or 'frontal'.
         'view_rule': 'first',
+        # Studies with fewer films are left out (R2Gen's rule is 2). With 1,
+        # a film that a study does not have is masked.
+        'min_films': 2,
         # An annotation.json whose split is taken; '' for the data's own.
         'split_from': '',
         # 'words' as R2Gen has them, or SentencePiece learnt from the training

@@ -77,11 +77,11 @@ def open_data(
   skip_bad,
   sections,
   view_rule,
+  min_films,
   split_from,
   tokenizer,
   pieces,
   reference_length,
-  min_films=None,
 ):
   """Opens a folder of any layout, or one that `prepare` has written.
 
@@ -99,20 +99,20 @@ def open_data(
     skip_bad: go on without bad studies instead of raising `DataError`.
     sections: of the report, that make the text; a key of `study.SECTIONS`.
     view_rule: which films are used; see `study.VIEW_RULES`.
+    min_films: studies that list fewer films are left out.
     split_from: an annotation.json whose split is taken, or None: the layout's
       own split, or 'hash-v1' where it has none.
     tokenizer: 'words', or the kind of SentencePiece, 'unigram' or 'bpe'.
     pieces: how many pieces; 0 for words.
     reference_length: words (with the 0 at both ends) to which references are
       cut: scores compare only where it is equal.
-    min_films: studies that list fewer are left out; None means `views`.
   """
   sizes = prepared.Sizes(views, stored_size, image_size)
   selection = Selection(
     sections=sections,
     views=views,
     view_rule=view_rule,
-    min_films=views if min_films is None else min_films,
+    min_films=min_films,
     split_from=split_from,
   )
   if prepared.is_prepared(folder):

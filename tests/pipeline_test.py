@@ -19,7 +19,12 @@ TEXT = {
   'tokenizer': 'words',
   'pieces': 0,
 }
-FILMS = {'view_rule': 'first', 'split_from': None, 'skip_bad': False}
+FILMS = {
+  'view_rule': 'first',
+  'min_films': 2,
+  'split_from': None,
+  'skip_bad': False,
+}
 CROP = {'crop': True, 'flip': False}
 WHOLE = {'crop': False, 'flip': False}
 
@@ -283,7 +288,7 @@ def test_pieces_are_learnt_from_train_alone(tmp_path):
 
 
 def test_one_view(folder, cache_dir):
-  data = open_folder(folder, cache_dir, views=1)
+  data = open_folder(folder, cache_dir, views=1, min_films=1)
   (batch,) = train(data, 1)
   assert batch['images_BxIxHxW'].shape == (4, 1, 16, 16)
 

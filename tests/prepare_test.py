@@ -35,6 +35,7 @@ def open_folder(folder, cache_dir, **changes):
     'reference_length': 12,
     'sections': 'findings',
     'view_rule': 'first',
+    'min_films': 2,
     'split_from': None,
     'tokenizer': 'words',
     'pieces': 0,

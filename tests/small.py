@@ -45,6 +45,7 @@ def batch(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
     ),
     'ids_BxT': ids,
     'mask_B': np.ones(studies, bool),
+    'mask_BxI': np.ones((studies, views), bool),
   }
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from cmn_jax.models.alignment import Alignment, AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.state import STEP_ARRAYS
 
 RECALLS = (1, 5, 10)
 
@@ -114,7 +115,12 @@ class Aligner:
     def align(variables, batch):
       images = normalise_films(batch['images_BxIxHxW'])
       return model.apply(
-        variables, images, batch['ids_BxT'], batch['mask_B'], method='align'
+        variables,
+        images,
+        batch['ids_BxT'],
+        batch['mask_B'],
+        batch['mask_BxI'],
+        method='align',
       )
 
     self._parallel = parallel
@@ -125,7 +131,7 @@ class Aligner:
     """The content of test.json's retrieval, of studies with these reports."""
     films_SxF, text_SxF = None, None
     for batch in batches:
-      arrays = {k: batch[k] for k in ('images_BxIxHxW', 'ids_BxT', 'mask_B')}
+      arrays = {name: batch[name] for name in STEP_ARRAYS}
       rows = self._align(self._variables, self._parallel.split(arrays))
       if films_SxF is None:
         size = (len(reports), rows['text_BxF'].shape[1])

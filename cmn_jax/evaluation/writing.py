@@ -9,7 +9,9 @@ import numpy as np
 from cmn_jax.generation import Decoding, make_writer
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.state import make_loss_step
+from cmn_jax.training.state import STEP_ARRAYS, make_loss_step
+
+_FILMS = ('images_BxIxHxW', 'mask_B', 'mask_BxI')
 
 
 @dataclasses.dataclass
@@ -33,7 +35,7 @@ def make_batch_writer(model: ReportGenerator, decoding: Decoding) -> Callable:
 
   def write_batch(variables, batch):
     images = normalise_films(batch['images_BxIxHxW'])
-    return write(variables, images, batch['mask_B'])[0]
+    return write(variables, images, batch['mask_B'], batch['mask_BxI'])[0]
 
   return write_batch
 
@@ -59,7 +61,9 @@ class ReportWriter:
     ids_SxT, begin, warm, done = None, time.perf_counter(), None, 0
     for batch in batches:
       kept = batch['mask_B']
-      ids_BxT = self._write(variables, self._parallel.split(_films(batch)))
+      ids_BxT = self._write(
+        variables, self._parallel.split(_take(batch, _FILMS))
+      )
       if ids_SxT is None:
         ids_SxT = np.zeros((studies, ids_BxT.shape[1]), np.int32)
         warm = time.perf_counter()
@@ -75,14 +79,12 @@ class ReportWriter:
     """Mean negative log-likelihood of a token, nats, no dropout."""
     total, count = 0.0, 0.0
     for batch in batches:
-      pair = self._loss(variables, self._parallel.split(_arrays(batch)))['loss']
+      pair = self._loss(
+        variables, self._parallel.split(_take(batch, STEP_ARRAYS))
+      )['loss']
       total, count = total + float(pair[0]), count + float(pair[1])
     return total / max(count, 1.0)
 
 
-def _films(batch):
-  return {k: batch[k] for k in ('images_BxIxHxW', 'mask_B')}
-
-
-def _arrays(batch):
-  return {k: batch[k] for k in ('images_BxIxHxW', 'ids_BxT', 'mask_B')}
+def _take(batch, names):
+  return {name: batch[name] for name in names}

@@ -10,8 +10,8 @@ class BatchNorm(nn.Module):
 
   Each view is normalised with its own batch's statistics and updates the
   running ones in turn, as if the views went through the encoder one after
-  the other. Padding films (mask False) take no part. The running variance
-  takes the unbiased estimate, with torch's momentum of 0.1.
+  the other. Padding and absent films (mask False) take no part. The running
+  variance takes the unbiased estimate, with torch's momentum of 0.1.
 
   Attributes:
     axis_name: mapped axis over which the statistics are shared, or None.
@@ -46,6 +46,9 @@ class BatchNorm(nn.Module):
           running_mean, running_var, mean_IxC, var_IxC, count_I, view
         )
     factor_IxC = scale_C[None] * jax.lax.rsqrt(var_IxC + self.epsilon)
+    # Without any film of a view there is no variance: what stands there
+    # must not grow from layer to layer beyond all numbers.
+    factor_IxC = jnp.where(count_I[:, None] > 0, factor_IxC, 0)
     shift_IxC = bias_C[None] - mean_IxC * factor_IxC
     y = (
       x.astype(jnp.float32) * factor_IxC[None, :, None, None]

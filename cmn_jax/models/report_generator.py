@@ -141,7 +141,9 @@ class ReportGenerator(nn.Module):
       self.text_memory = self.param('text_memory', start, size)
       self.text_memory_query = MemoryQuery(*query)
 
-  def __call__(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool):
+  def __call__(
+    self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool, mask_BxI=None
+  ):
     """Teacher-forced log-probabilities, (B, T-1, V); row t predicts t + 1.
 
     Args:
@@ -149,11 +151,17 @@ class ReportGenerator(nn.Module):
       ids_BxT: [0] + words + [0], then zeros.
       mask_B: False for padding studies, which batch statistics leave out.
       train: dropout and batch statistics on.
+      mask_BxI: False for films that a study does not have: nothing depends
+        on what is in their place. None where every study has all of them.
     """
-    patches, mask_Bx1x1xP = self.encode(images_BxIxHxWxC, mask_B, train)
+    patches, mask_Bx1x1xP = self.encode(
+      images_BxIxHxWxC, mask_B, train, mask_BxI
+    )
     return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
 
-  def outputs(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool) -> dict:
+  def outputs(
+    self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool, mask_BxI=None
+  ) -> dict:
     """All that is trained: what `__call__` gives as 'log_probs', and the heads.
 
     'findings', (B, findings), are logits that read the visual features
@@ -161,12 +169,16 @@ class ReportGenerator(nn.Module):
     are the soft maximum of its patches'. 'alignment' is what `Alignment`
     returns. A head that the model does not have is left out.
     """
-    features, means = self.visual_features(images_BxIxHxWxC, mask_B, train)
+    features, means = self.visual_features(
+      images_BxIxHxWxC, mask_B, train, mask_BxI
+    )
+    patches, mask_Bx1x1xP = self.encode_features(features, train, mask_BxI)
     outputs = {}
     if self.shape.findings:
-      logits = jax.nn.logsumexp(self.findings(features), axis=1)
-      outputs['findings'] = logits - math.log(features.shape[1])
-    patches, mask_Bx1x1xP = self.encode_features(features, train)
+      real_BxPx1 = mask_Bx1x1xP[:, 0, 0, :, None]
+      logits = self.findings(features)
+      logits = jax.nn.logsumexp(logits, axis=1, where=real_BxPx1)
+      outputs['findings'] = logits - jnp.log(jnp.sum(real_BxPx1, axis=1))
     logits = self._decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
     outputs['log_probs'] = jax.nn.log_softmax(logits, axis=-1)
     if self.shape.alignment:
@@ -177,31 +189,44 @@ class ReportGenerator(nn.Module):
       )
     return outputs
 
-  def align(self, images_BxIxHxWxC, ids_BxT, mask_B) -> dict:
+  def align(self, images_BxIxHxWxC, ids_BxT, mask_B, mask_BxI=None) -> dict:
     """Unit vectors 'films_BxF' and 'text_BxF', each without the other.
 
     However the alignment was trained, the decoder sees no film here: a
     report's vector must not know whose it is.
     """
-    _, means = self.visual_features(images_BxIxHxWxC, mask_B)
+    _, means = self.visual_features(images_BxIxHxWxC, mask_B, mask_BxI=mask_BxI)
     logits = self._decode_blind(ids_BxT[:, :-1])
     aligned = self.alignment(logits, _real(ids_BxT[:, :-1]), means)
     return {name: aligned[name] for name in ('films_BxF', 'text_BxF')}
 
-  def visual_features(self, images_BxIxHxWxC, mask_B, train: bool = False):
-    """Patches of all views, (B, P, F), and each view's mean, (B, I, F)."""
+  def visual_features(
+    self, images_BxIxHxWxC, mask_B, train: bool = False, mask_BxI=None
+  ):
+    """Patches of all views, (B, P, F), and each view's mean, (B, I, F).
+
+    Both are zero for films that a study does not have.
+    """
     b, i = images_BxIxHxWxC.shape[:2]
-    mask_BxI = jnp.broadcast_to(mask_B[:, None], (b, i))
-    maps = self.visual_encoder(images_BxIxHxWxC, mask_BxI, train)
+    if mask_BxI is None:
+      mask_BxI = jnp.ones((b, i), bool)
+    maps = self.visual_encoder(
+      images_BxIxHxWxC, mask_B[:, None] & mask_BxI, train
+    )
+    maps = jnp.where(mask_BxI[:, :, None, None, None], maps, 0)
     means_BxIxF = jnp.mean(maps, axis=(2, 3), dtype=jnp.float32)
     return maps.reshape(b, -1, maps.shape[-1]), means_BxIxF
 
-  def encode(self, images_BxIxHxWxC, mask_B, train: bool = False):
+  def encode(
+    self, images_BxIxHxWxC, mask_B, train: bool = False, mask_BxI=None
+  ):
     """Encoded patches (B, P, D) and their attention mask (B, 1, 1, P)."""
-    features, _ = self.visual_features(images_BxIxHxWxC, mask_B, train)
-    return self.encode_features(features, train)
+    features, _ = self.visual_features(
+      images_BxIxHxWxC, mask_B, train, mask_BxI
+    )
+    return self.encode_features(features, train, mask_BxI)
 
-  def encode_features(self, features_BxPxF, train: bool = False):
+  def encode_features(self, features_BxPxF, train: bool = False, mask_BxI=None):
     """The part of `encode` after the visual encoder."""
     x = nn.relu(self.patch_embed(features_BxPxF))
     x = self.patch_drop(x, train)
@@ -209,7 +234,11 @@ class ReportGenerator(nn.Module):
       x = x + self.memory_query(x, self.memory, train)
     x = x + sinusoids(x.shape[1], x.shape[2]).astype(x.dtype)
     x = self.position_drop(x, train)
-    mask = jnp.ones((x.shape[0], 1, 1, x.shape[1]), bool)
+    b, p = x.shape[:2]
+    if mask_BxI is None:
+      mask_BxI = jnp.ones((b, 1), bool)
+    mask_BxP = jnp.repeat(mask_BxI, p // mask_BxI.shape[1], axis=1)
+    mask = mask_BxP[:, None, None]
     for layer in self.encoder_layers:
       x = layer(x, mask, train)
     return self.encoder_norm(x), mask

@@ -12,6 +12,9 @@ from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.contrastive import Contrast, contrastive_loss
 from cmn_jax.training.losses import findings_loss, language_model_loss
 
+# What a step reads of a batch, beside the targets of a findings head.
+STEP_ARRAYS = ('images_BxIxHxW', 'ids_BxT', 'mask_B', 'mask_BxI')
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -101,6 +104,7 @@ def make_train_step(
         batch['ids_BxT'],
         batch['mask_B'],
         True,
+        batch['mask_BxI'],
         rngs={'dropout': key},
         mutable=['batch_stats'],
         method='outputs',
@@ -159,6 +163,7 @@ def make_loss_step(model: ReportGenerator) -> Callable:
       batch['ids_BxT'],
       batch['mask_B'],
       False,
+      batch['mask_BxI'],
     )
     pair = language_model_loss(log_probs, batch['ids_BxT'], batch['mask_B'])
     return {'loss': pair if axis is None else jax.lax.psum(pair, axis)}

@@ -82,6 +82,7 @@ def training_batch() -> dict:
     'images_BxIxHxW': draw.draw_films(4, 2, IMAGE, SEED + 1),
     'ids_BxT': draw.draw_ids(4, SHAPE, SEED + 2),
     'mask_B': np.ones(4, bool),
+    'mask_BxI': np.ones((4, 2), bool),
   }
 
 

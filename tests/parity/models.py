@@ -244,6 +244,7 @@ def training_batches(size: Size) -> list[dict]:
       'images_BxIxHxW': films[start : start + size.train_batch],
       'ids_BxT': ids[start : start + size.train_batch],
       'mask_B': np.ones(size.train_batch, bool),
+      'mask_BxI': np.ones((size.train_batch, 2), bool),
     }
     for start in range(0, count, size.train_batch)
   ]

@@ -12,7 +12,7 @@ from cmn_jax.interop.names import Row, to_state_dict
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.losses import language_model_loss
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
-from cmn_jax.training.state import init_state, make_train_step
+from cmn_jax.training.state import STEP_ARRAYS, init_state, make_train_step
 
 STEPS = 20
 # StepLR halves the way through: it acts after steps 8 and 16.
@@ -231,7 +231,7 @@ def train_ours(model: ReportGenerator, variables, batches, steps: int = STEPS):
   first, losses = None, []
   for step in range(steps):
     batch = batches[step % len(batches)]
-    batch = {k: batch[k] for k in ('images_BxIxHxW', 'ids_BxT', 'mask_B')}
+    batch = {name: batch[name] for name in STEP_ARRAYS}
     state, metrics = step_once(state, batch)
     total, count = metrics['loss']
     losses.append(float(total) / float(count))
