@@ -16,8 +16,9 @@ from cmn_jax.interop.r2gencmn import (
   r2gencmn_rows,
 )
 from cmn_jax.models.alignment import AlignmentShape
-from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.checkpoints import find_step, load_model, save_model
+from tests import small
 from tests.parity import draw
 
 pytestmark = [
@@ -27,33 +28,8 @@ pytestmark = [
 ]
 torch = pytest.importorskip('torch')
 
-SHAPE = Shape(
-  encoder='resnet18',
-  encoder_width=4,
-  memory='shared',
-  memory_slots=12,
-  memory_top_k=3,
-  width=16,
-  heads=4,
-  hidden=20,
-  layers=1,
-  dropout=0.1,
-  patch_dropout=0.5,
-  memory_dropout=0.1,
-  vocabulary=6,
-  max_length=60,
-)
-CONFIG = [
-  '--config=configs/iu_xray.py:cmn',
-  *(
-    f'--config.model.{name}={getattr(SHAPE, name)}'
-    for name in ('encoder', 'encoder_width', 'memory_slots', 'memory_top_k')
-  ),
-  *(
-    f'--config.model.{name}={getattr(SHAPE, name)}'
-    for name in ('width', 'heads', 'hidden', 'layers')
-  ),
-]
+SHAPE = small.shape(layers=1, vocabulary=6, max_length=60)
+CONFIG = ['--config=configs/iu_xray.py:cmn', *small.flags(SHAPE)]
 REPORTS = ['Lungs clear heart.', 'lungs clear. heart', 'Heart lungs clear']
 
 
@@ -125,7 +101,7 @@ def test_r2gencmn(files, tensors):
   for path, array in flatten(expected).items():
     np.testing.assert_array_equal(flatten(variables)[path], array)
   assert meta['tokenizer']['words'] == ['.', '<unk>', 'clear', 'heart', 'lungs']
-  assert meta['config']['model']['memory_slots'] == 12
+  assert meta['config']['model']['memory_slots'] == 24
   assert meta['dataset'] == 'iu_xray'
 
 

@@ -32,6 +32,13 @@ def shape(**changes) -> Shape:
   return Shape(**{**fields, **changes})
 
 
+def flags(shape: Shape) -> list[str]:
+  """Of a command, those that make the model of its config this one."""
+  fields = 'encoder encoder_width memory_slots memory_top_k'.split()
+  fields += 'width heads hidden layers'.split()
+  return [f'--config.model.{name}={getattr(shape, name)}' for name in fields]
+
+
 def batch(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
   """Random films and reports of unequal lengths; all studies are real."""
   rng = np.random.default_rng(seed)

@@ -14,10 +14,15 @@ from cmn_jax.models.report_generator import ReportGenerator, Shape
 
 # RandomState draws the same numbers in every version of numpy.
 _Draw = np.random.RandomState
+_MEMORY_SCORES = tuple(f'memory_query/{k}/kernel' for k in ('query', 'key'))
 
 
 def draw_state_dict(
-  shape: Shape, table: list[Row], seed: int, end_bias: float = 0.0
+  shape: Shape,
+  table: list[Row],
+  seed: int,
+  end_bias: float = 0.0,
+  sharp: float = 1.0,
 ) -> dict[str, np.ndarray]:
   """A torch state dict with random weights, its buffers left out.
 
@@ -26,6 +31,9 @@ def draw_state_dict(
     table: names of its arrays.
     seed: of the draws.
     end_bias: added to the logit of the 0 that ends a report.
+    sharp: factor of the memory's queries and keys. Between the last slot that
+      answers and the next, rounding chooses where they score alike; the higher
+      the scores, the less the two weigh.
   """
   shapes = shapes_of(expected_variables(ReportGenerator(shape)))
   draw = _Draw(seed)
@@ -33,6 +41,8 @@ def draw_state_dict(
   for row in sorted(table, key=lambda row: row.ours):
     size = row.shape_there(shapes[row.ours])
     tensor = _draw_tensor(draw, row, size).astype(np.float32)
+    if row.ours.endswith(_MEMORY_SCORES):
+      tensor *= np.float32(sharp)
     if row.ours == 'params/logits/bias':
       tensor[0] += end_bias
     tensors.update(dict.fromkeys(row.names, tensor))

@@ -10,25 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cmn_jax.models.report_generator import Shape, normalise_films
+from cmn_jax.models.report_generator import normalise_films
+from tests import small
 from tests.parity import draw
 
 PATH = Path(__file__).parent.parent / 'golden' / 'r2gencmn.json'
-SHAPE = Shape(
-  encoder='resnet18',
-  encoder_width=4,
-  memory='shared',
-  memory_slots=40,
-  memory_top_k=6,
-  width=32,
-  heads=4,
-  hidden=24,
-  layers=2,
-  dropout=0.0,
-  patch_dropout=0.0,
-  memory_dropout=0.0,
-  vocabulary=30,
-  max_length=12,
+SHAPE = small.shape(
+  memory_slots=40, memory_top_k=6, width=32, hidden=24, max_length=12
 )
 IMAGE = 64
 STUDIES = 8
@@ -43,7 +31,7 @@ def write():
   """Runs the authors' code and writes PATH."""
   from tests.parity import authors, models, training
 
-  size = models.Size('golden', SHAPE, IMAGE, STUDIES, STUDIES, 4, END_BIAS)
+  size = models.Size('golden', SHAPE, IMAGE, STUDIES, STUDIES, 4, END_BIAS, 1.0)
   content = {}
   for views in (1, 2):
     theirs, _, _ = models.pair(size, views, SEED, centre=False)

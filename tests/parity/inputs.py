@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ import types
 from pathlib import Path
 
 import numpy as np
+import pycocoevalcap  # pip's, before the authors' path can hide it.
 import torch
 from PIL import Image
 
@@ -103,9 +105,9 @@ def _grey_levels(film_HxW, picture: Image.Image) -> np.ndarray:
 
 def scores(checkout: Path, references, hypotheses, on: str) -> list[Row]:
   """Our scores against their compute_scores, METEOR by Java included."""
-  import pycocoevalcap.meteor
-
-  jar = Path(pycocoevalcap.meteor.__file__).parent / 'meteor-1.5.jar'
+  jar = Path(pycocoevalcap.__path__[0]) / 'meteor' / 'meteor-1.5.jar'
+  if not jar.is_file() or shutil.which('java') is None:
+    raise SystemExit(f'error: METEOR needs java and {jar}')
   program = Path(__file__).with_name('authors_scores.py')
   done = subprocess.run(
     [sys.executable, program, checkout, jar],
@@ -116,8 +118,6 @@ def scores(checkout: Path, references, hypotheses, on: str) -> list[Row]:
   )
   theirs = json.loads(done.stdout)
   ours = score_reports(references, hypotheses)
-  if ours['meteor'] is None:
-    raise SystemExit('error: METEOR needs java and pycocoevalcap')
   worst = max(abs(ours[name] - theirs[name]) for name in _SCORES)
   return [at_most('BLEU-1 to 4, ROUGE-L, METEOR 1.5', on, worst, 1e-6)]
 

@@ -4,15 +4,20 @@ from tests.parity.results import Row, table
 
 ORDER = (
   'log_probs',
-  'reports',
+  'reports_beam',
+  'reports_greedy',
   'training',
+  'training_double',
   'checkpoint',
   'small_log_probs',
   'small_reports',
   'small_training',
+  'small_training_double',
   'trained',
   'base',
+  'base_double',
   'mem',
+  'mem_double',
   'tokenizer',
   'films',
 )
@@ -46,9 +51,14 @@ and was last written with {versions}.
 - A key's bias moves all scores of a query alike, and softmax does not see it:
   its gradient is 0 in truth, and what both programs hold there is rounding.
   Such arrays are compared with the largest gradient, not with themselves.
-- 20 steps amplify rounding wherever something tips over: a memory slot that
-  ties for the last place, a rectifier at 0. The rows "for scale" show the
-  authors' code against itself after a change in the last bit of its weights.
+- 20 steps amplify rounding. Adam divides a gradient by its own history, so that
+  an element whose gradient is near 0 moves by the whole rate, to the side that
+  rounding chooses; and then a rectifier, a pooled pixel or a memory slot that
+  stood on its edge tips over, and other gradients change for good. The rows
+  "for scale" show the authors' code against itself, in float32, after a change
+  in the last bit of its weights. The rows "in float64" leave rounding out: both
+  programs compute in float64, from one table of positions, and there the same
+  20 steps are held to 1e-6.
 - `base` and `mem` have no public code. They are compared with a torch twin
   written from the paper (`tests/parity/twin.py`).
 
@@ -60,7 +70,8 @@ names; `cv2` is empty; the METEOR jar comes from the pip package
 `pycocoevalcap`. At each word their decoding projects the whole memory anew for
 every beam and answers all words so far, and uses the last answer alone; the
 harness leaves out what is thrown away, and the rows "as written" run without
-that shortcut.
+that shortcut. What they answered is kept by a digest of weights, inputs and
+their code, so that a run that was cut short goes on.
 
 ## Where we differ on purpose
 

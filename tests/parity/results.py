@@ -34,6 +34,11 @@ def none_of(what: str, on: str, differing: int, total: int) -> Row:
   return Row(what, on, f'{differing} of {total} differ', '0', differing == 0)
 
 
+def for_scale(what: str, on: str, measured: str) -> Row:
+  """A row without a limit, beside those that have one."""
+  return Row(f'for scale: {what}', on, measured, 'none', True)
+
+
 def save(folder: Path, check: str, rows: list[Row], seconds: float):
   """Writes the rows of one check."""
   folder.mkdir(parents=True, exist_ok=True)

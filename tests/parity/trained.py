@@ -19,26 +19,24 @@ from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.images import prepare_films
 from input_pipeline.phantom.write import write_phantom
 from input_pipeline.tokenizers import WordTokenizer
-from tests.parity import authors, inputs, models
+from tests import small
+from tests.parity import authors, inputs, models, reports
+from tests.parity.kept import Kept
 from tests.parity.results import at_most
 
 IMAGE = 64
 BATCH = 16
 # The config of the model: models.SMALL with the phantom's words.
-CONFIG = (
+CONFIG = [
   '--config=configs/phantom.py:cmn',
   f'--config.data.image_size={IMAGE}',
-  '--config.model.encoder_width=16',
-  '--config.model.memory_slots=128',
-  '--config.model.memory_top_k=16',
-  '--config.model.width=64',
-  '--config.model.heads=4',
-  '--config.model.hidden=64',
-  '--config.model.layers=2',
-)
+  *small.flags(models.SMALL),
+]
 
 
-def trained(checkout: Path, folder: Path, studies: int, epochs: int):
+def trained(
+  checkout: Path, folder: Path, studies: int, epochs: int, kept: Kept
+):
   """Rows for ids, log-probabilities and scores of the trained model.
 
   Args:
@@ -46,6 +44,7 @@ def trained(checkout: Path, folder: Path, studies: int, epochs: int):
     folder: for the phantom and the checkpoints; what is there is used again.
     studies: of the phantom, of which a tenth train nothing.
     epochs: of training.
+    kept: the authors' answers so far.
   """
   data = folder / f'phantom{studies}'
   if not data.exists():
@@ -65,7 +64,7 @@ def trained(checkout: Path, folder: Path, studies: int, epochs: int):
   theirs = authors.build_model(shape, 2, IMAGE, dropout=False)
   state = torch.load(checkpoint, weights_only=True)['state_dict']
   theirs.load_state_dict(state)
-  config = read_config(list(CONFIG))
+  config = read_config(CONFIG)
   converted = folder / f'converted{studies}x{epochs}'
   if not converted.exists():
     convert_r2gencmn(checkpoint, data / 'annotation.json', converted, config)
@@ -83,14 +82,9 @@ def trained(checkout: Path, folder: Path, studies: int, epochs: int):
   rows = [
     at_most('log-probabilities, absolute', f'{name}, 64 studies', worst, 1e-4)
   ]
-  rows += models.compare_reports(
-    theirs,
-    ours.model,
-    variables,
-    unseen_films,
-    name,
-    BATCH,
-    literal=16,
+  asked = reports.Asked(unseen_films, name, BATCH, literal=16)
+  rows += reports.compare_reports(
+    theirs, ours.model, variables, asked, reports.METHODS, kept
   )
   written = ours.generate(np.asarray(normalise_films(unseen_films)))
   hypotheses = [words.decode(ids) for ids in written]

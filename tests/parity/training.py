@@ -13,6 +13,7 @@ from cmn_jax.models.report_generator import ReportGenerator, normalise_films
 from cmn_jax.training.losses import language_model_loss
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 from cmn_jax.training.state import STEP_ARRAYS, init_state, make_train_step
+from tests.parity.kept import Kept, digest_of
 
 STEPS = 20
 # StepLR halves the way through: it acts after steps 8 and 16.
@@ -39,9 +40,6 @@ class Differences:
     parameters: after all steps, worst array.
     parameters_at: its name.
     losses: worst relative difference of a step's loss.
-    control: as `parameters`, of torch against itself, begun with weights
-      larger by 1e-7 of themselves.
-    control_losses: as `losses`, of the same.
   """
 
   loss: float
@@ -52,8 +50,6 @@ class Differences:
   parameters: float
   parameters_at: str
   losses: float
-  control: float
-  control_losses: float
 
 
 def compare(
@@ -62,6 +58,7 @@ def compare(
   variables: dict,
   table: list[Row],
   batches: list[dict],
+  kept: Kept,
 ) -> Differences:
   """Trains both from the same weights on the same batches.
 
@@ -72,6 +69,7 @@ def compare(
     table: names of ours and theirs.
     batches: STEPS_PER_EPOCH batches as the input pipeline makes them, all
       studies real; used again in each epoch.
+    kept: what theirs came to before.
   """
   theirs.train()
   loss, theirs_grads = their_gradient(theirs, batches[0])
@@ -87,27 +85,10 @@ def compare(
       zeros += [norm / largest, np.linalg.norm(our_grads[name]) / largest]
   worst_gradient = max(differences, key=differences.get)
 
-  begun = {k: v.clone() for k, v in theirs.state_dict().items()}
-  first, after, their_losses = train_theirs(theirs, batches)
+  first, after, their_losses = _kept_training(theirs, batches, kept)
   our_first, last, our_losses = train_ours(ours, variables, batches)
-  theirs.load_state_dict(
-    {
-      k: v * (1 + 1e-7) if v.is_floating_point() else v
-      for k, v in begun.items()
-    }
-  )
-  _, nudged, nudged_losses = train_theirs(theirs, batches)
-
-  def worst_change(state):
-    changed = {
-      row.theirs: _relative(state[row.theirs], after[row.theirs])
-      for row in _parameters(table)
-    }
-    worst = max(changed, key=changed.get)
-    return changed[worst], worst
-
-  changed, changed_at = worst_change(to_state_dict(table, last))
   started = to_state_dict(table, our_first)
+  changed, changed_at = _worst(table, to_state_dict(table, last), after)
   return Differences(
     loss=abs(our_loss - loss) / loss,
     gradient=differences[worst_gradient],
@@ -120,10 +101,68 @@ def compare(
     ),
     parameters=changed,
     parameters_at=changed_at,
-    losses=float(np.max(np.abs(our_losses / their_losses - 1))),
-    control=worst_change(nudged)[0],
-    control_losses=float(np.max(np.abs(nudged_losses / their_losses - 1))),
+    losses=_largest_change(our_losses, their_losses),
   )
+
+
+def against_itself(
+  theirs, table: list[Row], batches: list[dict], kept: Kept
+) -> tuple[float, float]:
+  """Theirs against theirs begun with weights larger by 1e-7 of themselves.
+
+  Returns:
+    As `parameters` and `losses` of Differences.
+  """
+  theirs.train()
+  begun = {k: v.clone() for k, v in theirs.state_dict().items()}
+  _, after, losses = _kept_training(theirs, batches, kept)
+  nudged = {
+    k: v * (1 + 1e-7) if v.is_floating_point() else v for k, v in begun.items()
+  }
+  theirs.load_state_dict(nudged)
+  _, nudged, nudged_losses = _kept_training(theirs, batches, kept)
+  theirs.load_state_dict(begun)
+  return _worst(table, nudged, after)[0], _largest_change(nudged_losses, losses)
+
+
+def _worst(table, state, expected) -> tuple[float, str]:
+  """Largest relative difference of a parameter, and its name."""
+  changed = {
+    row.theirs: _relative(state[row.theirs], expected[row.theirs])
+    for row in _parameters(table)
+  }
+  worst = max(changed, key=changed.get)
+  return changed[worst], worst
+
+
+def _largest_change(losses, expected) -> float:
+  return float(np.max(np.abs(losses / expected - 1)))
+
+
+def _kept_training(theirs, batches, kept: Kept):
+  """As `train_theirs`, which leaves the model as it was."""
+
+  def train():
+    begun = {k: v.clone() for k, v in theirs.state_dict().items()}
+    first, last, losses = train_theirs(theirs, batches)
+    theirs.load_state_dict(begun)
+    first = {f'first {k}': v for k, v in first.items() if '.running_' in k}
+    last = {f'last {k}': v for k, v in last.items()}
+    return {'losses': losses, **first, **last}
+
+  films = {
+    f'{name} {n}': batch[name]
+    for n, batch in enumerate(batches)
+    for name in ('images_BxIxHxW', 'ids_BxT')
+  }
+  recipe = (STEPS, STEPS_PER_EPOCH, STEP_EPOCHS, GAMMA, RATES)
+  weights = digest_of(state_of(theirs))
+  arrays = kept.get(train, weights=weights, recipe=recipe, **films)
+  states = (
+    {k.removeprefix(f'{which} '): v for k, v in arrays.items() if which in k}
+    for which in ('first', 'last')
+  )
+  return (*states, arrays['losses'])
 
 
 def _parameters(table):
@@ -135,7 +174,8 @@ def _relative(ours, theirs) -> float:
   return float(np.linalg.norm(ours - theirs)) / max(scale, 1e-30)
 
 
-def _state(model) -> dict[str, np.ndarray]:
+def state_of(model) -> dict[str, np.ndarray]:
+  """A copy of the state dict, numpy."""
   return {k: v.detach().numpy().copy() for k, v in model.state_dict().items()}
 
 
@@ -196,10 +236,10 @@ def train_theirs(model, batches, steps: int = STEPS):
     optimizer.step()
     losses.append(float(loss.detach()))
     if step == 0:
-      first = _state(model)
+      first = state_of(model)
     if (step + 1) % STEPS_PER_EPOCH == 0:
       scheduler.step()
-  return first, _state(model), np.array(losses)
+  return first, state_of(model), np.array(losses)
 
 
 def train_ours(model: ReportGenerator, variables, batches, steps: int = STEPS):

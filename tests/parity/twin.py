@@ -139,14 +139,14 @@ class Twin(nn.Module):
     )
     x = torch.relu(self.patch_embed(patches))
     x = self._remember(x, '')
-    x = x + self._positions(x)
+    x = x + self.positions(x)
     for layer in self.encoder:
       x = layer(x)
     patches = self.encoder_norm(x)
 
     ids = ids_BxT[:, :-1]
     x = self.word_embed[ids] * math.sqrt(self.shape.width)
-    x = x + self._positions(x)
+    x = x + self.positions(x)
     x = self._remember(x, 'text_' if self.shape.memory == 'separate' else '')
     length = ids.shape[1]
     real = (ids > 0) | (torch.arange(length) == 0)
@@ -168,7 +168,8 @@ class Twin(nn.Module):
     memory = getattr(self, f'{kind}memory')
     return x + getattr(self, f'{kind}memory_query')(x, memory)
 
-  def _positions(self, x):
+  def positions(self, x):
+    """Sines and cosines, (T, D)."""
     length, width = x.shape[1:]
     angle = torch.arange(length)[:, None] / 10000 ** (
       torch.arange(0, width, 2) / width
