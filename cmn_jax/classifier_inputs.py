@@ -80,6 +80,7 @@ class ClassifierInputs:
       'images_BxIxHxW': np.zeros(size, np.uint8),
       'ids_BxT': np.zeros((1, data.max_length), np.int32),
       'mask_B': np.ones(1, bool),
+      'mask_BxI': np.ones((1, data.views), bool),
     }
     shapes = jax.eval_shape(
       self._features_of_batch, self._report.variables, batch
@@ -220,6 +221,8 @@ class ClassifierInputs:
       normalise_films(batch['images_BxIxHxW']),
       batch['ids_BxT'],
       batch['mask_B'],
+      False,
+      batch['mask_BxI'],
       method='features',
     )
 
@@ -236,6 +239,7 @@ class ClassifierInputs:
         'images_BxIxHxW': batch['images_BxIxHxW'],
         'ids_BxT': ids_SxT[batch['study_B']],
         'mask_B': batch['mask_B'],
+        'mask_BxI': batch['mask_BxI'],
         'study_B': batch['study_B'],
       }
 

@@ -72,7 +72,9 @@ class Classifier(nn.Module):
       self.shape.hidden, self.shape.dropout, self.shape.classes
     )
 
-  def __call__(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool):
+  def __call__(
+    self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool, mask_BxI=None
+  ):
     """Logits, (B, classes).
 
     Args:
@@ -80,17 +82,26 @@ class Classifier(nn.Module):
       ids_BxT: [0] + words, then zeros; not looked at with inputs 'image'.
       mask_B: False for padding studies, which batch statistics leave out.
       train: dropout and batch statistics on.
+      mask_BxI: False for films that a study does not have; None where all
+        are there.
     """
-    features = self.features(images_BxIxHxWxC, ids_BxT, mask_B, train)
+    features = self.features(images_BxIxHxWxC, ids_BxT, mask_B, train, mask_BxI)
     return self.classify(features, train)
 
-  def features(self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool = False):
+  def features(
+    self,
+    images_BxIxHxWxC,
+    ids_BxT,
+    mask_B,
+    train: bool = False,
+    mask_BxI=None,
+  ):
     """What is fused, {name: (B, ...)}, float32; see FEATURES."""
     patches_BxPxF, _ = self.report.visual_features(
-      images_BxIxHxWxC, mask_B, train
+      images_BxIxHxWxC, mask_B, train, mask_BxI
     )
     encoded_BxPxD, mask_Bx1x1xP = self.report.encode_features(
-      patches_BxPxF, train
+      patches_BxPxF, train, mask_BxI
     )
     real_BxP = mask_Bx1x1xP[:, 0, 0]
     features = {

@@ -39,6 +39,7 @@ def logits_of(model: Classifier, variables, batch, train: bool, key=None):
     batch['ids_BxT'],
     batch['mask_B'],
     train,
+    batch['mask_BxI'],
   )
   if not train:
     return model.apply(variables, *inputs), variables['batch_stats']
