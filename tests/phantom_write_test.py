@@ -95,10 +95,10 @@ def test_another_seed_gives_other_studies(phantom, tmp_path):
   assert same == []
 
 
-def test_splits_are_84_8_8():
+def test_splits_are_86_8_6():
   splits = write._draw_splits(500, seed=0)
-  assert collections.Counter(splits) == {'train': 420, 'val': 40, 'test': 40}
-  assert splits[:420] != ['train'] * 420
+  assert collections.Counter(splits) == {'train': 430, 'val': 40, 'test': 30}
+  assert splits[:430] != ['train'] * 430
   for count in range(10, 40):
     assert set(write._draw_splits(count, seed=0)) == set(write.SPLITS)
 

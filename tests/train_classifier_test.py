@@ -184,7 +184,7 @@ def test_fine_tuned_with_a_single_label(folders):
     ({'classifier.inputs': 'report'}, r'image\+generated'),
     (
       {'classifier.labels': 'rules', 'classifier.leave_out': ''},
-      r"Consolidation.*: no positive among the 50 .*'rules'",
+      r"Consolidation.*: no positive among the 52 .*'rules'",
     ),
     ({'train.select_by': 'bleu_4'}, 'micro_f1, f1_macro'),
     ({'data.min_count': 5}, 'not the same ones'),

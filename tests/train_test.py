@@ -29,7 +29,7 @@ from input_pipeline.phantom.write import write_phantom
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 3
-STEPS = 7  # of an epoch: 50 of the 60 studies train, 8 at a time
+STEPS = 7  # of an epoch: 52 of the 60 studies train, 8 at a time
 SMALL = {
   'data.phantom_studies': 0,
   'data.image_size': 64,
