@@ -2,7 +2,9 @@
 
   python -m cmn_jax.predict --checkpoint DIR --image FILE [--image FILE]
 
-Takes PNG, JPEG or DICOM files. Not for clinical use.
+Takes PNG, JPEG or DICOM files. With --classifier DIR (a workdir of the variant
+classifier), or where --checkpoint is one, it prints the probability of each
+finding too, and where report and classifier disagree. Not for clinical use.
 """
 
 import argparse
@@ -24,7 +26,12 @@ from cmn_jax.generation import (
   make_writer,
 )
 from cmn_jax.models.report_generator import normalise_films
-from cmn_jax.training.checkpoints import find_step, load_model
+from cmn_jax.study_classifier import Opinion, StudyClassifier
+from cmn_jax.training.checkpoints import (
+  CheckpointError,
+  find_step,
+  load_model,
+)
 from input_pipeline.findings import Finding
 from input_pipeline.images import prepare_films
 from input_pipeline.tokenizers import tokenizer_from_json
@@ -40,17 +47,27 @@ class Report:
     text: its words.
     findings: positive findings that the text states.
     attention: (words, I, h, w), what each word looked at on each film.
+    opinions: of the classifier, on each of its classes; none without one.
   """
 
   text: str
   findings: list[Finding]
   attention: np.ndarray
+  opinions: list[Opinion]
 
 
 class Reporter:
   """A trained generator with its vocabulary, ready for films."""
 
-  def __init__(self, variables: dict, meta: dict):
+  def __init__(
+    self,
+    variables: dict,
+    meta: dict,
+    classifier: StudyClassifier | None = None,
+  ):
+    self.classifier = classifier
+    if classifier:
+      classifier.check_fits(meta)
     self.config = ConfigDict(meta['config'])
     self.meta = meta
     self.tokenizer = tokenizer_from_json(meta['tokenizer'])
@@ -69,13 +86,37 @@ class Reporter:
     self._writers = {}
 
   @classmethod
-  def load(cls, folder: Path | str) -> 'Reporter':
+  def load(
+    cls, folder: Path | str, classifier: Path | str | None = None
+  ) -> 'Reporter':
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
+    A classifier's workdir serves as both, unless it was fine-tuned.
+
+    Args:
+      folder: of the report model.
+      classifier: of a classifier to be asked too, if any.
+
     Raises:
-      CheckpointError: nothing there, or not readable.
+      CheckpointError: nothing there, not readable, or not fitting together.
     """
-    return cls(*load_model(find_step(folder)))
+    variables, meta = load_model(find_step(folder))
+    if 'classifier' not in meta:
+      second = StudyClassifier.load(classifier) if classifier else None
+      return cls(variables, meta, second)
+    if classifier:
+      raise CheckpointError(
+        f'{folder} holds a classifier: name the report model with --checkpoint'
+      )
+    second = StudyClassifier(variables, meta, str(folder))
+    if second.finetuned:
+      raise CheckpointError(
+        f'the report model in {folder} was fine-tuned to classify and does '
+        'not write any more: name the one that it came from with --checkpoint, '
+        'and this one with --classifier'
+      )
+    report = second.report_model
+    return cls(report.variables, report.meta, second)
 
   def log_probs(self, images_BxIxHxWxC, ids_BxT) -> np.ndarray:
     """Teacher-forced log-probabilities as trained, no dropout.
@@ -147,7 +188,17 @@ class Reporter:
     words = len(self.tokenizer.tokens(ids_1xT[0]))
     side = round((attention_TxP.shape[1] / views) ** 0.5)
     attention = attention_TxP[:words].reshape(words, views, side, side)
-    return Report(text, self._reader.of_text(text), attention[:, : len(paths)])
+    opinions = []
+    if self.classifier:
+      opinions = self.classifier.opinions(
+        films_1xIxHxW, mask_1xI, ids_1xT[0], text
+      )
+    return Report(
+      text,
+      self._reader.of_text(text),
+      attention[:, : len(paths)],
+      opinions,
+    )
 
   @property
   def drawn(self) -> bool:
@@ -172,12 +223,45 @@ def _describe(finding: Finding) -> str:
   return ' '.join(word for word in words if word)
 
 
-def _print(reporter: Reporter, paths, report: Report, as_json: bool):
+def _as_json(classifier, opinions) -> dict | None:
+  """What the classifier says, None without one."""
+  if not classifier:
+    return None
+  return {
+    'inputs': classifier.inputs,
+    'label_source': classifier.label_source,
+    'classes': [
+      {**dataclasses.asdict(opinion), 'disputed': opinion.disputed}
+      for opinion in opinions
+    ],
+  }
+
+
+def _print_opinions(classifier, opinions: list[Opinion]):
+  """The classes by probability, and where report and classifier disagree."""
+  print(f'classifier (inputs {classifier.inputs}):')
+  for opinion in sorted(opinions, key=lambda o: -o.probability):
+    told = 'found' if opinion.said else ''
+    if opinion.disputed and opinion.said:
+      told = 'found, BUT NOT IN THE REPORT'
+    elif opinion.disputed:
+      told = 'IN THE REPORT ALONE'
+    threshold = opinion.threshold
+    bound = '' if threshold is None else f'(from {threshold:.2f})'
+    line = f'  {opinion.name:26s} {opinion.probability:.2f} {bound:12s} {told}'
+    print(line.rstrip())
+  if any(opinion.disputed for opinion in opinions):
+    print('Report and classifier disagree: look again.')
+
+
+def print_report(reporter: Reporter, paths, report: Report, as_json: bool):
+  """A report for people, 80 columns wide, or as JSON."""
   if as_json:
     content = {
       'images': [str(path) for path in paths],
       'report': report.text,
       'findings': [dataclasses.asdict(f) for f in report.findings],
+      'classifier': _as_json(reporter.classifier, report.opinions),
       'model': reporter.provenance,
       'trained_on_drawn_films': reporter.drawn,
       'clinical_use': False,
@@ -195,6 +279,8 @@ def _print(reporter: Reporter, paths, report: Report, as_json: bool):
       f'{name:10s}{text}', 78, subsequent_indent=' ' * 10
     ):
       print(line)
+  if report.opinions:
+    _print_opinions(reporter.classifier, report.opinions)
   if reporter.drawn:
     print(
       'This model has seen drawn films only: on a real film its report means\n'
@@ -210,6 +296,9 @@ def main():
   )
   parser.add_argument('--checkpoint', required=True, help='workdir or step')
   parser.add_argument(
+    '--classifier', help='workdir or step of a classifier to be asked too'
+  )
+  parser.add_argument(
     '--image',
     action='append',
     required=True,
@@ -220,11 +309,11 @@ def main():
   args = parser.parse_args()
   compilation_cache.enable()
   try:
-    reporter = Reporter.load(args.checkpoint)
+    reporter = Reporter.load(args.checkpoint, args.classifier)
     report = reporter.report(args.image, args.beam_size)
   except ValueError as error:
     sys.exit(f'error: {error}')
-  _print(reporter, args.image, report, args.json)
+  print_report(reporter, args.image, report, args.json)
 
 
 if __name__ == '__main__':

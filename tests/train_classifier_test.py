@@ -10,6 +10,8 @@ import pytest
 from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate_classifier import evaluate_classifier
+from cmn_jax.evaluation.labels import or_no_finding
+from cmn_jax.predict import Reporter, print_report
 from cmn_jax.train_classifier import ClassifierTrainer, train_classifier
 from cmn_jax.training.checkpoints import (
   CheckpointError,
@@ -122,6 +124,34 @@ def test_what_a_run_leaves(folders, frozen):
     variables['params']['report'],
     report['params'],
   )
+
+
+def test_predict_tells_what_the_evaluation_found(folders, frozen, capsys):
+  data = open_dataset(_config(folders))
+  study = data.studies['test'][0]
+  rows = json.loads(
+    (folders / 'frozen' / 'evaluation' / 'test_predictions.json').read_text()
+  )
+  row = next(row for row in rows if row['id'] == study.id)
+  reporter = Reporter.load(folders / 'frozen')
+  report = reporter.report(study.films)
+  for opinion in report.opinions:
+    expected = row['probabilities'][opinion.name]
+    assert opinion.probability == pytest.approx(expected, abs=1e-3)
+    assert opinion.in_report == (
+      opinion.name in or_no_finding({f.name for f in report.findings})
+    )
+  print_report(reporter, study.films, report, as_json=False)
+  printed = capsys.readouterr().out
+  films, *others = printed.splitlines()
+  assert films.startswith('films:') and max(map(len, others)) <= 80
+  disputed = [opinion.name for opinion in report.opinions if opinion.disputed]
+  assert disputed  # an untrained model writes what it likes
+  for name in disputed:
+    line = next(x for x in printed.splitlines() if x.startswith(f'  {name} '))
+    assert 'REPORT' in line
+  with pytest.raises(CheckpointError, match='holds a report model'):
+    Reporter.load(folders / 'report', folders / 'report')
 
 
 def test_a_stopped_run_ends_with_the_same_bits(folders, frozen, monkeypatch):
