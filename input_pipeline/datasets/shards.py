@@ -7,6 +7,7 @@ at random. Val and test films are resized from the original straight to
 
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -87,16 +88,15 @@ def write_shards(dataset, sizes, out, progress):
     return numbered[0], *_read_films(numbered[1], sizes)
 
   todo = [numbered for *_, block in missing for numbered in block]
-  bar = tqdm.tqdm(
-    _map_ahead(decode, todo), 'Preparing films', len(todo), unit=' studies'
-  )
-  decoded = iter(bar)
-  for split, number, path, note, block in missing:
-    shard = itertools.islice(decoded, len(block))
-    written = _write_shard(path, features, shard, dataset.studies[split])
-    replace_file(note, json.dumps(written))
-    notes[split][number] = written
-  bar.close()
+  with contextlib.closing(_map_ahead(decode, todo)) as ahead:
+    bar = tqdm.tqdm(ahead, 'Preparing films', len(todo), unit=' studies')
+    decoded = iter(bar)
+    for split, number, path, note, block in missing:
+      shard = itertools.islice(decoded, len(block))
+      written = _write_shard(path, features, shard, dataset.studies[split])
+      replace_file(note, json.dumps(written))
+      notes[split][number] = written
+    bar.close()
   return notes
 
 
