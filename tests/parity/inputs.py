@@ -153,6 +153,7 @@ def checkpoint() -> list[Row]:
     _run('to-r2gencmn', folder / 'ours', '--out', folder / 'back.pth')
     back = torch.load(folder / 'back.pth')['state_dict']
     state = theirs.state_dict()
+    theirs.load_state_dict(back)  # Strict: names and shapes are theirs.
     differing = len(state.keys() ^ back.keys()) + sum(
       not torch.equal(state[name], back[name])
       for name in state.keys() & back.keys()

@@ -62,7 +62,7 @@ class Size:
 
 
 SMALL_SIZE = Size('small model', SMALL, 64, 256, 64, 8, 2.0, 1.0)
-PUBLISHED_SIZE = Size('published sizes', PUBLISHED, 224, 208, 8, 2, 3.3, 1.5)
+PUBLISHED_SIZE = Size('published sizes', PUBLISHED, 224, 208, 8, 2, 4.5, 1.5)
 
 
 def pair(
