@@ -233,6 +233,7 @@ def test_an_exploding_loss_is_told_with_its_numbers(folders, tmp_path):
   'changes, says',
   [
     ({'train.batch_size': 7}, 'train.batch_size 7 is not divisible by 2'),
+    ({'eval.batch_size': 0}, 'eval.batch_size is 0; it must be 1 or more'),
     ({'eval.batch_size': 9}, 'eval.batch_size 9 is not divisible by 2'),
     ({'train.parallel': 'pjit'}, 'pmap, shard_map'),
     ({'train.select_by': 'bleu'}, 'bleu_1, .*micro_f1'),

@@ -39,7 +39,9 @@ class Parallel:
 
   def check_batch_size(self, batch_size: int, field: str):
     """Raises ValueError unless every device gets the same share."""
-    if batch_size < 1 or batch_size % len(self.devices):
+    if batch_size < 1:
+      raise ValueError(f'{field} is {batch_size}; it must be 1 or more')
+    if batch_size % len(self.devices):
       raise ValueError(
         f'{field} {batch_size} is not divisible by {len(self.devices)} devices'
       )

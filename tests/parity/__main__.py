@@ -79,7 +79,7 @@ def checks(args) -> dict:
     'mem': lambda: steps.twin('separate', kept),
     'mem_double': double('small', 'separate'),
     'trained': lambda: trained.trained(
-      args.r2gencmn, args.work, studies=800, epochs=8, kept=kept
+      args.r2gencmn, args.work, studies=300, epochs=80, kept=kept
     ),
   }
   if args.annotation:
