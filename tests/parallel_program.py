@@ -1,23 +1,28 @@
-"""Run by parallel_test on four devices: one step, in six ways, to a file.
+"""Run by parallel_test on eight devices: two steps, in eight ways, to a file.
 
 python -m tests.parallel_program OUT.npz
 """
 
+import itertools
 import os
 import sys
 
-os.environ['JAX_PLATFORMS'] = 'cpu'
-# Compiled with little care: six programs are compared with each other.
-os.environ['XLA_FLAGS'] = (
-  '--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0'
-)
+if __name__ == '__main__':
+  os.environ['JAX_PLATFORMS'] = 'cpu'
+  # Compiled with little care: the programs are compared with each other.
+  os.environ['XLA_FLAGS'] = (
+    '--xla_force_host_platform_device_count=8 '
+    '--xla_backend_optimization_level=0'
+  )
 
+# isort: split
 import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from cmn_jax.compiled_program import Program
 from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.generation import Decoding
 from cmn_jax.models.alignment import AlignmentShape
@@ -28,6 +33,7 @@ from cmn_jax.training.state import init_state, make_train_step
 from tests import small
 
 STUDIES = 8
+DEVICES = (1, 2, 4, 8)
 
 
 def batch():
@@ -68,46 +74,68 @@ def contrastive_gradient(parallel: Parallel, form: str):
   )
 
 
+def make_model() -> ReportGenerator:
+  """With batch statistics of two blocks, and learned alignment."""
+  shape = small.shape(
+    encoder=small.add_tiny_encoder(), alignment=AlignmentShape('report', 0.1)
+  )
+  return ReportGenerator(shape, AXIS)
+
+
+def collectives(program) -> dict[str, np.ndarray]:
+  """Of a compiled step: each kind's (exchanges, bytes)."""
+  found = {}
+  for one in Program(program.as_text()).collectives():
+    count, size = found.get(one.kind, (0, 0))
+    found[one.kind] = (count + 1, size + one.bytes)
+  return {kind: np.array(pair) for kind, pair in found.items()}
+
+
+def train(model: ReportGenerator, variables, parallel: Parallel):
+  """Two steps: the variables after them, the metrics, and the collectives."""
+  optimizer = optax.sgd(0.1)
+  contrast = Contrast(1.0, 'infonce', 0.0, True)
+  step = parallel.map_step(
+    make_train_step(model, optimizer, seed=0, contrast=contrast),
+    donate_state=True,
+  )
+  state = parallel.replicate(
+    jax.tree.map(np.array, init_state(variables, optimizer))
+  )
+  compiled = step.lower(state, parallel.split(batch())).compile()
+  for _ in range(2):
+    state, metrics = compiled(state, parallel.split(batch()))
+  return state.variables, metrics, collectives(compiled)
+
+
+def write(model: ReportGenerator, variables, parallel: Parallel):
+  """Ids of the reports of all studies."""
+  writer = ReportWriter(model, Decoding('beam', 2, 1.0, 1.0, 0), parallel)
+  data = {**batch(), 'study_B': np.arange(STUDIES)}
+  data['mask_B'][:] = True
+  return writer.write(parallel.replicate(variables), [data], STUDIES).ids_SxT
+
+
 def main(out: str):
   """Writes 'kind/devices/...' arrays: loss, parameters, statistics, ids."""
-  shape = small.shape(alignment=AlignmentShape('report', 0.1))
-  model = ReportGenerator(shape, AXIS)
+  model = make_model()
   variables = small.variables(model, noise=0.05)
-  optimizer = optax.sgd(0.1)
   results = {}
-  for kind in KINDS:
-    for devices in (1, 2, 4):
-      parallel = Parallel(kind, jax.devices()[:devices])
-      step = parallel.map_step(
-        make_train_step(
-          model,
-          optimizer,
-          seed=0,
-          contrast=Contrast(1.0, 'infonce', 0.0, True),
-        ),
-        donate_state=True,
-      )
-      state = parallel.replicate(
-        jax.tree.map(np.array, init_state(variables, optimizer))
-      )
-      name = f'{kind}/{devices}'
-      for _ in range(2):
-        state, metrics = step(state, parallel.split(batch()))
-      for term, (total, count) in metrics.items():
-        results[f'{name}/{term}'] = np.array([total, count])
-      for form in FORMS:
-        value, gradient = contrastive_gradient(parallel, form)
-        results[f'{name}/{form}'] = np.asarray(value)
-        results[f'{name}/{form}_gradient'] = np.asarray(gradient)
-      for path, x in flax.traverse_util.flatten_dict(
-        state.variables, sep='/'
-      ).items():
-        results[f'{name}/{path}'] = np.asarray(x)
-      writer = ReportWriter(model, Decoding('beam', 2, 1.0, 1.0, 0), parallel)
-      data = {**batch(), 'study_B': np.arange(STUDIES)}
-      data['mask_B'][:] = True
-      written = writer.write(parallel.replicate(variables), [data], STUDIES)
-      results[f'{name}/ids'] = written.ids_SxT
+  for kind, devices in itertools.product(KINDS, DEVICES):
+    parallel = Parallel(kind, jax.devices()[:devices])
+    name = f'{kind}/{devices}'
+    trained, metrics, exchanged = train(model, variables, parallel)
+    for path, x in flax.traverse_util.flatten_dict(trained, sep='/').items():
+      results[f'{name}/{path}'] = np.asarray(x)
+    for term, (total, count) in metrics.items():
+      results[f'{name}/{term}'] = np.array([total, count])
+    for form in FORMS:
+      value, gradient = contrastive_gradient(parallel, form)
+      results[f'{name}/{form}'] = np.asarray(value)
+      results[f'{name}/{form}_gradient'] = np.asarray(gradient)
+    results[f'{name}/ids'] = write(model, variables, parallel)
+    for what, pair in exchanged.items():
+      results[f'exchanged/{name}/{what}'] = pair
   np.savez(out, **results)
 
 

@@ -1,4 +1,4 @@
-"""1, 2 and 4 devices, pmap and shard_map: one and the same training."""
+"""1, 2, 4 and 8 devices, pmap and shard_map: one and the same training."""
 
 import subprocess
 import sys
@@ -11,9 +11,10 @@ import pytest
 
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.contrastive import FORMS
-from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.parallel import AXIS, KINDS, Parallel
 from cmn_jax.training.state import init_state, make_train_step
 from tests import small
+from tests.parallel_program import DEVICES, make_model
 
 
 @pytest.fixture(scope='module')
@@ -28,8 +29,8 @@ def results(tmp_path_factory):
     return dict(arrays)
 
 
-@pytest.mark.parametrize('kind', ['pmap', 'shard_map'])
-@pytest.mark.parametrize('devices', [1, 2, 4])
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('devices', DEVICES)
 def test_same_loss_parameters_statistics_and_reports(results, kind, devices):
   for key, got in results.items():
     if key.startswith(f'{kind}/{devices}/'):
@@ -38,8 +39,8 @@ def test_same_loss_parameters_statistics_and_reports(results, kind, devices):
 
 
 @pytest.mark.parametrize('form', FORMS)
-@pytest.mark.parametrize('kind', ['pmap', 'shard_map'])
-@pytest.mark.parametrize('devices', [1, 2, 4])
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('devices', DEVICES)
 def test_contrastive_gradient_is_that_of_one_device(
   results, kind, devices, form
 ):
@@ -54,7 +55,7 @@ def test_contrastive_gradient_is_that_of_one_device(
 
 
 def test_the_steps_changed_every_parameter(results):
-  before = small.variables(ReportGenerator(small.shape(), AXIS), noise=0.05)
+  before = small.variables(make_model(), noise=0.05)
   logits = results['pmap/2/params/logits/kernel']
   stem = results['pmap/2/params/visual_encoder/conv1/kernel']
   assert np.abs(logits - before['params']['logits']['kernel']).max() > 1e-4
@@ -63,6 +64,37 @@ def test_the_steps_changed_every_parameter(results):
   kernel = results['pmap/2/params/alignment/kernel']
   assert results['pmap/2/params/alignment/log_temperature'] != np.log(0.1)
   assert np.ptp(kernel) > 0
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('devices', DEVICES[1:])
+def test_devices_exchange_gradients_statistics_and_features(
+  results, kind, devices
+):
+  """Each of them once, and nothing more."""
+  prefix = f'exchanged/{kind}/{devices}/'
+  exchanged = {
+    key.removeprefix(prefix): pair
+    for key, pair in results.items()
+    if key.startswith(prefix)
+  }
+  # Films, reports, their ids and mask; the gradients of the first two.
+  assert exchanged['all-gather'][0] == 4
+  assert exchanged['reduce-scatter'][0] == 2
+  assert exchanged.keys() == {'all-gather', 'reduce-scatter', 'all-reduce'}
+  sizes = {
+    key: x.nbytes for key, x in results.items() if key.startswith('pmap/1/')
+  }
+  gradients = sum(n for key, n in sizes.items() if '/params/' in key)
+  means = [n for key, n in sizes.items() if key.endswith('/mean')]
+  # Sums and squares of each view, and the gradients of both.
+  statistics = 4 * small.VIEWS * sum(means)
+  count, size = exchanged['all-reduce']
+  counts = size - gradients - statistics
+  assert 0 < counts <= 8 * len(means) + 64
+  # Those of a norm travel together, forwards and backwards; the gradients in
+  # what the CPU's compiler makes of one exchange.
+  assert count <= 2 * len(means) + 4
 
 
 def test_dropout_differs_by_device_and_by_step():

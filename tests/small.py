@@ -1,13 +1,23 @@
 """A generator small enough for tests, and batches for it."""
 
+import functools
+
 import jax
 import numpy as np
 
+from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.resnet import BasicBlock, ResNet
 from cmn_jax.training.state import init_variables
 
 SIZE = 64
 VIEWS = 2
+
+
+def add_tiny_encoder() -> str:
+  """Makes a ResNet of two blocks, quick to compile, an encoder by name."""
+  ENCODERS['tiny'] = functools.partial(ResNet, BasicBlock, (1, 1))
+  return 'tiny'
 
 
 def shape(**changes) -> Shape:
