@@ -1,5 +1,6 @@
 """Counting arithmetic, and the rows of the benchmark."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import jax.numpy as jnp
 import pytest
 
 from cmn_jax import benchmark
+from cmn_jax.speed import kept
 from cmn_jax.speed.flops import matmul_flops
 from cmn_jax.speed.processes import Measured
+from cmn_jax.speed.works import Plan
 
 
 def test_flops_of_products_convolutions_and_loops():
@@ -104,14 +107,61 @@ def test_the_command_writes_what_it_promises(tmp_path):
   assert _run('--show', file, '--into', page).returncode == 0
   text = page.read_text()
   assert 'old' not in text and text.startswith('a\n') and text.endswith('b\n')
-  assert '| memory |' in text and '| - |' in text
+  assert text.count('| memory |') == 2 and ' - |' in text
+  assert max(map(len, text.splitlines())) <= 80
+
+
+def _content(*works, ratio=2.0):
+  content = {
+    'machine': {'processor': 'p', 'cores': 2, 'device': 'cpu'},
+    'versions': {'jax': '1'},
+    'plan': {'batch': 16},
+    'rows': [],
+    'details': {},
+  }
+  for work in works:
+    kept.put(content, {'work': work, 'ratio': ratio}, {'of': work})
+  return content
+
+
+def test_a_call_goes_on_with_what_an_earlier_one_kept(tmp_path):
+  file = tmp_path / 'speed.json'
+  assert kept.go_on_with(file, _content()) == _content()
+  kept.save(file, _content('encoder'))
+  content = kept.go_on_with(file, _content())
+  assert kept.has(content, 'encoder', beside=True)
+  assert not kept.has(content, 'memory', beside=False)
+  kept.put(content, {'work': 'memory', 'ratio': None}, {'of': 'memory'})
+  assert [row['work'] for row in content['rows']] == ['memory', 'encoder']
+  assert kept.has(content, 'memory', beside=False)
+  # Measured alone: it is measured again beside the authors.
+  assert not kept.has(content, 'memory', beside=True)
+  kept.put(content, {'work': 'memory', 'ratio': 9.0}, {'of': 'memory'})
+  assert [row['ratio'] for row in content['rows']] == [9.0, 2.0]
+
+
+def test_rows_of_other_sizes_or_versions_are_not_mixed(tmp_path):
+  file = tmp_path / 'speed.json'
+  kept.save(file, _content('encoder'))
+  other = _content()
+  other['plan'] = {'batch': 8}
+  with pytest.raises(kept.KeptError, match='batch was 16, is 8'):
+    kept.go_on_with(file, other)
+
+
+def test_their_test_split_is_scaled_and_ours_is_not():
+  plan = Plan(**dict.fromkeys(f.name for f in dataclasses.fields(Plan)))
+  plan = dataclasses.replace(plan, batch=16, studies=590, split_batches=2)
+  assert plan.split_share('ours') == (37, 1.0)
+  assert plan.split_share('theirs') == (2, 37 / 2)
 
 
 @pytest.mark.parametrize(
   ('arguments', 'says'),
   [
     (('--only', 'training'), 'choose from memory, encoder'),
-    (('--json', __file__), 'exists'),
+    (('--json', __file__), 'holds no measurement'),
+    (('--data', 'nowhere'), 'nowhere is not there'),
     (('--show', 'nowhere.json'), 'nowhere.json'),
   ],
 )

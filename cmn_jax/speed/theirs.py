@@ -30,6 +30,7 @@ class Theirs:
     torch.set_num_threads(plan.threads)
     authors.install(Path(plan.checkout))
     self.compile_seconds, self.flops = None, None
+    self.warm_up = None
 
   def _shape(self, vocabulary: int):
     from cmn_jax import experiment
@@ -152,16 +153,17 @@ class Theirs:
     loader = self._loader('test')
     words = list(loader.tokenizer.idx2token.values())
     model = self._model(words).eval()
-    batches, _ = self._plan.split_share()
+    batches, _ = self._plan.split_share('theirs')
 
     @torch.no_grad()
-    def run():
+    def run(batches=batches):
       split = itertools.chain.from_iterable(itertools.repeat(loader))
       for _, films, _, _ in itertools.islice(split, batches):
         films = films.to(self._device)
         ids, _ = model(films, mode='sample', update_opts=self._options())
         loader.tokenizer.decode_batch(ids.cpu().numpy())
 
+    self.warm_up = self._timed(lambda: run(1))
     return self._timed(run)
 
   def input(self):
