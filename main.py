@@ -1,6 +1,9 @@
 """One config, one workdir: train, then evaluate the best checkpoint on test.
 
 python main.py --config=configs/phantom.py --workdir=runs/phantom
+
+On several hosts: the same command on each, with --distributed. TPU pods find
+each other; elsewhere add --coordinator=HOST:PORT --processes=N --process=I.
 """
 
 import sys
@@ -17,6 +20,7 @@ from cmn_jax.evaluate_classifier import evaluate_classifier
 from cmn_jax.experiment import runs_of
 from cmn_jax.train import train
 from cmn_jax.train_classifier import train_classifier
+from cmn_jax.training.distributed import alone, start
 from cmn_jax.training.epochs import TrainingError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
@@ -25,13 +29,27 @@ _MODE = flags.DEFINE_enum(
 )
 
 
+_DISTRIBUTED = flags.DEFINE_bool(
+  'distributed', False, 'One of several processes that train as one.'
+)
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator', None, 'HOST:PORT of the first process; TPU pods need none.'
+)
+_PROCESSES = flags.DEFINE_integer('processes', None, 'How many there are.')
+_PROCESS = flags.DEFINE_integer('process', None, 'Which this is, from 0.')
+
+
 def main(_):
   """Runs the mode; what a person can mend is told in one sentence."""
   logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it opens
   compilation_cache.enable()
+  job = _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
   try:
+    if _DISTRIBUTED.value or any(x is not None for x in job):
+      start(*job)
     verbs = train, evaluate
     if CONFIG.value.variant.startswith('classifier'):
+      alone()
       verbs = train_classifier, evaluate_classifier
     for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
       for verb in verbs if _MODE.value == 'train' else verbs[1:]:

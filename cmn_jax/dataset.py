@@ -5,13 +5,20 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from cmn_jax.training.distributed import first_alone
 from input_pipeline import pipeline
 from input_pipeline.phantom.write import write_phantom
 
 
 def open_dataset(config: ConfigDict) -> pipeline.Data:
-  """The data of config.data; draws the phantom first if that is asked for."""
-  c = config.data
+  """The data of config.data; draws the phantom first if that is asked for.
+
+  Of several processes the first prepares what is not there yet.
+  """
+  return first_alone(lambda: _open(config.data))
+
+
+def _open(c: ConfigDict) -> pipeline.Data:
   if c.phantom_studies and not Path(c.dir).exists():
     write_phantom(
       c.dir,

@@ -1,6 +1,5 @@
 """Evaluation: the best checkpoint on val and test, with its baselines."""
 
-import sys
 from pathlib import Path
 
 import jax
@@ -18,6 +17,7 @@ from cmn_jax.evaluation.retrieval import Aligner
 from cmn_jax.evaluation.writing import ReportWriter, Written
 from cmn_jax.generation import attention_of_words
 from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   check_same_shapes,
@@ -32,13 +32,14 @@ from input_pipeline.tokenizers import tokenizer_from_json
 SPLITS = ('val', 'test')
 
 
-def evaluate(config: ConfigDict, workdir: str) -> dict:
+def evaluate(config: ConfigDict, workdir: str) -> dict | None:
   """Writes evaluation/{val,test}.json, predictions and report.html.
 
   The checkpoint is the best by validation; the test split is read here only.
+  Several processes write the reports together; the first one scores them.
 
   Returns:
-    The content of evaluation/test.json.
+    The content of evaluation/test.json; None where another process has it.
   """
   workdir = Path(workdir)
   step_folder = find_step(workdir)
@@ -62,41 +63,40 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
   )
   expected = variable_shapes(model, config.data.views, config.data.image_size)
   check_same_shapes(variables, expected, str(step_folder))
-  variables = parallel.replicate(variables)
+  placed = parallel.replicate(variables)
   writer = ReportWriter(model, experiment.make_decoding(config), parallel)
 
   out = workdir / 'evaluation'
-  out.mkdir(parents=True, exist_ok=True)
+  if distributed.is_first():
+    out.mkdir(parents=True, exist_ok=True)
   reader = findings_reader(meta['label_source'])
   align = Aligner(
     model,
-    variables,
+    placed,
     experiment.make_alignment(config),
     config.seed,
     parallel,
   )
   results = {}
   for split in SPLITS:
-    print(
-      f'writing and scoring {len(data.studies[split])} {split} reports',
-      file=sys.stderr,
+    studies = data.studies[split]
+    distributed.tell(f'writing and scoring {len(studies)} {split} reports')
+    written = writer.write(placed, _rows(config, data, split), len(studies))
+    retrieval = align(
+      _rows(config, data, split), [tuple(study.ids) for study in studies]
     )
-    written = writer.write(
-      variables,
-      pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),
-      len(data.studies[split]),
-    )
+    if not distributed.is_first():
+      continue
     texts = [data.text_of(ids) for ids in written.ids_SxT]
     results[split] = _score(config, data, reader, split, texts, written, meta)
-    results[split]['retrieval'] = align(
-      pipeline.eval_batches(data, split, batch_size=config.eval.batch_size),
-      [tuple(study.ids) for study in data.studies[split]],
-    )
+    results[split]['retrieval'] = retrieval
     write_json(out / f'{split}.json', results[split])
     write_json(
       out / f'{split}_predictions.json',
       _predictions(data.studies[split], texts, reader),
     )
+  if not distributed.is_first():
+    return None
   examples = _examples(config, data, reader, model, variables, written, texts)
   write_report_page(
     workdir / 'report.html',
@@ -108,6 +108,13 @@ def evaluate(config: ConfigDict, workdir: str) -> dict:
   )
   _tell(results['test'], workdir)
   return results['test']
+
+
+def _rows(config, data, split):
+  """Batches of a split: this process's rows."""
+  return pipeline.eval_batches(
+    data, split, batch_size=config.eval.batch_size, **distributed.part()
+  )
 
 
 def _score(config, data, reader, split, texts, written: Written, meta) -> dict:
@@ -186,7 +193,7 @@ def _examples(config, data, reader, model, variables, written, texts):
   look = attention_of_words(model.clone(axis_name=None))
   attention_SxTxP = np.asarray(
     look(
-      variables,
+      jax.device_put(variables),
       normalise_films(films_SxIxHxW),
       written.ids_SxT[chosen],
       mask_SxI,

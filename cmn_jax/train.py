@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
@@ -25,6 +24,7 @@ from cmn_jax.interop.encoders import (
   load_imagenet,
   put_encoder,
 )
+from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.epochs import check_select_by, run_epochs, tell
 from cmn_jax.training.parallel import AXIS, Parallel
@@ -123,8 +123,7 @@ class Trainer:
       seed=c.seed,
       augment={'crop': c.data.crop, 'flip': c.data.flip},
       first_step=first_step,
-      process_index=jax.process_index(),
-      process_count=jax.process_count(),
+      **distributed.part(),
     )
 
   def step(self, state: TrainState, batch: dict):
@@ -137,7 +136,10 @@ class Trainer:
 
     def batches():
       return pipeline.eval_batches(
-        self.data, 'val', batch_size=self.config.eval.batch_size
+        self.data,
+        'val',
+        batch_size=self.config.eval.batch_size,
+        **distributed.part(),
       )
 
     variables = state.variables

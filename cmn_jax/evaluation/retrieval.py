@@ -17,6 +17,7 @@ import numpy as np
 
 from cmn_jax.models.alignment import Alignment, AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.training.distributed import joined
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.state import STEP_ARRAYS
 
@@ -109,7 +110,8 @@ class Aligner:
         jnp.ones((1, 1), bool),
         jnp.zeros((1, 1, features)),
       )
-      params = {**params, 'alignment': start['params']}
+      alignment = jax.tree.map(np.asarray, start['params'])
+      params = {**params, 'alignment': alignment}
       variables = {**variables, 'params': params}
 
     def align(variables, batch):
@@ -128,7 +130,12 @@ class Aligner:
     self._align = parallel.map_studies(align)
 
   def __call__(self, batches: Iterable[dict], reports) -> dict:
-    """The content of test.json's retrieval, of studies with these reports."""
+    """The content of test.json's retrieval, of studies with these reports.
+
+    Args:
+      batches: this process's rows.
+      reports: of all studies.
+    """
     films_SxF, text_SxF = None, None
     for batch in batches:
       arrays = {name: batch[name] for name in STEP_ARRAYS}
@@ -141,5 +148,5 @@ class Aligner:
       text_SxF[batch['study_B'][kept]] = rows['text_BxF'][kept]
     return {
       'projection': self.projection,
-      **retrieval_scores(films_SxF, text_SxF, reports),
+      **retrieval_scores(joined(films_SxF), joined(text_SxF), reports),
     }

@@ -8,6 +8,7 @@ import numpy as np
 
 from cmn_jax.generation import Decoding, make_writer
 from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.training.distributed import joined
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.state import STEP_ARRAYS, make_loss_step
 
@@ -55,8 +56,8 @@ class ReportWriter:
 
     Args:
       variables: the model's, on the devices.
-      batches: in the order of the split's studies.
-      studies: how many there are.
+      batches: in the order of the split's studies; this process's rows.
+      studies: how many there are, of all processes.
     """
     ids_SxT, begin, warm, done = None, time.perf_counter(), None, 0
     for batch in batches:
@@ -70,6 +71,8 @@ class ReportWriter:
       else:
         done += int(kept.sum())
       ids_SxT[batch['study_B'][kept]] = ids_BxT[kept]
+    ids_SxT = joined(ids_SxT)
+    done = int(joined(np.array([done]))[0])
     end = time.perf_counter()
     if not done:  # One batch was all: its time holds the compilation.
       warm, done = begin, studies

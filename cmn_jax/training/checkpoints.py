@@ -67,8 +67,8 @@ class Checkpoints:
     self._manager.save(
       step,
       args=ocp.args.Composite(
-        model=ocp.args.StandardSave(state.variables),
-        train=ocp.args.StandardSave(_train_item(state)),
+        model=ocp.args.StandardSave(_writable(state.variables)),
+        train=ocp.args.StandardSave(_writable(_train_item(state))),
         meta=ocp.args.JsonSave(meta),
       ),
       metrics={'score': score},
@@ -102,6 +102,13 @@ class Checkpoints:
 
 def _train_item(state: TrainState):
   return {'step': state.step, 'opt_state': state.opt_state}
+
+
+def _writable(tree):
+  """What Orbax can save: of several processes, each has its own copy."""
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(np.asarray, tree)
 
 
 def _as_numpy(tree):

@@ -10,6 +10,7 @@ import tqdm
 from clu import metric_writers
 from ml_collections import ConfigDict
 
+from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import Checkpoints
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.state import TrainState
@@ -83,7 +84,7 @@ def run_epochs(
   first_epoch = int(state.step) // run.steps_per_epoch
   state = run.parallel.replicate(state)
   batches = run.batches(first_epoch * run.steps_per_epoch)
-  metrics_out = metric_writers.SummaryWriter(str(run.workdir))
+  metrics_out = _scalar_writer(run.workdir)
   for epoch in range(first_epoch, c.epochs):
     if _out_of_patience(history, run.config):
       break
@@ -104,8 +105,16 @@ def run_epochs(
 
 
 def tell(line: str):
-  """Prints beside the progress bar."""
-  tqdm.tqdm.write(line, file=sys.stderr)
+  """Prints beside the progress bar, once for all processes."""
+  if distributed.is_first():
+    tqdm.tqdm.write(line, file=sys.stderr)
+
+
+def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
+  """TensorBoard rows of the first process; the others write none."""
+  if distributed.is_first():
+    return metric_writers.SummaryWriter(str(workdir))
+  return metric_writers.MultiWriter([])
 
 
 def check_select_by(config: ConfigDict, selectable):
@@ -147,6 +156,7 @@ class _EpochProgress:
       unit=f' {run.unit}',
       dynamic_ncols=True,
       leave=False,
+      disable=not distributed.is_first(),
     )
 
   def __enter__(self):

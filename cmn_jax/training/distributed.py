@@ -1,0 +1,133 @@
+"""Several processes that train as one: their start, and what they exchange.
+
+Every process runs the same program on the same arguments; each reads its own
+rows of a batch. Folders must be shared: all read the workdir, and the first
+process writes it.
+"""
+
+import itertools
+import re
+import sys
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
+
+_ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
+_START_SECONDS = 300
+# The first process may prepare data, or score, while the others wait.
+_WAIT_SECONDS = 24 * 3600
+_waits = itertools.count()
+
+
+def start(coordinator: str | None, processes: int | None, process: int | None):
+  """Joins the other processes; returns when all are there.
+
+  Args:
+    coordinator: HOST:PORT of the first process; None where JAX finds the
+      others by itself (TPU pods, Slurm, Kubernetes).
+    processes: of the job; None with the coordinator.
+    process: which of them this is, from 0; None with the coordinator.
+
+  Raises:
+    ValueError: the three do not fit together, or the others cannot be found.
+  """
+  given = [x is not None for x in (coordinator, processes, process)]
+  if any(given) and not all(given):
+    raise ValueError(
+      '--coordinator, --processes and --process belong together: give all '
+      'three, or none where JAX finds the processes by itself, as on TPU pods'
+    )
+  if all(given):
+    if not _ADDRESS.fullmatch(coordinator):
+      raise ValueError(
+        f'--coordinator is {coordinator!r}; expected HOST:PORT of the first '
+        'process, such as 10.0.0.1:8476'
+      )
+    if not 0 <= process < processes:
+      raise ValueError(
+        f'--process is {process} of --processes {processes}; expected 0 to '
+        f'{processes - 1}'
+      )
+  # What simulated devices on CPUs talk through; other platforms ignore it.
+  jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+  try:
+    jax.distributed.initialize(
+      coordinator,
+      processes,
+      process,
+      initialization_timeout=_START_SECONDS,
+      shutdown_timeout_seconds=_WAIT_SECONDS,
+    )
+  except (ValueError, RuntimeError) as error:
+    reason = str(error).split('\n')[0]
+    hint = '' if all(given) else ' (elsewhere than on TPU pods give all three)'
+    raise ValueError(
+      f'the processes did not find each other: {reason}; --coordinator, '
+      f'--processes and --process say where they are{hint}'
+    ) from error
+
+
+def alone():
+  """Raises ValueError if there are other processes."""
+  if jax.process_count() > 1:
+    raise ValueError(
+      f'a classifier trains in one process, not in {jax.process_count()}: '
+      'start it on one host, without --distributed'
+    )
+
+
+def is_first() -> bool:
+  """Whether this process is the one that prints and writes."""
+  return jax.process_index() == 0
+
+
+def tell(line: str):
+  """Prints a line to stderr, once for all processes."""
+  if is_first():
+    print(line, file=sys.stderr)
+
+
+def part() -> dict:
+  """Which rows of each batch this process reads; arguments of batches."""
+  return {
+    'process_index': jax.process_index(),
+    'process_count': jax.process_count(),
+  }
+
+
+def wait_for_all():
+  """Returns when every process has come here."""
+  if jax.process_count() > 1:
+    # Not an exchange between devices, which would not wait for long.
+    multihost.sync_global_processes(
+      f'cmn_jax_{next(_waits)}',
+      timeout=_WAIT_SECONDS,
+      processes=set(range(jax.process_count())),
+    )
+
+
+def first_alone(function: Callable):
+  """function() of every process, the first one's before the others'.
+
+  What it leaves in a shared folder is there for the others.
+  """
+  if is_first():
+    result = function()
+  wait_for_all()
+  return result if is_first() else function()
+
+
+def joined(rows_Sx: np.ndarray) -> np.ndarray:
+  """Rows of all studies, where each process has filled those of its own.
+
+  Args:
+    rows_Sx: zero in the rows of other processes.
+  """
+  if jax.process_count() == 1:
+    return rows_Sx
+  return np.sum(multihost_utils.process_allgather(rows_Sx), axis=0).astype(
+    rows_Sx.dtype
+  )
