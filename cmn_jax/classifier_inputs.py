@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
+from cmn_jax.dataset import augmentation_of
 from cmn_jax.evaluation.labels import Labels, read_labels
 from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.models.classifier import GENERATED, Classifier, ClassifierShape
@@ -20,12 +21,12 @@ from cmn_jax.report_model import ReportModel
 from cmn_jax.training.classification import SINGLE_LABEL
 from cmn_jax.training.classifier_step import make_probabilities
 from cmn_jax.training.parallel import AXIS, Parallel
-from input_pipeline import pipeline
+from input_pipeline import batch_plan, pipeline
 
 # Changes with what the arrays in data.cache_dir are.
 _FORMAT = 1
 # What a batch says that no step reads.
-_HOST = ('study_B',)
+_HOST = ('mirrored_B', 'study_B')
 
 
 def labels_of(config: ConfigDict, data) -> Labels:
@@ -64,6 +65,12 @@ class ClassifierInputs:
     shape = ClassifierShape(c.inputs, classes, c.hidden, c.dropout)
     self.model = Classifier(report.generator(AXIS), shape)
     self.frozen = not c.finetune
+    self._augmentation = augmentation_of(config)
+    if self._augmentation.flip_with_text and c.inputs == GENERATED:
+      raise ValueError(
+        f'classifier.inputs {GENERATED!r} reads reports that were written for '
+        'films as they are: set data.flip_with_text=False'
+      )
     self._config, self._data, self._report = config, data, report
     self._parallel = parallel
     self._ids, self._features_of = {}, {}
@@ -111,8 +118,8 @@ class ClassifierInputs:
     c = self._config
     processes = jax.process_index(), jax.process_count()
     if self.frozen:
-      part = pipeline.part_of(c.train.batch_size, *processes)
-      plan = pipeline.plan_batches(
+      part = batch_plan.part_of(c.train.batch_size, *processes)
+      plan = batch_plan.plan_batches(
         len(self._data.studies['train']),
         self._data.views,
         c.train.batch_size,
@@ -127,7 +134,7 @@ class ClassifierInputs:
       self._data,
       batch_size=c.train.batch_size,
       seed=c.seed,
-      augment={'crop': c.data.crop, 'flip': c.data.flip},
+      augmentation=self._augmentation,
       first_step=first_step,
       process_index=processes[0],
       process_count=processes[1],
@@ -140,7 +147,7 @@ class ClassifierInputs:
     size = self._config.eval.batch_size
     if self.frozen:
       order = np.arange(len(self._data.studies[split]))
-      return self._take(split, pipeline.batches_of(order, size, first=0))
+      return self._take(split, batch_plan.batches_of(order, size, first=0))
     return self._with_ids(split, self._films(split))
 
   def probabilities(self, variables, split: str) -> np.ndarray:
@@ -233,15 +240,10 @@ class ClassifierInputs:
 
   def _with_ids(self, split, batches):
     """Batches of films with the reports that are to be read."""
+    if self.model.shape.inputs != GENERATED:
+      return batches
     ids_SxT = self.ids(split)
-    for batch in batches:
-      yield {
-        'images_BxIxHxW': batch['images_BxIxHxW'],
-        'ids_BxT': ids_SxT[batch['study_B']],
-        'mask_B': batch['mask_B'],
-        'mask_BxI': batch['mask_BxI'],
-        'study_B': batch['study_B'],
-      }
+    return (batch | {'ids_BxT': ids_SxT[batch['study_B']]} for batch in batches)
 
   def _take(self, split, plan):
     """Batches of features, which are computed before the first is asked for."""

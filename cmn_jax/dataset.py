@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.training.distributed import first_alone
 from input_pipeline import pipeline
+from input_pipeline.augmentation import Augmentation
 from input_pipeline.phantom.write import write_phantom
 
 
@@ -44,4 +45,18 @@ def _open(c: ConfigDict) -> pipeline.Data:
     tokenizer=c.tokenizer,
     pieces=c.pieces,
     reference_length=c.reference_length,
+  )
+
+
+def augmentation_of(config: ConfigDict) -> Augmentation:
+  """What config.data does to training films."""
+  c = config.data
+  return Augmentation(
+    crop=c.crop,
+    crop_margin=c.crop_margin,
+    flip=c.flip,
+    flip_with_text=c.flip_with_text,
+    rotate=c.rotate,
+    brightness=c.brightness,
+    contrast=c.contrast,
   )

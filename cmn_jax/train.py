@@ -8,7 +8,7 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
-from cmn_jax.dataset import open_dataset
+from cmn_jax.dataset import augmentation_of, open_dataset
 from cmn_jax.evaluation.findings_reader import (
   finding_targets,
   findings_reader,
@@ -37,6 +37,7 @@ from cmn_jax.training.state import (
   make_train_step,
 )
 from input_pipeline import pipeline
+from input_pipeline.sides import swap_sides
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (
@@ -67,10 +68,12 @@ class Trainer:
     self.parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
     check_select_by(config, SELECTABLE)
     decoding = experiment.make_decoding(config)
+    self._augmentation = augmentation_of(config)
     self.data = open_dataset(config)
     vocabulary = self.data.tokenizer.vocab_size + 1
     self._reader = findings_reader(self.data.label_source)
-    self.targets, self._labels_NxL = self._finding_labels()
+    self.targets = self._finding_targets()
+    self._labels_2xNxL = self._finding_labels()
     # What the visual encoder's weights were at the start, in words.
     self.encoder_start = _RANDOM
     self.model = experiment.make_model(
@@ -121,7 +124,7 @@ class Trainer:
       self.data,
       batch_size=c.train.batch_size,
       seed=c.seed,
-      augment={'crop': c.data.crop, 'flip': c.data.flip},
+      augmentation=self._augmentation,
       first_step=first_step,
       **distributed.part(),
     )
@@ -176,22 +179,31 @@ class Trainer:
       f'{val["micro_f1"]:.3f}'
     )
 
-  def _finding_labels(self):
-    """Names of the findings head's targets, and each training study's."""
+  def _finding_targets(self) -> list[str]:
+    """Names of the findings head's targets; none without that head."""
     if not self.config.train.findings_weight:
-      return [], None
+      return []
     studies = self.data.studies['train']
-    names = finding_targets(studies, self._reader, _LEAST_STUDIES)
-    labels_NxL = np.zeros((len(studies), len(names)), np.float32)
-    for row, study in zip(labels_NxL, studies, strict=True):
-      targets = targets_of_study(study, self._reader)
-      row[[i for i, name in enumerate(names) if name in targets]] = 1
-    return names, labels_NxL
+    return finding_targets(studies, self._reader, _LEAST_STUDIES)
+
+  def _finding_labels(self) -> np.ndarray:
+    """Each training study's targets: as it is, and mirrored."""
+    studies = self.data.studies['train']
+    size = (2, len(studies), len(self.targets))
+    labels_2xNxL = np.zeros(size, np.float32)
+    for n, study in enumerate(studies if self.targets else ()):
+      present = targets_of_study(study, self._reader)
+      for mirrored, targets in enumerate((present, map(swap_sides, present))):
+        targets = set(targets)
+        labels_2xNxL[mirrored, n] = [name in targets for name in self.targets]
+    return labels_2xNxL
 
   def _place(self, batch):
     arrays = {name: batch[name] for name in STEP_ARRAYS}
     if self.targets:
-      arrays['findings_BxL'] = self._labels_NxL[batch['study_B']]
+      arrays['findings_BxL'] = self._labels_2xNxL[
+        batch['mirrored_B'].astype(int), batch['study_B']
+      ]
     return self.parallel.split(arrays)
 
 

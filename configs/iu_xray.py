@@ -82,9 +82,21 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         'skip_bad': False,
         # Random crops of training films.
         'crop': True,
+        # 0: a crop is a square of image_size at any place, as the authors
+        # have it. Above: each edge loses at most this share of the film, so
+        # that the lungs stay.
+        'crop_margin': 0.0,
         # Random left-right flips of each film. The authors flip; the report's
         # left and right stay as they are, so we do not.
         'flip': False,
+        # Random flips of whole studies, left and right swapped in the report.
+        'flip_with_text': False,
+        # Random rotations by at most so many degrees, either way.
+        'rotate': 0.0,
+        # At most this share of the grey scale added or taken away.
+        'brightness': 0.0,
+        # Differences of grey times 1 - this to 1 + this.
+        'contrast': 0.0,
       },
       'model': {
         # resnet18, resnet34, resnet50, resnet101 or vit_b16.

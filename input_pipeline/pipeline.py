@@ -5,20 +5,23 @@ A batch is a dict of numpy arrays, the same shapes every time:
   ids_BxT         int32, [0] + word ids + [0], zero padded to max_length
   mask_B          bool, False for the examples that only fill up a batch
   mask_BxI        bool, False for the films that a study does not have (zeros)
+  mirrored_B      bool, True where a flip has swapped the sides of all of it
   study_B         int32, index into `data.studies[split]`; -1 where padding
 Padding examples show films of real studies: batch norm sees no blank films.
 """
 
 import dataclasses
-import itertools
 import os
 import pathlib
 
 import numpy as np
 
+from input_pipeline.augmentation import DRAWS, FLIP, WHOLE
+from input_pipeline.batch_plan import batches_of, part_of, plan_batches
 from input_pipeline.datasets import layouts, prepared
 from input_pipeline.datasets.study import DataError, Selection
 from input_pipeline.records import decode_record
+from input_pipeline.sides import swap_sides
 from input_pipeline.tensorflow_cpu import tf, tfds
 from input_pipeline.tokenizers import (
   PIECE_KINDS,
@@ -202,7 +205,7 @@ def train_batches(
   *,
   batch_size,
   seed,
-  augment,
+  augmentation,
   first_step=0,
   process_index=0,
   process_count=1,
@@ -218,15 +221,12 @@ def train_batches(
     batch_size: global; each process yields its own batch_size / process_count
       rows, and the processes' rows joined are the batch of a single process.
     seed: a non-negative integer.
-    augment: {'crop': bool, 'flip': bool}: a random square of image_size out of
-      each stored film, or the whole film resized; a random flip of each film.
+    augmentation: an `Augmentation`.
     first_step: batches to leave out.
     process_index: which part of each batch to read.
     process_count: number of parts.
     shares_N: how often to draw each study, or None for each once an epoch.
   """
-  if set(augment) != {'crop', 'flip'}:
-    raise ValueError(f'augment has {sorted(augment)}; expected crop and flip.')
   count = len(data.studies['train'])
 
   def rows():
@@ -235,7 +235,7 @@ def train_batches(
     )
 
   part = part_of(batch_size, process_index, process_count)
-  return _decoded_batches(data, 'train', rows, part, augment)
+  return _decoded_batches(data, 'train', rows, part, augmentation)
 
 
 def eval_batches(data, split, *, batch_size, process_index=0, process_count=1):
@@ -248,74 +248,51 @@ def eval_batches(data, split, *, batch_size, process_index=0, process_count=1):
 
   def rows():
     for take_B, mask_B in batches_of(order, batch_size, first=0):
-      yield take_B, mask_B, np.zeros((batch_size, data.views, 3))
+      yield take_B, mask_B, np.zeros((batch_size, data.views, DRAWS))
 
   part = part_of(batch_size, process_index, process_count)
-  augment = {'crop': False, 'flip': False}
-  return _decoded_batches(data, split, rows, part, augment)
+  return _decoded_batches(data, split, rows, part, WHOLE)
 
 
-def part_of(batch_size, process_index, process_count):
-  """The rows of each global batch that one process reads."""
-  if batch_size % process_count:
-    raise ValueError(
-      f'batch_size {batch_size} is not divisible by {process_count} processes.'
-    )
-  rows = batch_size // process_count
-  return slice(process_index * rows, (process_index + 1) * rows)
-
-
-def plan_batches(studies, views, batch_size, seed, first_step, shares_N):
-  """Yields (studies to read, mask, 3 draws for each film) for ever."""
-  steps = -(-studies // batch_size)
-  for epoch in itertools.count(first_step // steps):
-    order, draws_NxIx3 = _draw_epoch(seed, epoch, studies, views, shares_N)
-    first = first_step % steps if epoch == first_step // steps else 0
-    for take_B, mask_B in batches_of(order, batch_size, first):
-      yield take_B, mask_B, draws_NxIx3[take_B]
-
-
-def _draw_epoch(seed, epoch, count, views, shares_N):
-  """Order of the studies, and for each film 3 draws from [0, 1)."""
-  rng = np.random.default_rng([seed, epoch])
-  order = rng.permutation(count)
-  if shares_N is not None:
-    order = rng.choice(count, size=count, p=shares_N)
-  return order, rng.random((count, views, 3))
-
-
-def batches_of(order, batch_size, first):
-  """Yields (studies to read, mask), from batch `first` on; padding wraps."""
-  for start in range(first * batch_size, len(order), batch_size):
-    places_B = np.arange(start, start + batch_size)
-    yield order[places_B % len(order)], places_B < len(order)
-
-
-def _decoded_batches(data, split, rows, part, augment):
+def _decoded_batches(data, split, rows, part, augmentation):
   """Batches of the rows `part` of what `rows()` plans, decoded in parallel."""
   records = data.builder.as_data_source(
     split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
   )
   ids_NxT = padded_ids(data, split)
-  present_NxI = np.array(
-    [[film is not None for film in s.films] for s in data.studies[split]]
-  )
+  mirrored_ids_NxT = ids_NxT
+  if augmentation.flip_with_text:
+    mirrored_ids_NxT = padded_ids(data, split, swap_sides)
+  studies = data.studies[split]
+  present_NxI = np.array([[f is not None for f in s.films] for s in studies])
 
   def read():
-    for take_B, mask_B, draws_BxIx3 in rows():
-      take_B, mask_B = take_B[part], mask_B[part]
+    for whole in rows():
+      take_B, mask_B, draws_BxIxD = (x[part] for x in whole)
+      flip_BxI = draws_BxIxD[..., FLIP] < 0.5
+      mirrored_B = flip_BxI[:, 0] & mask_B & augmentation.flip_with_text
+      if augmentation.flip_with_text:
+        flip_BxI = np.repeat(mirrored_B[:, None], data.views, axis=1)
+      ids_BxT = np.where(
+        mirrored_B[:, None], mirrored_ids_NxT[take_B], ids_NxT[take_B]
+      )
       yield {
         'records': records.__getitems__(take_B.tolist()),
-        'draws': draws_BxIx3[part],
-        'ids_BxT': np.where(mask_B[:, None], ids_NxT[take_B], 0),
+        'draws': draws_BxIxD,
+        'flip': flip_BxI,
+        'ids_BxT': np.where(mask_B[:, None], ids_BxT, 0),
         'mask_B': mask_B,
         'mask_BxI': present_NxI[take_B],
+        'mirrored_B': mirrored_B,
         'study_B': np.where(mask_B, take_B, _NO_STUDY).astype(np.int32),
       }
 
   def decode(row):
-    record, draws = row.pop('records'), row.pop('draws')
-    return row | {'images_BxIxHxW': decode_record(data, record, draws, augment)}
+    record, draws, flip = (row.pop(k) for k in ('records', 'draws', 'flip'))
+    films = decode_record(
+      data, record, draws, flip, row['mask_BxI'], augmentation
+    )
+    return row | {'images_BxIxHxW': films}
 
   local = part.stop - part.start
   threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
@@ -324,10 +301,12 @@ def _decoded_batches(data, split, rows, part, augment):
       read,
       output_signature={
         'records': tf.TensorSpec([local], tf.string),
-        'draws': tf.TensorSpec([local, data.views, 3], tf.float64),
+        'draws': tf.TensorSpec([local, data.views, DRAWS], tf.float64),
+        'flip': tf.TensorSpec([local, data.views], tf.bool),
         'ids_BxT': tf.TensorSpec([local, data.max_length], tf.int32),
         'mask_B': tf.TensorSpec([local], tf.bool),
         'mask_BxI': tf.TensorSpec([local, data.views], tf.bool),
+        'mirrored_B': tf.TensorSpec([local], tf.bool),
         'study_B': tf.TensorSpec([local], tf.int32),
       },
     )
@@ -342,10 +321,16 @@ def _decoded_batches(data, split, rows, part, augment):
   return batches.with_options(options).as_numpy_iterator()
 
 
-def padded_ids(data, split):
-  """The references of a split, [0] + word ids + [0] and zeros, (S, T)."""
+def padded_ids(data, split, change=None):
+  """The references of a split, [0] + word ids + [0] and zeros, (S, T).
+
+  `change`, if given, is what is done to each report before it is encoded.
+  """
   studies = data.studies[split]
   ids_NxT = np.zeros((len(studies), data.max_length), np.int32)
   for row, study in zip(ids_NxT, studies, strict=True):
-    row[: len(study.ids)] = study.ids
+    ids = study.ids
+    if change:
+      ids = data.tokenizer.encode(change(study.report), data.max_length)
+    row[: len(ids)] = ids
   return ids_NxT

@@ -1,4 +1,4 @@
-import itertools
+import dataclasses
 import subprocess
 import sys
 
@@ -6,32 +6,14 @@ import numpy as np
 import pytest
 
 from input_pipeline import images, pipeline
+from input_pipeline.augmentation import WHOLE
 from input_pipeline.datasets.study import DataError
+from tests import opening
+from tests.opening import assert_same, open_folder
 from tests.r2gen_folder import film, write_annotation, write_r2gen
 
-SIZES = {'views': 2, 'image_size': 16, 'stored_size': 24}
-TEXT = {
-  'max_length': 12,
-  'reference_length': 12,
-  'min_count': 2,
-  'clean': 'iu_xray',
-  'sections': 'findings',
-  'tokenizer': 'words',
-  'pieces': 0,
-}
-FILMS = {
-  'view_rule': 'first',
-  'min_films': 2,
-  'split_from': None,
-  'skip_bad': False,
-}
-CROP = {'crop': True, 'flip': False}
-WHOLE = {'crop': False, 'flip': False}
-
-
-def open_folder(folder, cache_dir, **changes):
-  options = SIZES | TEXT | FILMS | {'cache_dir': cache_dir}
-  return pipeline.open_data(folder, **(options | changes))
+CROP = dataclasses.replace(WHOLE, crop=True)
+FLIP = dataclasses.replace(CROP, flip=True)
 
 
 @pytest.fixture(scope='module')
@@ -51,19 +33,9 @@ def data(folder, cache_dir):
   return open_folder(folder, cache_dir)
 
 
-def train(data, count, batch_size=4, seed=7, augment=CROP, **options):
+def train(data, count, augmentation=CROP, **options):
   """The next `count` train batches."""
-  batches = pipeline.train_batches(
-    data, batch_size=batch_size, seed=seed, augment=augment, **options
-  )
-  return list(itertools.islice(batches, count))
-
-
-def assert_same(batches, others):
-  for batch, other in zip(batches, others, strict=True):
-    assert batch.keys() == other.keys()
-    for name in batch:
-      np.testing.assert_array_equal(batch[name], other[name])
+  return opening.train(data, count, augmentation, **options)
 
 
 def seen(batches):
@@ -93,6 +65,7 @@ def test_shapes_and_types_are_always_the_same(data):
       'ids_BxT': ((4, 12), 'int32'),
       'mask_B': ((4,), 'bool'),
       'mask_BxI': ((4, 2), 'bool'),
+      'mirrored_B': ((4,), 'bool'),
       'study_B': ((4,), 'int32'),
     }
 
@@ -129,11 +102,11 @@ def test_padding_is_masked_and_shows_real_films(data):
 
 @pytest.mark.parametrize('first_step', [1, 2, 3, 8])
 def test_starting_later_gives_the_same_batches(data, first_step):
-  whole = train(data, 12, augment={'crop': True, 'flip': True})
+  whole = train(data, 12, augmentation=FLIP)
   later = train(
     data,
     12 - first_step,
-    augment={'crop': True, 'flip': True},
+    augmentation=FLIP,
     first_step=first_step,
   )
   assert_same(whole[first_step:], later)
@@ -199,7 +172,7 @@ def test_train_films_in_evaluation_are_whole(data):
 
 
 def test_without_crop_training_sees_whole_films_too(data):
-  (batch,) = train(data, 1, batch_size=10, augment=WHOLE)
+  (batch,) = train(data, 1, batch_size=10, augmentation=WHOLE)
   (ordered,) = pipeline.eval_batches(data, 'train', batch_size=10)
   np.testing.assert_array_equal(
     batch['images_BxIxHxW'], ordered['images_BxIxHxW'][batch['study_B']]
@@ -236,9 +209,7 @@ def test_crops_are_cut_everywhere_and_for_each_view_apart(data):
 def test_flips_mirror_half_of_the_films(data):
   flipped = 0
   plain = train(data, 20, batch_size=10)
-  mirrored = train(
-    data, 20, batch_size=10, augment={'crop': True, 'flip': True}
-  )
+  mirrored = train(data, 20, batch_size=10, augmentation=FLIP)
   for one, other in zip(plain, mirrored, strict=True):
     films = one['images_BxIxHxW'].reshape(-1, 16, 16)
     for film_HxW, other_HxW in zip(
@@ -318,8 +289,6 @@ def test_wrong_options_are_named(data, folder, cache_dir):
     open_folder(folder, cache_dir, tokenizer='bpe')
   with pytest.raises(ValueError, match='batch_size 4 is not divisible by 3'):
     train(data, 1, process_count=3)
-  with pytest.raises(ValueError, match='expected crop and flip'):
-    train(data, 1, augment={'crop': True})
 
 
 def test_tensorflow_is_quiet_and_sees_no_gpu():

@@ -1,4 +1,3 @@
-import itertools
 import json
 import shutil
 import subprocess
@@ -8,11 +7,22 @@ import numpy as np
 import pytest
 
 from input_pipeline import images, pipeline, prepare
+from input_pipeline.augmentation import Augmentation
 from input_pipeline.datasets.study import DataError
-from tests import small_layouts
+from tests import opening, small_layouts
+from tests.opening import assert_same
 from tests.r2gen_folder import write_r2gen
 from tests.small_layouts import many
 
+AUGMENTED = Augmentation(
+  crop=True,
+  crop_margin=0.1,
+  flip=False,
+  flip_with_text=True,
+  rotate=10.0,
+  brightness=0.1,
+  contrast=0.2,
+)
 SIZES = ('--stored-size', '24', '--image-size', '16')
 
 
@@ -27,41 +37,14 @@ def run(*args):
 
 
 def open_folder(folder, cache_dir, **changes):
-  options = {
-    'views': 2,
-    'image_size': 16,
-    'stored_size': 24,
-    'max_length': 12,
-    'reference_length': 12,
-    'sections': 'findings',
-    'view_rule': 'first',
-    'min_films': 2,
-    'split_from': None,
-    'tokenizer': 'words',
-    'pieces': 0,
-    'min_count': 1,
-    'clean': 'iu_xray',
-    'cache_dir': cache_dir,
-    'skip_bad': False,
-  }
-  return pipeline.open_data(folder, **(options | changes))
+  return opening.open_folder(folder, cache_dir, min_count=1, **changes)
 
 
 def all_batches(data):
-  batches = pipeline.train_batches(
-    data, batch_size=8, seed=3, augment={'crop': True, 'flip': True}
-  )
-  batches = list(itertools.islice(batches, 8))
+  batches = opening.train(data, 8, AUGMENTED, batch_size=8, seed=3)
   for split in ('val', 'test'):
     batches += pipeline.eval_batches(data, split, batch_size=8)
   return batches
-
-
-def assert_same(batches, others):
-  for batch, other in zip(batches, others, strict=True):
-    assert batch.keys() == other.keys()
-    for name in batch:
-      np.testing.assert_array_equal(batch[name], other[name])
 
 
 def test_layouts_of_the_same_studies_give_the_same_batches(openi, tmp_path):

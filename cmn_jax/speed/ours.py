@@ -192,6 +192,7 @@ class Ours:
     return open_dataset(self._config)
 
   def _batches(self, data):
+    from cmn_jax.dataset import augmentation_of
     from input_pipeline import pipeline
 
     c = self._config
@@ -199,7 +200,7 @@ class Ours:
       data,
       batch_size=self._plan.batch,
       seed=c.seed,
-      augment={'crop': c.data.crop, 'flip': c.data.flip},
+      augmentation=augmentation_of(c),
     )
 
   def input(self):
