@@ -267,7 +267,7 @@ class ClassifierInputs:
       _FORMAT,
       self._report.fingerprint,
       key,
-      data.builder.data_dir,
+      data.films.key,
       [(study.id, study.ids) for study in data.studies[name.split('-')[0]]],
     ]
     digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]

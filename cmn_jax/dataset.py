@@ -6,12 +6,12 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from cmn_jax.training.distributed import first_alone
-from input_pipeline import pipeline
+from input_pipeline import data
 from input_pipeline.augmentation import Augmentation
 from input_pipeline.phantom.write import write_phantom
 
 
-def open_dataset(config: ConfigDict) -> pipeline.Data:
+def open_dataset(config: ConfigDict) -> data.Data:
   """The data of config.data; draws the phantom first if that is asked for.
 
   Of several processes the first prepares what is not there yet.
@@ -19,7 +19,7 @@ def open_dataset(config: ConfigDict) -> pipeline.Data:
   return first_alone(lambda: _open(config.data))
 
 
-def _open(c: ConfigDict) -> pipeline.Data:
+def _open(c: ConfigDict) -> data.Data:
   if c.phantom_studies and not Path(c.dir).exists():
     write_phantom(
       c.dir,
@@ -28,7 +28,7 @@ def _open(c: ConfigDict) -> pipeline.Data:
       size=c.phantom_size,
       workers=os.cpu_count(),
     )
-  return pipeline.open_data(
+  return data.open_data(
     c.dir,
     views=c.views,
     image_size=c.image_size,
@@ -37,6 +37,7 @@ def _open(c: ConfigDict) -> pipeline.Data:
     min_count=c.min_count,
     clean=c.clean,
     cache_dir=str(Path(c.cache_dir).expanduser()),
+    stream=c.stream,
     skip_bad=c.skip_bad,
     sections=c.sections,
     view_rule=c.view_rule,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
@@ -12,7 +11,7 @@ from cmn_jax.dataset import augmentation_of, open_dataset
 from cmn_jax.evaluation.findings_reader import (
   finding_targets,
   findings_reader,
-  targets_of_study,
+  target_labels,
 )
 from cmn_jax.evaluation.metrics import fast_scores
 from cmn_jax.evaluation.scoring import SplitScorer
@@ -37,7 +36,6 @@ from cmn_jax.training.state import (
   make_train_step,
 )
 from input_pipeline import pipeline
-from input_pipeline.sides import swap_sides
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (
@@ -73,7 +71,9 @@ class Trainer:
     vocabulary = self.data.tokenizer.vocab_size + 1
     self._reader = findings_reader(self.data.label_source)
     self.targets = self._finding_targets()
-    self._labels_2xNxL = self._finding_labels()
+    self._labels_2xNxL = target_labels(
+      self.data.studies['train'], self._reader, self.targets
+    )
     # What the visual encoder's weights were at the start, in words.
     self.encoder_start = _RANDOM
     self.model = experiment.make_model(
@@ -185,18 +185,6 @@ class Trainer:
       return []
     studies = self.data.studies['train']
     return finding_targets(studies, self._reader, _LEAST_STUDIES)
-
-  def _finding_labels(self) -> np.ndarray:
-    """Each training study's targets: as it is, and mirrored."""
-    studies = self.data.studies['train']
-    size = (2, len(studies), len(self.targets))
-    labels_2xNxL = np.zeros(size, np.float32)
-    for n, study in enumerate(studies if self.targets else ()):
-      present = targets_of_study(study, self._reader)
-      for mirrored, targets in enumerate((present, map(swap_sides, present))):
-        targets = set(targets)
-        labels_2xNxL[mirrored, n] = [name in targets for name in self.targets]
-    return labels_2xNxL
 
   def _place(self, batch):
     arrays = {name: batch[name] for name in STEP_ARRAYS}

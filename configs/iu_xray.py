@@ -49,6 +49,9 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         'phantom_size': 256,
         # Resized films are kept here after the first use.
         'cache_dir': '~/.cache/cmn_jax',
+        # Read, decode and resize the films each time instead: slower, but
+        # nothing is prepared or kept. The batches are the same.
+        'stream': False,
         # Films per study that the model sees.
         'views': 2,
         # Pixels of a film as the model sees it.
@@ -78,7 +81,8 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
         # Words to which references are cut, the zeros counted: scores compare
         # only where it is the same, whatever the tokenizer.
         'reference_length': 60,
-        # Go on without studies whose films are missing or unreadable.
+        # Go on without studies whose films are missing or unreadable (with
+        # stream, unreadable ones of the training split alone).
         'skip_bad': False,
         # Random crops of training films.
         'crop': True,

@@ -77,6 +77,23 @@ WHOLE = Augmentation(
 )
 
 
+def augment_films(films, size, draws_IxD, flip_I, present_I, augmentation):
+  """Stored films of one study to uint8 (I, size, size).
+
+  `present_I` says which films there are; the others stay zeros. For the rest
+  see `augment_film`.
+  """
+  films_IxHxW = tf.stack(
+    [
+      augment_film(film, size, draws_IxD[i], flip_I[i], augmentation)
+      for i, film in enumerate(films)
+    ]
+  )
+  if augmentation.brightness:
+    films_IxHxW *= tf.cast(present_I, tf.uint8)[:, None, None]
+  return films_IxHxW
+
+
 def augment_film(film_HxW, size, draws, flip, augmentation):
   """One stored film to uint8 (size, size).
 

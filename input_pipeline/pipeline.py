@@ -1,4 +1,4 @@
-"""Batches for training and evaluation: tf.data from the prepared records.
+"""Batches for training and evaluation: tf.data from records or from files.
 
 A batch is a dict of numpy arrays, the same shapes every time:
   images_BxIxHxW  uint8, I views in grey levels; normalise them on the device
@@ -10,189 +10,18 @@ A batch is a dict of numpy arrays, the same shapes every time:
 Padding examples show films of real studies: batch norm sees no blank films.
 """
 
-import dataclasses
 import os
-import pathlib
 
 import numpy as np
 
-from input_pipeline.augmentation import DRAWS, FLIP, WHOLE
+from input_pipeline.augmentation import DRAWS, FLIP, WHOLE, augment_films
 from input_pipeline.batch_plan import batches_of, part_of, plan_batches
-from input_pipeline.datasets import layouts, prepared
-from input_pipeline.datasets.study import DataError, Selection
-from input_pipeline.records import decode_record
+from input_pipeline.film_source import read_on
 from input_pipeline.sides import swap_sides
-from input_pipeline.tensorflow_cpu import tf, tfds
-from input_pipeline.tokenizers import (
-  PIECE_KINDS,
-  SentencePieceTokenizer,
-  WordTokenizer,
-)
+from input_pipeline.tensorflow_cpu import tf
 
 _NO_STUDY = -1
 _MAX_THREADS = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Study:
-  """One study as a model and its judges see it."""
-
-  id: str
-  report: str
-  findings: list | None
-  films: tuple[str | None, ...]  # paths of the original files
-  labels: dict[str, str] | None  # of `Data.label_source`
-  ids: list[int]
-  reference: str  # in the words that scores count: what R2Gen scores against
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-  """A prepared data set; `train_batches` and `eval_batches` read it."""
-
-  name: str
-  label_source: str | None
-  split_name: str
-  tokenizer: WordTokenizer | SentencePieceTokenizer
-  words: WordTokenizer  # `words.normal_form(text)` of what a model has written
-  studies: dict[str, list[Study]]
-  problems: list[str]  # the studies left out, one sentence each
-  views: int
-  image_size: int
-  max_length: int
-  builder: tfds.core.DatasetBuilder
-
-  def text_of(self, ids):
-    """Generated ids as the text that is scored, in words of the references."""
-    return self.words.normal_form(self.tokenizer.decode(ids))
-
-
-def open_data(
-  folder,
-  *,
-  views,
-  image_size,
-  stored_size,
-  max_length,
-  min_count,
-  clean,
-  cache_dir,
-  skip_bad,
-  sections,
-  view_rule,
-  min_films,
-  split_from,
-  tokenizer,
-  pieces,
-  reference_length,
-):
-  """Opens a folder of any layout, or one that `prepare` has written.
-
-  The films of another folder are decoded into `cache_dir` on first use.
-
-  Args:
-    folder: see `layouts.LAYOUTS` for what it may hold.
-    views: films of each study that are used.
-    image_size: side of the square films in a batch, in pixels.
-    stored_size: short side of the stored train films, which crops are cut of.
-    max_length: ids of a report, with the 0 at both ends.
-    min_count: how often a word must appear in the train reports.
-    clean: text cleaning, 'iu_xray' or 'mimic_cxr'.
-    cache_dir: where prepared films are kept.
-    skip_bad: go on without bad studies instead of raising `DataError`.
-    sections: of the report, that make the text; a key of `study.SECTIONS`.
-    view_rule: which films are used; see `study.VIEW_RULES`.
-    min_films: studies that list fewer films are left out.
-    split_from: an annotation.json whose split is taken, or None: the layout's
-      own split, or 'hash-v1' where it has none.
-    tokenizer: 'words', or the kind of SentencePiece, 'unigram' or 'bpe'.
-    pieces: how many pieces; 0 for words.
-    reference_length: words (with the 0 at both ends) to which references are
-      cut: scores compare only where it is equal.
-  """
-  sizes = prepared.Sizes(views, stored_size, image_size)
-  selection = Selection(
-    sections=sections,
-    views=views,
-    view_rule=view_rule,
-    min_films=min_films,
-    split_from=split_from,
-  )
-  if prepared.is_prepared(folder):
-    opened = prepared.open_prepared(folder)
-    _check_prepared(folder, opened.info, sizes, selection)
-  else:
-    cache_dir = pathlib.Path(cache_dir).absolute()
-    dataset = layouts.scan(folder, selection, cache_dir / prepared.UNPACKED)
-    out = cache_dir / prepared.prepared_name(dataset, sizes)
-    prepared.prepare(dataset, sizes, out, skip_bad)
-    opened = prepared.open_prepared(out)
-  reports = [study.report for study in opened.studies['train']]
-  words = WordTokenizer.fit(reports, min_count, clean)
-  ids_of = words
-  if _needs_pieces(tokenizer, pieces):
-    ids_of = SentencePieceTokenizer.fit(reports, pieces, tokenizer, clean)
-
-  def tokenized(study):
-    return Study(
-      id=study.id,
-      report=study.report,
-      findings=study.findings,
-      films=study.films,
-      labels=study.labels,
-      ids=ids_of.encode(study.report, max_length),
-      reference=words.reference(study.report, reference_length),
-    )
-
-  return Data(
-    name=opened.info['name'],
-    label_source=opened.info['label_source'],
-    split_name=opened.info['split_name'],
-    tokenizer=ids_of,
-    words=words,
-    studies={
-      split: [tokenized(study) for study in studies]
-      for split, studies in opened.studies.items()
-    },
-    problems=opened.info['problems'],
-    views=views,
-    image_size=image_size,
-    max_length=max_length,
-    builder=opened.builder,
-  )
-
-
-def _needs_pieces(tokenizer, pieces):
-  """Whether SentencePiece is asked for; ValueError if it is not clear."""
-  if tokenizer != 'words' and tokenizer not in PIECE_KINDS:
-    raise ValueError(
-      f"tokenizer is {tokenizer!r}; expected 'words' or one of {PIECE_KINDS}."
-    )
-  if (tokenizer == 'words') != (pieces == 0):
-    raise ValueError(
-      f'tokenizer {tokenizer!r} does not go with pieces {pieces}: words have '
-      f'0, the others as many as the vocabulary is to hold.'
-    )
-  return tokenizer != 'words'
-
-
-def _check_prepared(folder, info, sizes, selection):
-  """Raises DataError where a prepared folder is not what is asked for."""
-  wanted = dataclasses.asdict(sizes) | {
-    'sections': selection.sections,
-    'view_rule': selection.view_rule,
-    'min_films': selection.min_films,
-  }
-  others = [
-    f'{name} {info[name]} (wanted: {value})'
-    for name, value in wanted.items()
-    if info[name] != value
-  ]
-  if others:
-    raise DataError(
-      f'{folder} was prepared with {", ".join(others)}: prepare it again, or '
-      f'set these fields to what it has.'
-    )
 
 
 def steps_per_epoch(data, split, batch_size):
@@ -217,7 +46,7 @@ def train_batches(
   is the same wherever the iterator was started, at no cost for the skipped.
 
   Args:
-    data: from `open_data`.
+    data: a `data.Data`.
     batch_size: global; each process yields its own batch_size / process_count
       rows, and the processes' rows joined are the batch of a single process.
     seed: a non-negative integer.
@@ -256,14 +85,14 @@ def eval_batches(data, split, *, batch_size, process_index=0, process_count=1):
 
 def _decoded_batches(data, split, rows, part, augmentation):
   """Batches of the rows `part` of what `rows()` plans, decoded in parallel."""
-  records = data.builder.as_data_source(
-    split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-  )
+  studies = data.studies[split]
+  # Scores are of every study: nothing is skipped there.
+  skip_bad = data.skip_bad and split == 'train'
+  films = data.films.split(split, studies, skip_bad)
   ids_NxT = padded_ids(data, split)
   mirrored_ids_NxT = ids_NxT
   if augmentation.flip_with_text:
     mirrored_ids_NxT = padded_ids(data, split, swap_sides)
-  studies = data.studies[split]
   present_NxI = np.array([[f is not None for f in s.films] for s in studies])
 
   def read():
@@ -277,7 +106,7 @@ def _decoded_batches(data, split, rows, part, augmentation):
         mirrored_B[:, None], mirrored_ids_NxT[take_B], ids_NxT[take_B]
       )
       yield {
-        'records': records.__getitems__(take_B.tolist()),
+        'films': films.take(take_B),
         'draws': draws_BxIxD,
         'flip': flip_BxI,
         'ids_BxT': np.where(mask_B[:, None], ids_BxT, 0),
@@ -288,11 +117,13 @@ def _decoded_batches(data, split, rows, part, augmentation):
       }
 
   def decode(row):
-    record, draws, flip = (row.pop(k) for k in ('records', 'draws', 'flip'))
-    films = decode_record(
-      data, record, draws, flip, row['mask_BxI'], augmentation
+    item, draws, flip = (row.pop(name) for name in ('films', 'draws', 'flip'))
+    stored, good = films.decode(item)
+    row = _without_bad(row, good) if skip_bad else row
+    images_IxHxW = augment_films(
+      stored, data.image_size, draws, flip, row['mask_BxI'], augmentation
     )
-    return row | {'images_BxIxHxW': films}
+    return row | {'images_BxIxHxW': images_IxHxW}
 
   local = part.stop - part.start
   threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
@@ -300,7 +131,7 @@ def _decoded_batches(data, split, rows, part, augmentation):
     tf.data.Dataset.from_generator(
       read,
       output_signature={
-        'records': tf.TensorSpec([local], tf.string),
+        'films': tf.TensorSpec([local], films.dtype),
         'draws': tf.TensorSpec([local, data.views, DRAWS], tf.float64),
         'flip': tf.TensorSpec([local, data.views], tf.bool),
         'ids_BxT': tf.TensorSpec([local, data.max_length], tf.int32),
@@ -318,7 +149,19 @@ def _decoded_batches(data, split, rows, part, augmentation):
   options = tf.data.Options()
   options.threading.private_threadpool_size = threads
   options.threading.max_intra_op_parallelism = 1
-  return batches.with_options(options).as_numpy_iterator()
+  batches = batches.with_options(options).as_numpy_iterator()
+  return read_on(batches, films.faults)
+
+
+def _without_bad(row, good):
+  """One row, masked as if it were padding where its films are not good."""
+  return row | {
+    'ids_BxT': row['ids_BxT'] * tf.cast(good, tf.int32),
+    'mask_B': row['mask_B'] & good,
+    'mask_BxI': row['mask_BxI'] & good,
+    'mirrored_B': row['mirrored_B'] & good,
+    'study_B': tf.where(good, row['study_B'], _NO_STUDY),
+  }
 
 
 def padded_ids(data, split, change=None):

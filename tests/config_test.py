@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 
 from cmn_jax import experiment
 from cmn_jax.training.state import variable_shapes
-from configs import iu_xray, phantom
+from configs import iu_xray, mimic_cxr, phantom
 
 ROOT = Path(__file__).parent.parent
-CONFIGS = {'iu_xray': iu_xray, 'phantom': phantom}
+CONFIGS = {'iu_xray': iu_xray, 'mimic_cxr': mimic_cxr, 'phantom': phantom}
 
 
 def _read_names() -> set[str]:
@@ -40,9 +40,10 @@ def test_every_field_is_read(name):
     assert field.split('.')[-1] in read, f'{field} of {name} is never read'
 
 
-def test_both_configs_have_the_same_fields():
-  assert list(_fields(iu_xray.get_config())) == list(
-    _fields(phantom.get_config())
+@pytest.mark.parametrize('name', CONFIGS)
+def test_all_configs_have_the_same_fields(name):
+  assert list(_fields(CONFIGS[name].get_config())) == list(
+    _fields(iu_xray.get_config())
   )
 
 
@@ -68,6 +69,18 @@ def test_published_sizes():
   assert params['logits']['kernel'].shape == (512, 761)
   encoder = sum(x.size for x in jax.tree.leaves(params['visual_encoder']))
   assert encoder == 42_500_160  # torchvision's resnet101 without its classifier
+
+
+def test_the_recipe_of_mimic_cxr():
+  config = mimic_cxr.get_config('cmn')
+  assert config.data.views == 1
+  assert (config.data.max_length, config.data.min_count) == (100, 10)
+  assert (config.optim.step_epochs, config.optim.gamma) == (3, 0.8)
+  assert (config.optim.visual_rate, config.optim.rate) == (1e-4, 5e-4)
+  assert (config.train.epochs, config.train.batch_size) == (30, 16)
+  model = experiment.make_model(config, 400, None)
+  shapes = variable_shapes(model, 1, 224)
+  assert shapes['params']['logits']['kernel'].shape == (512, 400)
 
 
 def test_one_command_runs_several_seeds():

@@ -1,5 +1,6 @@
 """Scores of findings against formulas written out here."""
 
+import dataclasses
 import json
 import time
 
@@ -11,6 +12,11 @@ from cmn_jax.evaluation.findings import (
   read_findings,
   score_attributes,
   score_findings,
+)
+from cmn_jax.evaluation.findings_reader import (
+  finding_targets,
+  findings_reader,
+  target_labels,
 )
 from input_pipeline.findings import CHEXPERT_14, DRAWN_FINDINGS, Finding
 
@@ -211,3 +217,28 @@ def test_reports_are_scored_through_the_labeler():
   )
   assert scores['side_accuracy'] == 0.5
   assert scores['zone_accuracy'] == scores['severity_accuracy'] == 1.0
+
+
+@dataclasses.dataclass
+class _Study:
+  report: str
+  findings: None = None
+  labels: None = None
+
+
+def test_targets_of_a_mirrored_study_are_on_the_other_side():
+  studies = [
+    _Study('There is a large left effusion.'),
+    _Study('There is a right effusion. The heart is enlarged.'),
+    _Study('The lungs are clear.'),
+  ]
+  reader = findings_reader(None)
+  names = finding_targets(studies, reader, least=1)
+  as_is, mirrored = target_labels(studies, reader, names)
+  left, right = names.index('left effusion'), names.index('right effusion')
+  assert as_is[:, [left, right]].tolist() == [[1, 0], [0, 1], [0, 0]]
+  assert mirrored[:, [left, right]].tolist() == [[0, 1], [1, 0], [0, 0]]
+  others = [n for n in range(len(names)) if n not in (left, right)]
+  np.testing.assert_array_equal(as_is[:, others], mirrored[:, others])
+  assert as_is[:, others].sum(0).min() >= 1
+  assert target_labels(studies, reader, []).shape == (2, 3, 0)

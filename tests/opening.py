@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from input_pipeline import pipeline
+from input_pipeline import data, pipeline
 
 _OPTIONS = {
   'views': 2,
@@ -21,19 +21,20 @@ _OPTIONS = {
   'min_films': 2,
   'split_from': None,
   'skip_bad': False,
+  'stream': False,
 }
 
 
 def open_folder(folder, cache_dir, **changes):
-  """The `pipeline.Data` of a folder of any layout."""
+  """The `Data` of a folder of any layout."""
   options = _OPTIONS | {'cache_dir': cache_dir} | changes
-  return pipeline.open_data(folder, **options)
+  return data.open_data(folder, **options)
 
 
-def train(data, count, augmentation, batch_size=4, seed=7, **options):
+def train(opened, count, augmentation, batch_size=4, seed=7, **options):
   """The next `count` train batches."""
   batches = pipeline.train_batches(
-    data,
+    opened,
     batch_size=batch_size,
     seed=seed,
     augmentation=augmentation,

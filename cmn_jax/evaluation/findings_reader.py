@@ -4,6 +4,8 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
+
 from input_pipeline.findings import (
   CHEXPERT_14,
   DRAWN_FINDINGS,
@@ -11,6 +13,7 @@ from input_pipeline.findings import (
   chexpert_labels,
   read_findings,
 )
+from input_pipeline.sides import swap_sides
 
 PHANTOM = 'phantom'
 RULES = 'rules'
@@ -78,3 +81,19 @@ def targets_of_study(study, reader: FindingsReader) -> set[str]:
     words = (finding.side, finding.zone, finding.severity)
     targets |= {f'{word} {finding.name}' for word in words if word}
   return targets
+
+
+def target_labels(
+  studies, reader: FindingsReader, names: Sequence[str]
+) -> np.ndarray:
+  """1 where a study has a target of `names`, float32 (2, N, L).
+
+  [0] is of the studies as they are, [1] of the same ones mirrored.
+  """
+  labels_2xNxL = np.zeros((2, len(studies), len(names)), np.float32)
+  for n, study in enumerate(studies if names else ()):
+    present = targets_of_study(study, reader)
+    swapped = {swap_sides(name) for name in present}
+    labels_2xNxL[0, n] = [name in present for name in names]
+    labels_2xNxL[1, n] = [name in swapped for name in names]
+  return labels_2xNxL

@@ -89,7 +89,7 @@ def read_labels(
   """The labels of a data set.
 
   Args:
-    data: `pipeline.Data`.
+    data: `input_pipeline.data.Data`.
     source: 'auto' (as drawn on a phantom, else 'rules'), 'rules', the data's
       own (`data.label_source`), or the path of a .csv file, see
       `read_label_file`.

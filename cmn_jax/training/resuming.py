@@ -11,6 +11,7 @@ from input_pipeline.tokenizers import tokenizer_from_json
 _FREE_FIELDS = (
   'data.dir',
   'data.cache_dir',
+  'data.stream',  # the batches are the same
   'classifier.checkpoint',  # its parameters are compared instead
   'train.parallel',
   'train.log_every',

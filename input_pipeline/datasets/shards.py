@@ -85,7 +85,8 @@ def write_shards(dataset, sizes, out, progress):
         missing.append((split, number, path, note, block))
 
   def decode(numbered):
-    return numbered[0], *_read_films(numbered[1], sizes)
+    number, study = numbered
+    return number, *read_films(study.films, study.split, sizes)
 
   todo = [numbered for *_, block in missing for numbered in block]
   with contextlib.closing(_map_ahead(decode, todo)) as ahead:
@@ -124,10 +125,10 @@ def _write_shard(path, features, decoded, studies):
   return {'kept': kept, 'problems': problems, 'bytes': path.stat().st_size}
 
 
-def _read_films(study, sizes):
-  """The films of a study, zeros where absent; and what is wrong with them."""
+def read_films(paths, split, sizes):
+  """The films of a study, zeros where None; and what is wrong with them."""
   films, faults = [], []
-  for path in study.films:
+  for path in paths:
     if path is None:
       films.append(np.zeros([sizes.image_size] * 2, np.uint8))
       continue
@@ -136,7 +137,7 @@ def _read_films(study, sizes):
     except images.ImageError as error:
       faults.append(str(error))
       continue
-    if study.split == 'train':
+    if split == 'train':
       films.append(images.resize_short_side(film, sizes.stored_size))
     else:
       films.append(images.resize_square(film, sizes.image_size))
