@@ -73,7 +73,7 @@ def test_shapes_and_types_are_always_the_same(data):
 @pytest.mark.parametrize('batch_size', [1, 3, 4, 10, 16])
 def test_an_epoch_shows_every_study_once(data, batch_size):
   steps = pipeline.steps_per_epoch(data, 'train', batch_size)
-  batches = train(data, 2 * steps, batch_size)
+  batches = train(data, 2 * steps, batch_size=batch_size)
   epochs = [seen(batches[:steps]), seen(batches[steps:])]
   assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
   assert epochs[0] != epochs[1]
