@@ -10,14 +10,18 @@ METEOR := pycocoevalcap==1.2
 # A checkout of the authors' code, for `parity` and `bench`.
 R2GENCMN ?=
 
-.PHONY: demo test test-torch parity bench tpu-check tables lint
+.PHONY: demo test test-torch test-processes parity bench tpu-check tables lint
 
 # The row `cmn`, the published model.
 demo: .venv/.installed
 	$(BIN)/python main.py --config=configs/phantom.py:cmn --workdir=runs/demo $(FLAGS)
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -m 'not torch'
+	$(BIN)/python -m pytest -m 'not torch and not processes'
+
+# Training in two processes against training in one.
+test-processes: .venv/.installed-dev
+	$(BIN)/python -m pytest -m processes -n 0
 
 # Tests against torch itself; installs its CPU build.
 test-torch: .venv/.installed-torch
