@@ -16,6 +16,10 @@ from input_pipeline.datasets.study import (
 )
 from input_pipeline.findings import CHEXPERT_14
 
+LICENCE = (
+  'MIMIC-CXR: PhysioNet Credentialed Health Data License. Reports and '
+  'films may not be shared, nor sent to services of others.'
+)
 METADATA = 'mimic-cxr-2.0.0-metadata.csv'
 _SPLIT = 'mimic-cxr-2.0.0-split.csv'
 _CHEXPERT = 'mimic-cxr-2.0.0-chexpert.csv'
@@ -38,10 +42,7 @@ def read_mimic_cxr(folder, scratch):
     name='mimic_cxr',
     label_source='chexpert' if labelled else None,
     split_name='mimic_cxr',
-    licence=(
-      'MIMIC-CXR: PhysioNet Credentialed Health Data License. Reports and '
-      'films may not be shared, nor sent to services of others.'
-    ),
+    licence=LICENCE,
     studies=_read_studies(folder, found, dropped),
     found=found,
     dropped=dropped,

@@ -1,0 +1,91 @@
+"""A study record of `datasets.study` as an example of TFDS."""
+
+from absl import logging
+
+from input_pipeline import images
+from input_pipeline.datasets.study import FRONTAL, LATERAL, SPLITS
+from input_pipeline.findings import CHEXPERT_14
+from input_pipeline.tensorflow_cpu import tfds
+
+_VIEWS = ('unknown', FRONTAL, LATERAL)
+_STATUSES = ('unlabelled', 'unmentioned', 'positive', 'negative', 'uncertain')
+_SECTIONS = ('impression', 'indication', 'comparison')
+
+
+def features(label_source, mesh):
+  """The documented features of an example.
+
+  Args:
+    label_source: whose labels these are, for a person.
+    mesh: whether the studies have MeSH terms.
+  """
+  text, label = tfds.features.Text, tfds.features.ClassLabel
+  # Not a Sequence: films of one study differ in size.
+  films = tfds.features.Dataset(
+    {
+      'film': tfds.features.Image(shape=(None, None, 1), doc='8 bit grey'),
+      'view': label(names=_VIEWS, doc='as the source says it'),
+    },
+    doc="in the source's order",
+  )
+  fields = {
+    'id': text(doc='of the study, unlike that of any other'),
+    'report': text(doc='FINDINGS, as it was written'),
+    'films': films,
+    'labels': tfds.features.FeaturesDict(
+      {name: label(names=_STATUSES) for name in CHEXPERT_14},
+      doc=f'Source: {label_source}',
+    ),
+  } | {name: text(doc='empty where there is none') for name in _SECTIONS}
+  if mesh:
+    fields['mesh'] = tfds.features.Sequence(
+      text(), doc="Open-i's indexers: MeSH terms with their qualifiers"
+    )
+  return tfds.features.FeaturesDict(fields)
+
+
+def split_generators(dataset, *, mesh, as_stored):
+  """{split: examples} of a `study.Dataset`; arguments as for `examples`."""
+  for problem in dataset.problems:
+    logging.warning('Left out: %s', problem)
+  return {
+    split: examples(dataset.studies[split], mesh=mesh, as_stored=as_stored)
+    for split in SPLITS
+  }
+
+
+def examples(studies, *, mesh, as_stored):
+  """Yields (id, example); logs the studies that a bad film leaves out.
+
+  Args:
+    studies: of a `study.Dataset`.
+    mesh: whether the examples have MeSH terms.
+    as_stored: keep the bytes of the films' files, PNG or JPEG, for TensorFlow
+      to decode; otherwise the grey levels become a PNG.
+  """
+  for study in studies:
+    films = []
+    try:
+      for path, view in zip(study.films, study.views, strict=True):
+        if path:
+          grey_HxW = images.read_film(path)  # also to see that it can be read
+          film = path if as_stored else grey_HxW[..., None]
+          films.append({'film': film, 'view': view or _VIEWS[0]})
+    except images.ImageError as error:
+      logging.warning('Left out: %s/%s: %s', study.split, study.id, error)
+      continue
+    example = {
+      'id': study.id,
+      'report': study.report,
+      'films': films,
+      'labels': {name: _status(study, name) for name in CHEXPERT_14},
+    } | {name: study.sections.get(name, '').strip() for name in _SECTIONS}
+    if mesh:
+      example['mesh'] = list(study.mesh or ())
+    yield study.id, example
+
+
+def _status(study, name):
+  if study.labels is None:
+    return _STATUSES[0]
+  return study.labels.get(name, _STATUSES[1])

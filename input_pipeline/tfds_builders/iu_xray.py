@@ -1,0 +1,111 @@
+"""IU X-Ray as a TFDS builder that downloads Open-i's archives.
+
+  tfds.load('iu_xray', split='train')
+
+Open-i publishes no checksums, so none are kept here, and TFDS takes what comes.
+To record those of the first download in a checksums.tsv beside this file, and
+have later downloads compared with them:
+
+  builder = tfds.builder('iu_xray')
+  builder.download_and_prepare(
+    download_config=tfds.download.DownloadConfig(register_checksums=True)
+  )
+"""
+
+import pathlib
+
+from absl import logging
+
+from input_pipeline.datasets import layouts, openi
+from input_pipeline.datasets.study import OPENI_LICENCE, DataError, Selection
+from input_pipeline.tensorflow_cpu import tfds
+from input_pipeline.tfds_builders.examples import features, split_generators
+
+_FOLDER = 'https://openi.nlm.nih.gov/imgs/collections'
+URLS = {
+  name: f'{_FOLDER}/{name}'
+  for name in (openi.REPORTS[0], openi.FILM_ARCHIVES[0])
+}
+# R2Gen's rule: FINDINGS, and the first two films of studies with two or more.
+_SELECTION = Selection(
+  sections='findings', views=2, view_rule='first', min_films=2, split_from=None
+)
+
+
+class IuXray(tfds.core.GeneratorBasedBuilder):
+  """Chest films and reports of Indiana University, as Open-i has them."""
+
+  VERSION = tfds.core.Version('1.0.0')
+  RELEASE_NOTES = {'1.0.0': "R2Gen's selection of studies, split hash-v1."}
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description=(
+        'Frontal and lateral chest films of Indiana University with their '
+        'reports. Studies with FINDINGS and two films or more, of which the '
+        "first two are taken: R2Gen's selection. The split is hash-v1 (70, 10 "
+        'and 20 % by a hash of the cleaned report, equal reports together), '
+        'and not that of R2Gen.'
+      ),
+      features=features("CheXpert classes read in Open-i's MeSH terms", True),
+      homepage='https://openi.nlm.nih.gov/',
+      license=OPENI_LICENCE,
+      citation="""\
+@article{demner2016preparing,
+  title={Preparing a collection of radiology examinations for distribution and
+    retrieval},
+  author={Demner-Fushman, Dina and Kohli, Marc D. and Rosenman, Marc B. and
+    Shooshan, Sonya E. and Rodriguez, Laritza and Antani, Sameer and
+    Thoma, George R. and McDonald, Clement J.},
+  journal={Journal of the American Medical Informatics Association},
+  volume={23},
+  number={2},
+  pages={304--310},
+  year={2016}
+}""",
+    )
+
+  def _split_generators(self, dl_manager):
+    known = self.url_infos or {}
+    if not dl_manager.register_checksums and not known.keys() >= set(
+      URLS.values()
+    ):
+      logging.warning(
+        'Open-i publishes no checksums of %s: what comes is taken as it is, '
+        'and a cut archive is refused when it is read. DownloadConfig('
+        'register_checksums=True) records theirs for later downloads.',
+        ' and '.join(URLS),
+      )
+    folder = pathlib.Path(dl_manager.download_dir) / 'iu_xray_archives'
+    dataset = _scan(folder, _download(dl_manager))
+    return split_generators(dataset, mesh=True, as_stored=False)
+
+  def _generate_examples(self, examples):
+    yield from examples
+
+
+def _download(dl_manager):
+  """{name of an archive: where it was downloaded to}."""
+  try:
+    return dl_manager.download(URLS)
+  except (tfds.download.DownloadError, OSError) as error:
+    raise DataError(
+      f'{_FOLDER} could not be reached ({error}). Bring {" and ".join(URLS)} '
+      f'(or any other copy of IU X-Ray) here, and give their folder to '
+      f'`python -m input_pipeline.prepare --source FOLDER --out OUT`; '
+      f'`tfds.builder_from_directory(OUT)` opens what it writes.'
+    ) from error
+
+
+def _scan(folder, archives):
+  """The `Dataset` of the archives, linked by the names that Open-i gave."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, path in archives.items():
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(pathlib.Path(path).absolute())
+  try:
+    return layouts.scan(folder, _SELECTION, folder / 'unpacked')
+  except DataError as error:
+    stored = ', '.join(str(path) for path in archives.values())
+    raise DataError(f'{error}\nThe archives are kept as {stored}.') from error
