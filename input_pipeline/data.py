@@ -11,9 +11,9 @@ from input_pipeline.datasets.study import (
 )
 from input_pipeline.film_source import PreparedFilms, StreamedFilms
 from input_pipeline.tokenizers import (
-  PIECE_KINDS,
   SentencePieceTokenizer,
   WordTokenizer,
+  needs_pieces,
 )
 
 
@@ -118,7 +118,7 @@ def open_data(
   reports = [study.report for study in studies['train']]
   words = WordTokenizer.fit(reports, min_count, clean)
   ids_of = words
-  if _needs_pieces(tokenizer, pieces):
+  if needs_pieces(tokenizer, pieces):
     ids_of = SentencePieceTokenizer.fit(reports, pieces, tokenizer, clean)
 
   def tokenized(study):
@@ -182,20 +182,6 @@ def _open_stream(folder, sizes, selection, cache_dir, skip_bad):
     dataset.studies,
     films,
   )
-
-
-def _needs_pieces(tokenizer, pieces):
-  """Whether SentencePiece is asked for; ValueError if it is not clear."""
-  if tokenizer != 'words' and tokenizer not in PIECE_KINDS:
-    raise ValueError(
-      f"tokenizer is {tokenizer!r}; expected 'words' or one of {PIECE_KINDS}."
-    )
-  if (tokenizer == 'words') != (pieces == 0):
-    raise ValueError(
-      f'tokenizer {tokenizer!r} does not go with pieces {pieces}: words have '
-      f'0, the others as many as the vocabulary is to hold.'
-    )
-  return tokenizer != 'words'
 
 
 def _check_prepared(folder, info, sizes, selection):

@@ -1,22 +1,30 @@
 """dataset.md: what a data set holds, in tables that a person reads."""
 
 import collections
-import statistics
 
 from input_pipeline.datasets.splits import members_digest
 from input_pipeline.datasets.study import SPLITS
 from input_pipeline.findings import CHEXPERT_14, chexpert_labels
+from input_pipeline.report_lengths import (
+  COLUMNS,
+  WORDS,
+  describe,
+  length_lines,
+  lengths_of,
+  percent,
+)
 from input_pipeline.tokenizers import CLEANERS
 
 _RULES = 'rules'
 
 
-def write_card(dataset, clean, notes=()):
+def write_card(dataset, clean, units, notes=()):
   """The Markdown text about a `study.Dataset`.
 
   Args:
     dataset: its studies are those that are counted.
     clean: how reports are cleaned before words are counted.
+    units: what lengths are counted in; see `report_lengths.units_of`.
     notes: lines about how the films were prepared.
   """
   name = dataset.name
@@ -25,15 +33,18 @@ def write_card(dataset, clean, notes=()):
     f'Licence. {dataset.licence}',
     *notes,
     _split_table(dataset),
-    _length_table(dataset, clean),
+    _length_table(dataset, clean, units),
     _label_table(dataset),
     _dropped_table(dataset),
   ]
   return '\n\n'.join(parts) + '\n'
 
 
-def summary(dataset):
-  """A few lines for the screen: what was found, dropped and kept."""
+def summary(dataset, units):
+  """A few lines for the screen: what was found, dropped and kept, and how long.
+
+  The lengths are told if `units` holds more than words.
+  """
   found = ', '.join(f'{n:,} {what}' for what, n in dataset.found.items())
   lines = [f'{dataset.layout} layout in {dataset.folder}: {found}']
   lines += [
@@ -54,6 +65,7 @@ def summary(dataset):
   )
   shares = ', '.join(f'{n:,} {view}' for view, n in sorted(views.items()))
   lines.append(f'  films   {sum(views.values()):>8,}  by view: {shares}')
+  lines += length_lines(dataset, units) if len(units) > 1 else []
   return '\n'.join(lines)
 
 
@@ -96,47 +108,32 @@ def _split_table(dataset):
   )
 
 
-def _length_table(dataset, clean):
+def _length_table(dataset, clean, units):
   texts = {
     split: [CLEANERS[clean](s.report) for s in dataset.studies[split]]
     for split in SPLITS
   }
   train = set(texts['train'])
-  rows = []
-  for split in SPLITS:
-    lengths = sorted(len(text.split()) for text in texts[split])
-    if not lengths:
-      continue
-    repeated = sum(text in train for text in texts[split])
-    rows.append(
-      [
-        split,
-        f'{statistics.fmean(lengths):.1f}',
-        lengths[len(lengths) // 2],
-        lengths[int(0.95 * (len(lengths) - 1))],
-        lengths[-1],
-        _percent(sum(n > 58 for n in lengths), len(lengths)),
-        f'{len(set(texts[split])):,}',
-        '' if split == 'train' else _percent(repeated, len(lengths)),
-      ]
-    )
+  tables = []
+  for unit, count in units.items():
+    header = ['split', *(f'{unit}, {COLUMNS[0]}', *COLUMNS[1:])]
+    if unit == WORDS:
+      header += ['distinct reports', 'also in train']
+    rows = []
+    for split, lengths in lengths_of(dataset, count).items():
+      if not lengths:
+        continue
+      row = [split, *describe(lengths)]
+      if unit == WORDS:
+        repeated = sum(text in train for text in texts[split])
+        again = '' if split == 'train' else percent(repeated, len(lengths))
+        row += [f'{len(set(texts[split])):,}', again]
+      rows.append(row)
+    tables.append(_table(header, rows))
   return (
-    f'## Reports\n\nText: {dataset.sections}. Tokens are words and full stops '
-    f"of the cleaning '{clean}'; a report of over 58 is cut at a max_length of "
-    f'60.\n\n'
-    + _table(
-      [
-        'split',
-        'tokens, mean',
-        'median',
-        '95th percentile',
-        'longest',
-        'over 58',
-        'distinct reports',
-        'also in train',
-      ],
-      rows,
-    )
+    f'## Reports\n\nText: {dataset.sections}. Words are those of the cleaning '
+    f"'{clean}', full stops too; a report of over 58, or of so many pieces, is "
+    f'cut at a max_length of 60.\n\n' + '\n\n'.join(tables)
   )
 
 
@@ -194,7 +191,3 @@ def _dropped_table(dataset):
     listed = '\n'.join(f'- {problem}' for problem in dataset.problems[:100])
     text += f'\n\nThe first of them:\n\n{listed}'
   return text
-
-
-def _percent(part, whole):
-  return f'{100 * part / whole:.1f} %'

@@ -23,7 +23,8 @@ from input_pipeline.datasets.study import (
   Selection,
   check_films,
 )
-from input_pipeline.tokenizers import CLEANERS
+from input_pipeline.report_lengths import units_of
+from input_pipeline.tokenizers import CLEANERS, PIECE_KINDS, needs_pieces
 
 
 def annotation_of(dataset):
@@ -48,26 +49,27 @@ def annotation_of(dataset):
   return json.dumps(annotation, indent=0).encode()
 
 
-def prepare_folder(source, selection, sizes, out, clean):
-  """Prepares `source` into `out` with its dataset.md; returns the `Dataset`.
+def prepare_folder(source, selection, sizes, out):
+  """Prepares `source` into `out`; returns the `Dataset` that is there now.
 
-  What `prepared.json` lists as bad is left out of the data set that returns.
+  What `prepared.json` lists as bad is left out of it.
   """
   prepared.refuse_foreign(out)
   dataset = layouts.scan(source, selection, out / prepared.UNPACKED)
   prepared.prepare(dataset, sizes, out, skip_bad=True)
   opened = prepared.open_prepared(out)
-  kept = dataclasses.replace(
+  return dataclasses.replace(
     dataset, studies=opened.studies, problems=opened.info['problems']
   )
-  note = (
-    f'Films: {sizes.views} of each study (view_rule {selection.view_rule}, '
-    f'min_films {selection.min_films}); train films with a short side of '
+
+
+def _note(dataset, sizes):
+  return (
+    f'Films: {sizes.views} of each study (view_rule {dataset.view_rule}, '
+    f'min_films {dataset.min_films}); train films with a short side of '
     f'{sizes.stored_size} pixels, val and test films {sizes.image_size} x '
     f'{sizes.image_size}.'
   )
-  (out / 'dataset.md').write_text(write_card(kept, clean, [note]))
-  return kept
 
 
 def _parse(argv):
@@ -88,6 +90,9 @@ def _parse(argv):
   add('--stored-size', type=int, default=256, help='short side, train films')
   add('--image-size', type=int, default=224, help='side, val and test films')
   add('--clean', choices=CLEANERS, default='iu_xray', help='to count words')
+  kinds = ('words', *PIECE_KINDS)
+  add('--tokenizer', choices=kinds, default='words', help='to count in, too')
+  add('--pieces', type=int, default=0, help='of unigram or bpe')
   return parser.parse_args(argv)
 
 
@@ -102,10 +107,11 @@ def main(argv=None):
       min_films=args.min_films,
       split_from=args.split_from,
     )
+    needs_pieces(args.tokenizer, args.pieces)  # said before the long work
     sizes = prepared.Sizes(args.views, args.stored_size, args.image_size)
     if args.out:
       out = pathlib.Path(args.out).absolute()
-      dataset = prepare_folder(args.source, selection, sizes, out, args.clean)
+      dataset = prepare_folder(args.source, selection, sizes, out)
     else:
       with tempfile.TemporaryDirectory() as scratch:
         dataset = layouts.select(args.source, selection, scratch)
@@ -114,11 +120,14 @@ def main(argv=None):
         dataset = checked
       else:
         print('No film of any study is on disk: only the reports are read.')
-    print(summary(dataset))
+    units = units_of(dataset, args.clean, args.tokenizer, args.pieces)
+    print(summary(dataset, units))
     if args.annotation_out:
       pathlib.Path(args.annotation_out).write_bytes(annotation_of(dataset))
       print(f'  wrote {args.annotation_out}')
     if args.out:
+      card = write_card(dataset, args.clean, units, [_note(dataset, sizes)])
+      (out / 'dataset.md').write_text(card)
       print(f'  wrote {out}: see dataset.md there')
   except (DataError, ValueError, OSError) as error:
     sys.exit(f'error: {error}')

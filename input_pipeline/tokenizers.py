@@ -215,6 +215,10 @@ class SentencePieceTokenizer:
     """Number of pieces, the 0 not counted: logits have one more."""
     return self._pieces.vocab_size() - 1
 
+  def count(self, report):
+    """How many pieces a report has, the 0 at both ends not counted."""
+    return len(self._pieces.encode(_normal(report, self.clean)))
+
   def encode(self, report, max_length):
     """[0] + piece ids + [0], cut to `max_length`, without an end 0 then."""
     ids = self._pieces.encode(_normal(report, self.clean))
@@ -266,6 +270,20 @@ class SentencePieceTokenizer:
   def fingerprint(self):
     """Hex digest of the pieces and the cleaning: equal means equal ids."""
     return _fingerprint(self)
+
+
+def needs_pieces(tokenizer, pieces):
+  """Whether SentencePiece is asked for; ValueError if it is not clear."""
+  if tokenizer != 'words' and tokenizer not in PIECE_KINDS:
+    raise ValueError(
+      f"tokenizer is {tokenizer!r}; expected 'words' or one of {PIECE_KINDS}."
+    )
+  if (tokenizer == 'words') != (pieces == 0):
+    raise ValueError(
+      f'tokenizer {tokenizer!r} does not go with pieces {pieces}: words have '
+      f'0, the others as many as the vocabulary is to hold.'
+    )
+  return tokenizer != 'words'
 
 
 def tokenizer_from_json(fields):

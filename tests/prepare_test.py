@@ -133,6 +133,30 @@ def test_what_is_said_and_written(openi, tmp_path, capsys):
   assert 'hash-v1' in card
 
 
+def test_lengths_in_pieces_when_asked_for(openi, tmp_path, capsys):
+  out = tmp_path / 'prepared'
+  run('--source', openi, '--out', out, *SIZES)
+  assert 'train reports in' not in capsys.readouterr().out
+  assert 'pieces, mean' not in (out / 'dataset.md').read_text()
+  counted = ('--tokenizer', 'bpe', '--pieces', 40)
+  run('--source', openi, '--out', out, *SIZES, *counted)
+  said = capsys.readouterr().out
+  card = (out / 'dataset.md').read_text()
+  data = open_folder(out, None, tokenizer='bpe', pieces=40)
+  words = [len(s.report.split()) + 1 for s in data.studies['train']]
+  pieces = [
+    len(data.tokenizer.encode(s.report, 1000)) - 2
+    for s in data.studies['train']
+  ]
+  assert np.mean(pieces) > np.mean(words)
+  assert f'train reports in words: mean {np.mean(words):.1f}, ' in said
+  assert f'train reports in 40 bpe pieces: mean {np.mean(pieces):.1f}, ' in said
+  assert f'longest {max(pieces)}, over 58 0.0 %' in said
+  assert '| split | 40 bpe pieces, mean | median |' in card
+  assert f'| train | {np.mean(pieces):.1f} |' in card
+  assert f'| train | {np.mean(words):.1f} |' in card
+
+
 def test_a_second_call_decodes_nothing(openi, tmp_path, monkeypatch):
   run('--source', openi, '--out', tmp_path / 'prepared', *SIZES)
   monkeypatch.setattr(images, 'read_film', None)
@@ -196,6 +220,11 @@ def test_errors_are_one_sentence(tmp_path, openi):
     (('--source', openi, '--views', '0'), 'views is 0'),
     (('--source', openi, '--image-size', '300'), 'stored_size 256 is smaller'),
     (('--source', openi, '--split-from', 'none.json'), 'no split file'),
+    (('--source', openi, '--pieces', '9'), "'words' does not go with pieces 9"),
+    (
+      ('--source', openi, '--tokenizer', 'bpe', '--pieces', '2'),
+      "2 pieces of kind 'bpe' cannot be trained",
+    ),
   ):
     with pytest.raises(SystemExit, match=f'^error: .*{message}'):
       run(*args)

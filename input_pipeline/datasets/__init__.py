@@ -1,1 +1,1 @@
-"""Readers of the folders that people have, and the TFDS builders on top."""
+"""Readers of the folders that people have."""
