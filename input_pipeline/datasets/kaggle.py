@@ -13,6 +13,7 @@ from input_pipeline.datasets.study import (
   Listing,
   Study,
   join_key,
+  points_outside,
 )
 from input_pipeline.findings import mesh_labels
 
@@ -53,7 +54,12 @@ def _read_studies(folder, found, dropped):
   ):
     found['reports'] += 1
     rows.append(row)
+  seen = set()
   for row in sorted(rows, key=lambda row: _number(row['uid'])):
+    if row['uid'].strip() in seen:
+      dropped['id that was used before'] += 1
+      continue
+    seen.add(row['uid'].strip())
     # Open-i's XMLs, and so R2Gen, name the films of a study in this order.
     films = sorted(views_of.pop(row['uid'].strip(), {}).items())
     if not films:
@@ -73,6 +79,9 @@ def _read_projections(folder, dropped):
   for row in read_csv(table, columns, dropped):
     if not join_key(row['filename']):
       dropped[f'row of {PROJECTIONS} with a strange film name'] += 1
+      continue
+    if points_outside(row['filename'].strip()):
+      dropped[f'row of {PROJECTIONS} whose film is outside the folder'] += 1
       continue
     view = _VIEW_OF.get(row['projection'].strip().lower())
     views_of[row['uid'].strip()][row['filename'].strip()] = view

@@ -15,6 +15,7 @@ from input_pipeline.datasets.study import (
   Listing,
   Study,
   join_key,
+  points_outside,
 )
 from input_pipeline.findings import mesh_labels
 
@@ -57,6 +58,9 @@ def _read_studies(folder, scratch, found, dropped):
     images = [image.get('id', '') for image in root.iter('parentImage')]
     if not images:
       dropped['report that names no film'] += 1
+      continue
+    if any(points_outside(image) for image in images):
+      dropped['report whose film is outside the folder'] += 1
       continue
     found['films named'] += len(images)
     named.update(join_key(image) for image in images)
