@@ -185,4 +185,4 @@ def test_random_weights_where_they_are_asked_for(section, capsys):
 
 
 def test_every_encoder_has_imagenet_weights():
-  assert IMAGENET.keys() == ENCODERS.keys()
+  assert IMAGENET.keys() == ENCODERS.keys() - {small.TINY}

@@ -12,12 +12,13 @@ from cmn_jax.training.state import init_variables
 
 SIZE = 64
 VIEWS = 2
+TINY = 'tiny'  # An encoder that tests alone have.
 
 
 def add_tiny_encoder() -> str:
   """Makes a ResNet of two blocks, quick to compile, an encoder by name."""
-  ENCODERS['tiny'] = functools.partial(ResNet, BasicBlock, (1, 1))
-  return 'tiny'
+  ENCODERS[TINY] = functools.partial(ResNet, BasicBlock, (1, 1))
+  return TINY
 
 
 def shape(**changes) -> Shape:

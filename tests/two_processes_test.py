@@ -19,7 +19,7 @@ pytestmark = pytest.mark.processes
 ROOT = Path(__file__).parent.parent
 SECONDS = 300  # No process is waited for longer: all are killed then.
 FLAGS = {
-  'model.encoder': small.add_tiny_encoder(),
+  'model.encoder': small.TINY,
   'data.phantom_studies': 0,
   'data.image_size': 64,
   'data.stored_size': 72,
