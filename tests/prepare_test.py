@@ -47,12 +47,15 @@ def all_batches(data):
   return batches
 
 
-def test_layouts_of_the_same_studies_give_the_same_batches(openi, tmp_path):
-  small_layouts.write_kaggle(tmp_path / 'kaggle', many(40))
+def test_layouts_of_the_same_studies_give_the_same_batches(tmp_path):
+  studies = (*small_layouts.ODD, *many(40))
+  openi = tmp_path / 'openi'
+  small_layouts.write_openi(openi, studies)
+  small_layouts.write_kaggle(tmp_path / 'kaggle', studies, 'latin-1', '\r\n')
   r2gen = tmp_path / 'r2gen'
   r2gen.mkdir()
   run('--source', openi, '--annotation-out', r2gen / 'annotation.json')
-  for study in many(40):
+  for study in studies:
     films = r2gen / 'images' / f'CXR{study[0]}_{study[1]}'
     films.mkdir(parents=True)
     for view, name in enumerate(small_layouts.film_names(study)):
@@ -63,6 +66,7 @@ def test_layouts_of_the_same_studies_give_the_same_batches(openi, tmp_path):
   data = open_folder(openi, cache)
   batches = all_batches(data)
   assert data.split_name == 'hash-v1'
+  assert sum(len(s) for s in data.studies.values()) == 44
   assert np.ptp([b['images_BxIxHxW'].mean() for b in batches]) > 1
   for folder in (tmp_path / 'kaggle', r2gen, tmp_path / 'prepared'):
     other = open_folder(folder, cache)
