@@ -1,0 +1,154 @@
+"""How much memory reading MIMIC-CXR-JPG's tables takes, on made-up ones.
+
+  python -m input_pipeline.reading_memory --rows 1000000 --reports 227835
+
+Writes tables with the true columns into a temporary folder, and so many
+reports, and reads them as `prepare` does, without films. The peak is that of
+the process that only reads.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import os
+import pathlib
+import resource
+import sys
+import tempfile
+import time
+
+from input_pipeline.datasets import layouts
+from input_pipeline.datasets.study import Selection
+from input_pipeline.findings import CHEXPERT_14
+
+_FIRST_SUBJECT, _FIRST_STUDY = 10_000_000, 50_000_000
+_STUDIES_OF_A_SUBJECT = 3
+# MIMIC-CXR-JPG has 377,110 films of 227,835 studies.
+_ROWS_OF_A_STUDY = 377_110 / 227_835
+_LINKS = 30_000  # names of one file: file systems have a limit
+_SPLITS = ('train', 'validate', 'test')
+_METADATA = {
+  'dicom_id': None,
+  'subject_id': None,
+  'study_id': None,
+  'PerformedProcedureStepDescription': 'CHEST (PA AND LAT)',
+  'ViewPosition': 'PA',
+  'Rows': '3056',
+  'Columns': '2544',
+  'StudyDate': '21800506',
+  'StudyTime': '213014.531',
+  'ProcedureCodeSequence_CodeMeaning': 'CHEST (PA AND LAT)',
+  'ViewCodeSequence_CodeMeaning': 'postero-anterior',
+  'PatientOrientationCodeSequence_CodeMeaning': 'Erect',
+}
+_REPORT = f"""\
+ FINAL REPORT
+ EXAMINATION:  CHEST (PA AND LAT)
+
+ INDICATION:  Cough for two weeks.
+
+ FINDINGS:
+
+ {' '.join(['The lungs are clear, the heart is of normal size.'] * 12)}
+
+ IMPRESSION:
+
+ {' '.join(['Nothing acute in the chest.'] * 6)}
+"""
+
+
+def write_tables(folder, rows, reports):
+  """Tables of `rows` films, and the texts of the first `reports` studies."""
+  studies = int(rows / _ROWS_OF_A_STUDY)
+  numbers = [
+    (_FIRST_SUBJECT + n // _STUDIES_OF_A_SUBJECT, _FIRST_STUDY + n)
+    for n in range(studies)
+  ]
+
+  def write(table, header, lines):
+    path = folder / f'mimic-cxr-2.0.0-{table}.csv'
+    with path.open('w', newline='') as file:
+      csv.writer(file).writerow(header)
+      csv.writer(file).writerows(lines)
+
+  def films():
+    for row in range(rows):
+      film = '-'.join(f'{row * k % 2**32:08x}' for k in (1, 3, 5, 7, 11))
+      yield film, *numbers[row % studies]
+
+  rest = list(_METADATA.values())[3:]
+  write('metadata', _METADATA, ((*film, *rest) for film in films()))
+  write(
+    'split',
+    ('dicom_id', 'study_id', 'subject_id', 'split'),
+    ((f, study, s, _SPLITS[study % 3]) for f, s, study in films()),
+  )
+  labels = ['1.0', '', '0.0', '-1.0', *[''] * 10]
+  write(
+    'chexpert',
+    ('subject_id', 'study_id', *CHEXPERT_14),
+    ((*number, *labels) for number in numbers),
+  )
+  for n, (subject, study) in enumerate(numbers[:reports]):
+    parent = folder / 'files' / f'p{subject // 10**6}' / f'p{subject}'
+    parent.mkdir(parents=True, exist_ok=True)
+    path = parent / f's{study}.txt'
+    if n % _LINKS == 0:
+      path.write_text(_REPORT)
+      text = path
+    else:
+      path.hardlink_to(text)
+
+
+def read_tables(folder):
+  """What was found, studies kept, seconds, and the peak in bytes."""
+  selection = Selection(
+    sections='findings',
+    views=1,
+    view_rule='frontal',
+    min_films=1,
+    split_from=None,
+  )
+  begin = time.perf_counter()
+  dataset = layouts.select(folder, selection, folder)
+  seconds = time.perf_counter() - begin
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  if sys.platform != 'darwin':
+    peak *= 1024  # Linux counts kilobytes
+  kept = sum(len(studies) for studies in dataset.studies.values())
+  return dataset.found, kept, seconds, peak
+
+
+def _parse(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m input_pipeline.reading_memory',
+    description=__doc__.split('\n')[0],
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--rows', type=int, default=1_000_000, help='films in the tables')
+  add('--reports', type=int, default=0, help='studies that have a text')
+  return parser.parse_args(argv)
+
+
+def main(argv=None):
+  """Reads the command line; prints what was read, and the peak."""
+  args = _parse(argv)
+  if args.rows < 2:
+    sys.exit(f'error: --rows is {args.rows}; expected 2 or more.')
+  with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    write_tables(folder, args.rows, args.reports)
+    size = sum(os.path.getsize(path) for path in folder.glob('*.csv'))
+    # A new process: what writing took is not counted.
+    with multiprocessing.get_context('spawn').Pool(1) as pool:
+      found, kept, seconds, peak = pool.apply(read_tables, (folder,))
+  print(
+    f'{args.rows:,} rows, {found["studies"]:,} studies, {kept:,} kept with '
+    f'their texts; tables of {size / 1e6:,.0f} MB read in {seconds:.0f} s, '
+    f'peak {peak / 1e6:,.0f} MB.'
+  )
+
+
+if __name__ == '__main__':
+  main()
