@@ -64,6 +64,7 @@ def checks(args) -> dict:
     ),
     'reports_beam': write(published, ['beam_search'], 2),
     'reports_greedy': write(published, ['greedy'], 2),
+    'reports_double': lambda: steps.double_reports(args.r2gencmn, 'published'),
     'training': lambda: steps.steps(published, kept),
     'training_double': double('published', 'shared'),
     'checkpoint': inputs.checkpoint,

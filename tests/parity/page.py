@@ -6,6 +6,7 @@ ORDER = (
   'log_probs',
   'reports_beam',
   'reports_greedy',
+  'reports_double',
   'training',
   'training_double',
   'checkpoint',

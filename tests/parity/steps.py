@@ -64,13 +64,7 @@ def double(checkout: Path, size: str, memory: str) -> list[Row]:
     size: 'small' or 'published'.
     memory: 'shared' for the authors' code, or the twin's 'none', 'separate'.
   """
-  program = [sys.executable, '-m', 'tests.parity.double']
-  done = subprocess.run(
-    [*program, str(checkout), size, memory], stdout=subprocess.PIPE, text=True
-  )
-  if done.returncode:
-    raise SystemExit(f'error: {" ".join(program)} failed')
-  found = json.loads(done.stdout)
+  found = _in_double(checkout, size, memory)
   name = {'none': 'base', 'separate': 'mem'}.get(memory)
   on = f'{name} and our torch twin, small model' if name else f'{size} sizes'
   on = f'{on} in float64, {training.STEPS} steps'
@@ -80,6 +74,21 @@ def double(checkout: Path, size: str, memory: str) -> list[Row]:
     at_most('parameters, worst array, relative', on, found['parameters'], 1e-6),
     at_most('losses of all steps, relative', on, found['losses'], 1e-6),
   ]
+
+
+def double_reports(checkout: Path, size: str) -> list[Row]:
+  """Rows for reports in float64, in a process of its own."""
+  return [Row(**row) for row in _in_double(checkout, size, 'reports')]
+
+
+def _in_double(checkout: Path, size: str, what: str):
+  program = [sys.executable, '-m', 'tests.parity.double']
+  done = subprocess.run(
+    [*program, str(checkout), size, what], stdout=subprocess.PIPE, text=True
+  )
+  if done.returncode:
+    raise SystemExit(f'error: {" ".join(program)} failed')
+  return json.loads(done.stdout)
 
 
 def training_batches(size: models.Size) -> list[dict]:
@@ -112,6 +121,11 @@ def training_rows(
   return [
     at_most('training loss, relative', on, found.loss, 1e-5),
     at_most('gradient, worst array, relative', on, found.gradient, 1e-3),
+    for_scale(
+      'gradient of theirs in float32 and in float64',
+      on,
+      f'{found.gradient_rounding:.1e}',
+    ),
     at_most(
       'gradient where it is 0 in truth, over the largest',
       on,

@@ -34,6 +34,7 @@ class Differences:
     loss: |ours - theirs| / theirs.
     gradient: norm of the difference over the norm, worst array.
     gradient_at: its name.
+    gradient_rounding: as `gradient`, of theirs against theirs in float64.
     zero_gradient: the norm, over the largest gradient's, of what is left in
       arrays whose true gradient is 0.
     statistics: batch norm's running ones after the step, worst array.
@@ -45,6 +46,7 @@ class Differences:
   loss: float
   gradient: float
   gradient_at: str
+  gradient_rounding: float
   zero_gradient: float
   statistics: float
   parameters: float
@@ -76,11 +78,13 @@ def compare(
   our_loss, our_grads = our_gradient(ours, variables, batches[0])
   our_grads = to_state_dict(_parameters(table), {'params': our_grads})
   largest = max(float(np.linalg.norm(g)) for g in theirs_grads.values())
-  differences, zeros = {}, [0.0]
+  exact = their_gradient_in_double(theirs, batches[0])
+  differences, rounding, zeros = {}, {}, [0.0]
   for name, grad in theirs_grads.items():
     norm = float(np.linalg.norm(grad))
     if norm > _ROUNDING * largest:
       differences[name] = _relative(our_grads[name], grad)
+      rounding[name] = _relative(grad, exact[name])
     else:
       zeros += [norm / largest, np.linalg.norm(our_grads[name]) / largest]
   worst_gradient = max(differences, key=differences.get)
@@ -93,6 +97,7 @@ def compare(
     loss=abs(our_loss - loss) / loss,
     gradient=differences[worst_gradient],
     gradient_at=worst_gradient,
+    gradient_rounding=max(rounding.values()),
     zero_gradient=float(max(zeros)),
     statistics=max(
       _relative(started[row.theirs], first[row.theirs])
@@ -180,7 +185,8 @@ def state_of(model) -> dict[str, np.ndarray]:
 
 
 def _their_loss(model, batch):
-  images = np.array(normalise_films(batch['images_BxIxHxW']))
+  dtype = str(next(model.parameters()).dtype).removeprefix('torch.')
+  images = np.array(normalise_films(batch['images_BxIxHxW']), dtype)
   ids_BxT = torch.from_numpy(batch['ids_BxT']).long()
   return authors.loss_of(model, authors.films_for(model, images), ids_BxT)
 
@@ -198,6 +204,14 @@ def their_gradient(model, batch):
   }
   model.load_state_dict(kept)
   return float(loss.detach()), grads
+
+
+def their_gradient_in_double(model, batch):
+  """Gradients of the same float32 weights, computed in float64."""
+  dtype = next(model.parameters()).dtype
+  _, grads = their_gradient(model.double(), batch)
+  model.to(dtype)
+  return grads
 
 
 def our_gradient(model: ReportGenerator, variables, batch):
