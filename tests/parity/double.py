@@ -40,7 +40,7 @@ def main(checkout: str, size: str, what: str):
     ..., -1:
   ]
   authors.install(Path(checkout))
-  size = {'small': models.SMALL_SIZE, 'published': models.PUBLISHED_SIZE}[size]
+  count, size = steps.DOUBLE_STEPS[size], models.SIZES[size]
   if what in ('shared', 'reports'):
     seed = reports.SEED if what == 'reports' else 4
     theirs, ours, variables = models.pair(size, 2, seed)
@@ -66,18 +66,18 @@ def main(checkout: str, size: str, what: str):
       )
       found = [dataclasses.asdict(row) for row in rows]
     else:
-      found = _training(size, theirs, ours, variables, table, kept)
+      found = _training(size, theirs, ours, variables, table, kept, count)
   json.dump(found, sys.stdout)
 
 
-def _training(size, theirs, ours, variables, table, kept) -> dict:
+def _training(size, theirs, ours, variables, table, kept, count) -> dict:
   from tests.parity import models, steps, training
 
   batches = steps.training_batches(size)
   log_probs = models.worst_log_prob(
     theirs.double(), ours, variables, batches[0]
   )
-  found = training.compare(theirs, ours, variables, table, batches, kept)
+  found = training.compare(theirs, ours, variables, table, batches, kept, count)
   assert found.zero_gradient < 1e-12, 'this was not float64'
   return {'log_probs': log_probs, **vars(found)}
 

@@ -63,6 +63,7 @@ class Size:
 
 SMALL_SIZE = Size('small model', SMALL, 64, 256, 64, 8, 2.0, 1.0)
 PUBLISHED_SIZE = Size('published sizes', PUBLISHED, 224, 208, 8, 2, 4.5, 1.5)
+SIZES = {'small': SMALL_SIZE, 'published': PUBLISHED_SIZE}
 
 
 def pair(

@@ -61,6 +61,7 @@ def compare(
   table: list[Row],
   batches: list[dict],
   kept: Kept,
+  steps: int = STEPS,
 ) -> Differences:
   """Trains both from the same weights on the same batches.
 
@@ -72,6 +73,7 @@ def compare(
     batches: STEPS_PER_EPOCH batches as the input pipeline makes them, all
       studies real; used again in each epoch.
     kept: what theirs came to before.
+    steps: of the optimizer; whole epochs.
   """
   theirs.train()
   loss, theirs_grads = their_gradient(theirs, batches[0])
@@ -89,8 +91,8 @@ def compare(
       zeros += [norm / largest, np.linalg.norm(our_grads[name]) / largest]
   worst_gradient = max(differences, key=differences.get)
 
-  first, after, their_losses = _kept_training(theirs, batches, kept)
-  our_first, last, our_losses = train_ours(ours, variables, batches)
+  first, after, their_losses = _kept_training(theirs, batches, kept, steps)
+  our_first, last, our_losses = train_ours(ours, variables, batches, steps)
   started = to_state_dict(table, our_first)
   changed, changed_at = _worst(table, to_state_dict(table, last), after)
   return Differences(
@@ -144,12 +146,12 @@ def _largest_change(losses, expected) -> float:
   return float(np.max(np.abs(losses / expected - 1)))
 
 
-def _kept_training(theirs, batches, kept: Kept):
+def _kept_training(theirs, batches, kept: Kept, steps: int = STEPS):
   """As `train_theirs`, which leaves the model as it was."""
 
   def train():
     begun = {k: v.clone() for k, v in theirs.state_dict().items()}
-    first, last, losses = train_theirs(theirs, batches)
+    first, last, losses = train_theirs(theirs, batches, steps)
     theirs.load_state_dict(begun)
     first = {f'first {k}': v for k, v in first.items() if '.running_' in k}
     last = {f'last {k}': v for k, v in last.items()}
@@ -160,7 +162,7 @@ def _kept_training(theirs, batches, kept: Kept):
     for n, batch in enumerate(batches)
     for name in ('images_BxIxHxW', 'ids_BxT')
   }
-  recipe = (STEPS, STEPS_PER_EPOCH, STEP_EPOCHS, GAMMA, RATES)
+  recipe = (steps, STEPS_PER_EPOCH, STEP_EPOCHS, GAMMA, RATES)
   weights = digest_of(state_of(theirs))
   arrays = kept.get(train, weights=weights, recipe=recipe, **films)
   states = (
