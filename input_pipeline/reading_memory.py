@@ -12,7 +12,6 @@ import csv
 import multiprocessing
 import os
 import pathlib
-import resource
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ import time
 from input_pipeline.datasets import layouts
 from input_pipeline.datasets.study import Selection
 from input_pipeline.findings import CHEXPERT_14
+from input_pipeline.resident_memory import peak_bytes
 
 _FIRST_SUBJECT, _FIRST_STUDY = 10_000_000, 50_000_000
 _STUDIES_OF_A_SUBJECT = 3
@@ -112,11 +112,8 @@ def read_tables(folder):
   begin = time.perf_counter()
   dataset = layouts.select(folder, selection, folder)
   seconds = time.perf_counter() - begin
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  if sys.platform != 'darwin':
-    peak *= 1024  # Linux counts kilobytes
   kept = sum(len(studies) for studies in dataset.studies.values())
-  return dataset.found, kept, seconds, peak
+  return dataset.found, kept, seconds, peak_bytes()
 
 
 def _parse(argv):

@@ -8,14 +8,12 @@ theirs_best.
 
 import json
 import os
-import re
-import resource
 import sys
 import time
-from pathlib import Path
+
+from input_pipeline import resident_memory
 
 SIDES = ('ours', 'theirs', 'theirs_best')
-_STATUS, _CLEAR = Path('/proc/self/status'), Path('/proc/self/clear_refs')
 
 
 def make_side(side: str, plan):
@@ -29,14 +27,8 @@ def make_side(side: str, plan):
   return Theirs(plan, at_best=side == 'theirs_best')
 
 
-def _forget_peak():
-  """Starts the peak anew (Linux); elsewhere it is that of the whole process."""
-  if _CLEAR.exists():
-    _CLEAR.write_text('5')
-
-
 def peak_bytes(side: str) -> int:
-  """Largest resident memory since `_forget_peak`; on a GPU, the device's."""
+  """Largest resident memory since `forget_peak`; on a GPU, the device's."""
   if side == 'ours':
     import jax
 
@@ -48,10 +40,7 @@ def peak_bytes(side: str) -> int:
 
     if torch.cuda.is_available():
       return torch.cuda.max_memory_allocated()
-  if _STATUS.exists():
-    return 1024 * int(re.search(r'VmHWM:\s+(\d+)', _STATUS.read_text())[1])
-  unit = 1 if sys.platform == 'darwin' else 1024
-  return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return resident_memory.peak_bytes()
 
 
 def main():
@@ -76,7 +65,7 @@ def main():
   begin = time.perf_counter()
   (made.warm_up or run)()
   first_seconds = time.perf_counter() - begin
-  _forget_peak()
+  resident_memory.forget_peak()
   answer(
     compile_seconds=made.compile_seconds,
     first_seconds=first_seconds,

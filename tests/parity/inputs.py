@@ -181,11 +181,11 @@ def write_annotation(path: Path, words: int):
 def _run(*arguments) -> tuple[float, float]:
   """Seconds and peak gigabytes of one command, in a process of its own."""
   code = (
-    'import resource, runpy, sys, time; t = time.time();'
+    'import runpy, sys, time; t = time.time();'
     'sys.argv[0] = "convert";'
     'runpy.run_module("cmn_jax.convert", run_name="__main__");'
-    'print(time.time() - t,'
-    ' resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)'
+    'from input_pipeline import resident_memory;'
+    'print(time.time() - t, resident_memory.peak_bytes())'
   )
   done = subprocess.run(
     [sys.executable, '-c', code, *map(str, arguments)],
@@ -194,5 +194,5 @@ def _run(*arguments) -> tuple[float, float]:
   )
   if done.returncode:
     raise SystemExit(f'error: convert failed: {done.stderr[-2000:]}')
-  seconds, kilobytes = done.stdout.split()[-2:]
-  return float(seconds), float(kilobytes) / 1e6
+  seconds, peak = done.stdout.split()[-2:]
+  return float(seconds), float(peak) / 1e9
