@@ -16,7 +16,8 @@ from tests.parity.kept import Kept
 from tests.parity.results import Row, at_most, for_scale
 from tests.parity.twin import Twin, twin_rows
 
-# In float64 the published sizes are slow.
+# In float64 the published sizes are slow; and their rounding is amplified too.
+DOUBLE_LIMITS = {'small': 1e-6, 'published': 1e-3}
 DOUBLE_STEPS = {
   'small': training.STEPS,
   'published': training.STEPS_PER_EPOCH,
@@ -73,12 +74,15 @@ def double(checkout: Path, size: str, memory: str) -> list[Row]:
   found = _in_double(checkout, size, memory)
   name = {'none': 'base', 'separate': 'mem'}.get(memory)
   on = f'{name} and our torch twin, ' if name else ''
+  after = DOUBLE_LIMITS[size]
   on += f'{models.SIZES[size].name} in float64, {DOUBLE_STEPS[size]} steps'
   return [
     at_most('log-probabilities, absolute', on, found['log_probs'], 1e-6),
     at_most('gradient, worst array, relative', on, found['gradient'], 1e-6),
-    at_most('parameters, worst array, relative', on, found['parameters'], 1e-6),
-    at_most('losses of all steps, relative', on, found['losses'], 1e-6),
+    at_most(
+      'parameters, worst array, relative', on, found['parameters'], after
+    ),
+    at_most('losses of all steps, relative', on, found['losses'], after),
   ]
 
 
