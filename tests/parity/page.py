@@ -1,6 +1,6 @@
 """docs/parity.md, written from the rows that were measured."""
 
-from tests.parity.results import Row, table
+from tests.parity.results import NO_LIMIT, Row, table
 
 ORDER = (
   'log_probs',
@@ -33,6 +33,8 @@ R2GenCMN)) and ours, on the same weights and inputs. This page is written by
       FLAGS='--annotation annotation.json --films DIR'
 
 and was last written with {versions}.
+
+{summary}
 
 {table}
 {missing}
@@ -69,8 +71,8 @@ and was last written with {versions}.
   smaller residual branches and batch statistics that fit the films, drawn so in
   a trial, it was 1.5e-2 against 1.6e-2: better, and still not 1e-3. The rows in
   float64 compare the programs.
-- A report that differs in float32 is a tie of two beams within rounding: in
-  float64 the same studies are written again, by both.
+- Where a report differs in float32, rounding chose between two beams: in
+  float64 both write the same for these very studies.
 - `base` and `mem` have no public code. They are compared with a torch twin
   written from the paper (`tests/parity/twin.py`).
 
@@ -104,4 +106,23 @@ def page(rows: list[Row], missing: list[str], versions: str) -> str:
     note = (
       f'\nNot measured yet: {", ".join(missing)} (`--only NAME` runs one).\n'
     )
-  return _PAGE.format(table=table(rows), missing=note, versions=versions)
+  return _PAGE.format(
+    summary=_summary(rows), table=table(rows), missing=note, versions=versions
+  )
+
+
+def _summary(rows: list[Row]) -> str:
+  """How many comparisons are within their limits, and which are not."""
+  held = [row for row in rows if row.limit != NO_LIMIT]
+  outside = [row for row in held if not row.ok]
+  lines = [
+    f'{len(held) - len(outside)} of {len(held)} comparisons are within their '
+    f'limits{"; outside:" if outside else "."}'
+  ]
+  if outside:
+    lines.append('')
+  lines += [
+    f'- {row.what}, {row.on}: {row.measured}, where the limit is {row.limit}'
+    for row in outside
+  ]
+  return '\n'.join(lines)

@@ -4,6 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+NO_LIMIT = 'none'
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
@@ -36,7 +38,7 @@ def none_of(what: str, on: str, differing: int, total: int) -> Row:
 
 def for_scale(what: str, on: str, measured: str) -> Row:
   """A row without a limit, beside those that have one."""
-  return Row(f'for scale: {what}', on, measured, 'none', True)
+  return Row(f'for scale: {what}', on, measured, NO_LIMIT, True)
 
 
 def save(folder: Path, check: str, rows: list[Row], seconds: float):
@@ -60,11 +62,13 @@ def load(folder: Path, check: str) -> list[Row] | None:
 def table(rows: list[Row]) -> str:
   """A Markdown table."""
   lines = [
-    '| Compared | On | Largest difference | Limit | |',
+    '| Compared | On | Largest difference | Limit | Within |',
     '| --- | --- | --- | --- | --- |',
   ]
   for row in rows:
     verdict = 'yes' if row.ok else '**no**'
+    if row.limit == NO_LIMIT:
+      verdict = '-'
     lines.append(
       f'| {row.what} | {row.on} | {row.measured} | {row.limit} | {verdict} |'
     )
