@@ -62,6 +62,11 @@ def convert_r2gencmn(
     ConversionError: something does not fit; nothing is written.
   """
   _check_free(out)
+  if Path(path).suffix == '.safetensors':
+    raise ConversionError(
+      f'{path} is a safetensors file: expected the .pth that R2GenCMN writes, '
+      'with epoch, state_dict and optimizer'
+    )
   content = read_pth(path)
   if not isinstance(content.get('state_dict'), dict):
     raise ConversionError(

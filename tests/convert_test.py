@@ -69,11 +69,11 @@ def _save(folder, tensors):
   torch.save(content, folder / 'model.pth')
 
 
-def _convert(files, *more):
+def _convert(files, *more, name='model.pth'):
   main(
     [
       'r2gencmn',
-      str(files / 'model.pth'),
+      str(files / name),
       *('--annotation', str(files / 'annotation.json')),
       *('--out', str(files / 'out')),
       *CONFIG,
@@ -82,11 +82,11 @@ def _convert(files, *more):
   )
 
 
-def _refused(files, *more) -> str:
+def _refused(files, *more, **name) -> str:
   """The one line that is said; nothing is written."""
   before = sorted(path.name for path in files.iterdir())
   with pytest.raises(SystemExit) as error:
-    _convert(files, *more)
+    _convert(files, *more, **name)
   message = str(error.value)
   assert message.startswith('error: ') and '\n' not in message
   assert sorted(path.name for path in files.iterdir()) == before
@@ -222,6 +222,11 @@ def test_no_torch_file(files):
 def test_no_file(files):
   (files / 'model.pth').unlink()
   assert 'no such file' in _refused(files)
+
+
+def test_a_file_of_another_kind(files):
+  message = _refused(files, name='model.safetensors')
+  assert 'model.safetensors is a safetensors file' in message
 
 
 def test_another_architecture(files):
