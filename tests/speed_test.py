@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 from cmn_jax import benchmark
-from cmn_jax.speed import kept
+from cmn_jax.speed import half_precision, kept
 from cmn_jax.speed.flops import matmul_flops
 from cmn_jax.speed.processes import Measured
 from cmn_jax.speed.works import Plan
@@ -169,3 +169,10 @@ def test_what_a_person_can_mend_is_said_in_a_sentence(arguments, says):
   done = _run(*arguments)
   assert done.returncode == 1
   assert done.stderr.startswith('error: ') and says in done.stderr
+
+
+def test_losses_of_both_types_are_told_with_the_largest_difference():
+  whole, half = [4.0] * 24 + [2.0], [4.0] * 23 + [4.1, 2.0]
+  text = half_precision.table({'float32': whole, 'bfloat16': half})
+  assert '| 25 | 2.0000 | 2.0000 | 0.0e+00 |' in text
+  assert 'Largest difference of 25 steps: 2.5e-02, at step 24' in text

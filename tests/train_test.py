@@ -18,6 +18,7 @@ from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate import evaluate
 from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.predict import Reporter
+from cmn_jax.speed import half_precision
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from cmn_jax.training.epochs import TrainingError
@@ -255,3 +256,12 @@ def test_a_mistake_on_the_command_line_is_one_sentence(folders, tmp_path):
   assert process.returncode != 0
   assert 'widht' in err and 'Traceback' not in err
   assert len(err.strip().splitlines()) == 1
+
+
+def test_bfloat16_follows_the_losses_of_float32(folders):
+  config = _config(folders)
+  whole, half = (
+    half_precision.losses(config, dtype, 3) for dtype in ('float32', 'bfloat16')
+  )
+  assert whole != half
+  np.testing.assert_allclose(half, whole, rtol=1e-2)
