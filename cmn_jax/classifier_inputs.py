@@ -16,7 +16,7 @@ from cmn_jax.dataset import augmentation_of
 from cmn_jax.evaluation.labels import Labels, read_labels
 from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.models.classifier import GENERATED, Classifier, ClassifierShape
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from cmn_jax.report_model import ReportModel
 from cmn_jax.training.classification import SINGLE_LABEL
 from cmn_jax.training.classifier_step import make_probabilities

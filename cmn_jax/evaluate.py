@@ -16,7 +16,7 @@ from cmn_jax.evaluation.results import write_json
 from cmn_jax.evaluation.retrieval import Aligner
 from cmn_jax.evaluation.writing import ReportWriter, Written
 from cmn_jax.generation import attention_of_words
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import (
   CheckpointError,

@@ -7,7 +7,8 @@ from ml_collections import ConfigDict
 
 from cmn_jax.generation import Decoding
 from cmn_jax.models.alignment import AlignmentShape
-from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.models.shape import Shape
 from cmn_jax.training.contrastive import Contrast
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 

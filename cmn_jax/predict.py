@@ -25,7 +25,7 @@ from cmn_jax.generation import (
   attention_of_words,
   make_writer,
 )
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from cmn_jax.study_classifier import Opinion, StudyClassifier
 from cmn_jax.training.checkpoints import (
   CheckpointError,

@@ -8,7 +8,8 @@ from PIL import Image
 
 from cmn_jax import experiment
 from cmn_jax.models.alignment import AlignmentShape
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.predict import Reporter
 from cmn_jax.training.contrastive import Contrast
 from cmn_jax.training.state import init_state, make_train_step

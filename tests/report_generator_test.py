@@ -11,7 +11,8 @@ from cmn_jax.generation import (
   attention_of_words,
   make_writer,
 )
-from cmn_jax.models.report_generator import MEMORIES, ReportGenerator
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.models.shape import MEMORIES
 from tests import small
 
 

@@ -6,8 +6,9 @@ import jax
 import numpy as np
 
 from cmn_jax.models.encoders import ENCODERS
-from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.resnet import BasicBlock, ResNet
+from cmn_jax.models.shape import Shape
 from cmn_jax.training.state import init_variables
 
 SIZE = 64

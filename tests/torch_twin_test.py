@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cmn_jax.interop.names import to_state_dict, to_variables
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from tests.parity import draw, golden
 
 pytestmark = pytest.mark.torch

@@ -15,7 +15,8 @@ from cmn_jax.interop.names import ConversionError, flatten, shapes_of
 from cmn_jax.interop.r2gencmn import to_r2gencmn
 from cmn_jax.interop.vits import vit_tensors
 from cmn_jax.models.encoders import ENCODERS
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.vit import ViT
 from cmn_jax.training.checkpoints import META_FORMAT as FORMAT
 from cmn_jax.training.checkpoints import find_step, load_model, save_model

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from cmn_jax.models.alignment import Alignment, AlignmentShape
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.distributed import joined
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.state import STEP_ARRAYS

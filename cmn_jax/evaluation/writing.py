@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from cmn_jax.generation import Decoding, make_writer
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.distributed import joined
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.state import STEP_ARRAYS, make_loss_step

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 
 from cmn_jax.interop.torch_resnet import ARCHITECTURES, TorchResNet
-from cmn_jax.models.report_generator import Shape
+from cmn_jax.models.shape import Shape
 
 # Sizes of the encoder's first stage by name, as the stub makes them.
 _width = {'first_stage': 64}

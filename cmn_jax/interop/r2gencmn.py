@@ -15,8 +15,9 @@ from cmn_jax.interop.names import (
 )
 from cmn_jax.interop.resnets import R2GENCMN, batch_counters, resnet_rows
 from cmn_jax.models.layers import sinusoids
-from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.resnet import RESNETS
+from cmn_jax.models.shape import Shape
 from cmn_jax.training.state import variable_shapes
 
 _ROOT = 'encoder_decoder'

@@ -11,8 +11,9 @@ from cmn_jax import experiment
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.generation import make_writer
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
+from cmn_jax.models.films import normalise_films
 from cmn_jax.models.memory import MemoryQuery
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.speed.flops import matmul_flops
 from cmn_jax.speed.machine import machine, matmul_peak
 from cmn_jax.speed.works import END_BIAS, Plan, features, training_batch

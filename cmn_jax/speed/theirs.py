@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from cmn_jax.interop import authors
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from cmn_jax.speed.works import END_BIAS, Plan, features, training_batch
 
 

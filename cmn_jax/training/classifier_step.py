@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from cmn_jax.models.classifier import FEATURES, Classifier
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from cmn_jax.training.classification import (
   MULTI_LABEL,
   SINGLE_LABEL,

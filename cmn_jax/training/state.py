@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cmn_jax.models.report_generator import ReportGenerator, normalise_films
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.contrastive import Contrast, contrastive_loss
 from cmn_jax.training.losses import findings_loss, language_model_loss
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from cmn_jax.interop import authors
 from cmn_jax.interop.authors import films_for as films_for
-from cmn_jax.models.report_generator import Shape
+from cmn_jax.models.shape import Shape
 
 _shortcuts = {'on': True, 'writing': False}
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from cmn_jax.interop.names import Row, shapes_of
 from cmn_jax.interop.r2gencmn import expected_variables
-from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.models.shape import Shape
 
 # RandomState draws the same numbers in every version of numpy.
 _Draw = np.random.RandomState

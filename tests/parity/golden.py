@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from tests import small
 from tests.parity import draw
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from cmn_jax.evaluation.metrics import score_reports
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from input_pipeline import images
 from input_pipeline.tokenizers import WordTokenizer
 from tests.parity import models

@@ -8,11 +8,9 @@ import torch
 
 from cmn_jax import experiment
 from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
-from cmn_jax.models.report_generator import (
-  ReportGenerator,
-  Shape,
-  normalise_films,
-)
+from cmn_jax.models.films import normalise_films
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.models.shape import Shape
 from configs import iu_xray
 from tests import small
 from tests.parity import authors, draw

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from cmn_jax.generation import Decoding, make_writer
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from tests.parity import authors, draw, models, training
 from tests.parity.kept import Kept, digest_of
 from tests.parity.results import Row, none_of

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cmn_jax.convert import convert_r2gencmn, read_config
-from cmn_jax.models.report_generator import normalise_films
+from cmn_jax.models.films import normalise_films
 from cmn_jax.predict import Reporter
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.images import prepare_films

@@ -17,7 +17,8 @@ from cmn_jax.interop.names import Row, shapes_of
 from cmn_jax.interop.r2gencmn import expected_variables
 from cmn_jax.interop.resnets import TORCHVISION, resnet_rows
 from cmn_jax.interop.torch_resnet import TorchResNet
-from cmn_jax.models.report_generator import ReportGenerator, Shape
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.models.shape import Shape
 
 
 class Norm(nn.Module):
