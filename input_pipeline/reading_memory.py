@@ -8,7 +8,6 @@ the process that only reads.
 """
 
 import argparse
-import csv
 import multiprocessing
 import os
 import pathlib
@@ -18,29 +17,21 @@ import time
 
 from input_pipeline.datasets import layouts
 from input_pipeline.datasets.study import Selection
-from input_pipeline.findings import CHEXPERT_14
+from input_pipeline.phantom.mimic_cxr_tables import (
+  FIRST_STUDY,
+  FIRST_SUBJECT,
+  patient_folder,
+  write_film_tables,
+  write_label_table,
+)
 from input_pipeline.resident_memory import peak_bytes
 
-_FIRST_SUBJECT, _FIRST_STUDY = 10_000_000, 50_000_000
 _STUDIES_OF_A_SUBJECT = 3
 # MIMIC-CXR-JPG has 377,110 films of 227,835 studies.
 _ROWS_OF_A_STUDY = 377_110 / 227_835
 _LINKS = 30_000  # names of one file: file systems have a limit
 _SPLITS = ('train', 'validate', 'test')
-_METADATA = {
-  'dicom_id': None,
-  'subject_id': None,
-  'study_id': None,
-  'PerformedProcedureStepDescription': 'CHEST (PA AND LAT)',
-  'ViewPosition': 'PA',
-  'Rows': '3056',
-  'Columns': '2544',
-  'StudyDate': '21800506',
-  'StudyTime': '213014.531',
-  'ProcedureCodeSequence_CodeMeaning': 'CHEST (PA AND LAT)',
-  'ViewCodeSequence_CodeMeaning': 'postero-anterior',
-  'PatientOrientationCodeSequence_CodeMeaning': 'Erect',
-}
+_PIXELS = 3056, 2544
 _REPORT = f"""\
  FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -61,36 +52,20 @@ def write_tables(folder, rows, reports):
   """Tables of `rows` films, and the texts of the first `reports` studies."""
   studies = int(rows / _ROWS_OF_A_STUDY)
   numbers = [
-    (_FIRST_SUBJECT + n // _STUDIES_OF_A_SUBJECT, _FIRST_STUDY + n)
+    (FIRST_SUBJECT + n // _STUDIES_OF_A_SUBJECT, FIRST_STUDY + n)
     for n in range(studies)
   ]
-
-  def write(table, header, lines):
-    path = folder / f'mimic-cxr-2.0.0-{table}.csv'
-    with path.open('w', newline='') as file:
-      csv.writer(file).writerow(header)
-      csv.writer(file).writerows(lines)
 
   def films():
     for row in range(rows):
       film = '-'.join(f'{row * k % 2**32:08x}' for k in (1, 3, 5, 7, 11))
-      yield film, *numbers[row % studies]
+      subject, study = numbers[row % studies]
+      yield film, subject, study, _SPLITS[study % 3], 'PA', *_PIXELS
 
-  rest = list(_METADATA.values())[3:]
-  write('metadata', _METADATA, ((*film, *rest) for film in films()))
-  write(
-    'split',
-    ('dicom_id', 'study_id', 'subject_id', 'split'),
-    ((f, study, s, _SPLITS[study % 3]) for f, s, study in films()),
-  )
-  labels = ['1.0', '', '0.0', '-1.0', *[''] * 10]
-  write(
-    'chexpert',
-    ('subject_id', 'study_id', *CHEXPERT_14),
-    ((*number, *labels) for number in numbers),
-  )
+  write_film_tables(folder, films())
+  write_label_table(folder, numbers, ['1.0', '', '0.0', '-1.0', *[''] * 10])
   for n, (subject, study) in enumerate(numbers[:reports]):
-    parent = folder / 'files' / f'p{subject // 10**6}' / f'p{subject}'
+    parent = patient_folder(folder, subject)
     parent.mkdir(parents=True, exist_ok=True)
     path = parent / f's{study}.txt'
     if n % _LINKS == 0:
