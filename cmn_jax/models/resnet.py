@@ -19,6 +19,17 @@ from cmn_jax.models.normalization import BatchNorm
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
+def _product(x_BxHxWxC, kernel_CxF):
+  """x @ kernel. On CPU of two axes: XLA transposes more for the gradient."""
+
+  def rows(x, kernel):
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
+
+  return jax.lax.platform_dependent(
+    x_BxHxWxC, kernel_CxF, cpu=rows, default=jnp.matmul
+  )
+
+
 class Conv(nn.Module):
   """A convolution without bias, padded symmetrically as torch pads.
 
@@ -38,7 +49,7 @@ class Conv(nn.Module):
     x_BxHxWxC = x_BxHxWxC.astype(self.dtype)
     if self.size == 1:
       x_BxHxWxC = x_BxHxWxC[:, :: self.stride, :: self.stride]
-      return x_BxHxWxC @ kernel[0, 0]
+      return _product(x_BxHxWxC, kernel[0, 0])
     pad = (self.size - 1) // 2
     return jax.lax.conv_general_dilated(
       x_BxHxWxC,
