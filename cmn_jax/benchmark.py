@@ -7,7 +7,7 @@ own; the two take turns. Without --pytorch (a checkout of zhjohnchan/R2GenCMN)
 or without torch ours runs alone. Weights are random, the sizes are those of
 configs/iu_xray.py, and no report ends before its last word. FILE is written
 after each work, and a call that finds it goes on with the works it lacks. All
-works beside the authors' take some 25 minutes on two cores.
+works beside the authors' take some 15 minutes on two cores.
 """
 
 import argparse
