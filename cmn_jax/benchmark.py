@@ -41,6 +41,8 @@ def main():
   if args.show:
     _show(args)
     return
+  if args.rounds < 1:
+    sys.exit(f'error: --rounds is {args.rounds}; it must be at least 1')
   works = args.only.split(',') if args.only else list(WORKS)
   unknown = [work for work in works if work not in WORKS]
   if unknown:

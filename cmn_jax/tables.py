@@ -42,13 +42,13 @@ def read_runs(path: Path) -> list[Run]:
   if seeds and not (path / 'evaluation').exists():
     return [run for seed in seeds for run in read_runs(seed)]
   if not path.is_dir():
-    return [Run(path, _read(path), None)]
+    return [Run(path, _read_test(path), None)]
   folder = path / 'evaluation'
   predictions = folder / 'test_predictions.json'
   return [
     Run(
       path,
-      _read(folder / 'test.json'),
+      _read_test(folder / 'test.json'),
       _read(predictions) if predictions.exists() else None,
     )
   ]
@@ -62,6 +62,17 @@ def _read(file: Path):
       f'{file} cannot be read ({error}): expected a workdir that main.py has '
       'evaluated, or its evaluation/test.json'
     ) from None
+
+
+def _read_test(file: Path) -> dict:
+  test = _read(file)
+  known = 'findings', 'f1_weighted', _PAIRED
+  if not isinstance(test, dict) or not any(key in test for key in known):
+    raise ValueError(
+      f'{file} holds no scores of a run: expected the evaluation/test.json '
+      'that main.py writes, or what --save_tests wrote'
+    )
+  return test
 
 
 def paired_tests(runs: list[Run], against: str) -> list[dict]:

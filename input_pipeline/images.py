@@ -26,6 +26,8 @@ def read_film(path):
   255. Raises ImageError for everything that cannot be shown as one film.
   """
   file = pathlib.Path(path)
+  if file.is_dir():
+    raise ImageError(path, 'is a folder; a film is one file.')
   if not file.is_file():
     raise ImageError(path, 'there is no such file.')
   if not 0 < file.stat().st_size <= MAX_BYTES:

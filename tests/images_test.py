@@ -226,8 +226,11 @@ def test_every_truncation_is_an_image_error(tmp_path, kind):
 
 
 def test_missing_file_and_folder(tmp_path):
-  for path in (tmp_path / 'none.png', tmp_path):
-    with pytest.raises(images.ImageError, match='no such file'):
+  for path, what in (
+    (tmp_path / 'none.png', 'no such file'),
+    (tmp_path, 'folder'),
+  ):
+    with pytest.raises(images.ImageError, match=what):
       images.read_film(path)
 
 

@@ -254,3 +254,11 @@ def test_what_cannot_be_compared_is_told(workdirs, monkeypatch, capsys):
   ):
     with pytest.raises(SystemExit, match=says):
       _main(monkeypatch, capsys, '--runs', *args)
+
+
+@pytest.mark.parametrize('content', ['{}', '[1]', '3'])
+def test_json_without_scores_is_refused_by_name(tmp_path, content):
+  file = tmp_path / 'other.json'
+  file.write_text(content)
+  with pytest.raises(ValueError, match=r'other\.json holds no scores of a run'):
+    tables.read_runs(file)

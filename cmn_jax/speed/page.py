@@ -119,7 +119,12 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
     ran = details['test_split'].get('theirs_batches')
     lines.append(
       f'The test split has {plan["studies"]} studies'
-      + (f'; their time is scaled from {ran} batches of it.' if ran else '.')
+      + (
+        f"; the authors' time is scaled from {ran} "
+        f'{"batch" if ran == 1 else "batches"} of it.'
+        if ran
+        else '.'
+      )
     )
   written = details.get('write_reports', {})
   if 'same_reports' in written:
