@@ -147,13 +147,18 @@ def _scores(config, data, labels, split, probability_SxC, meta, inputs) -> dict:
       labels.classes,
       probability_SxC=probability_SxC,
       bootstrap=config.eval.bootstrap,
+      rare=labels.rare,
     )
 
   predicted_SxC = decide(
     probability_SxC, None if thresholds is None else np.array(thresholds)
   )
   scores = {
-    'labels': {'source': labels.source, 'classes': list(labels.classes)},
+    'labels': {
+      'source': labels.source,
+      'classes': list(labels.classes),
+      'rare': list(labels.rare),
+    },
     'studies': int(known.any(axis=1).sum()),
     'unlabelled': int((~known.any(axis=1)).sum()),
     **score(predicted_SxC, probability_SxC),

@@ -82,7 +82,7 @@ def make_alignment(config: ConfigDict) -> AlignmentShape:
 def make_contrast(config: ConfigDict) -> Contrast:
   """How config.alignment compares films and reports."""
   c = config.alignment
-  return Contrast(c.weight, c.form, c.margin, c.mask_identical)
+  return Contrast(c.weight, c.form, c.margin, c.mask_identical, c.warmup_steps)
 
 
 def make_schedules(config: ConfigDict, steps_per_epoch: int):

@@ -6,6 +6,7 @@ A run is a workdir, a folder of seed_N workdirs, or a test.json of one.
 """
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from cmn_jax.evaluation.comparison import (
   is_classifier,
-  paired_table,
+  paired_tables,
   tables_of,
 )
 from cmn_jax.evaluation.significance import paired_findings_test, paired_test
@@ -81,21 +82,18 @@ def paired_tests(runs: list[Run], against: str) -> list[dict]:
   Raises:
     ValueError: no such run, none to compare it with, or other studies.
   """
-  runs = [run for run in runs if not is_classifier(run.test)]
   rivals = {
-    (run.test['dataset'], run.test['seed']): run
-    for run in runs
-    if run.test['variant'] == against
+    _shared(run.test): run for run in runs if run.test['variant'] == against
   }
   if not rivals:
     names = sorted({run.test['variant'] for run in runs})
     raise ValueError(
       f'no run of variant {against!r} to compare with: there are '
-      f'{", ".join(names) or "no report generators"}'
+      f'{", ".join(names)}'
     )
   found = []
   for run in runs:
-    rival = rivals.get((run.test['dataset'], run.test['seed']))
+    rival = rivals.get(_shared(run.test))
     if run.test['variant'] != against and rival:
       found.append(_paired_test(run, rival))
   if not found:
@@ -106,6 +104,13 @@ def paired_tests(runs: list[Run], against: str) -> list[dict]:
   return found
 
 
+def _shared(test: dict) -> tuple:
+  """What two runs must share for a paired test."""
+  keys = 'dataset', 'split_source', 'seed', 'inputs', 'task'
+  source = test['labels']['source'] if is_classifier(test) else None
+  return (source, *(test.get(key) for key in keys))
+
+
 def _paired_test(run: Run, rival: Run) -> dict:
   for one in (run, rival):
     if one.predictions is None:
@@ -113,29 +118,57 @@ def _paired_test(run: Run, rival: Run) -> dict:
         f'{one.path} has no evaluation/test_predictions.json, which the paired '
         'test needs: name the workdir, not its test.json'
       )
+  classifier = is_classifier(run.test)
   a, b = run.predictions, rival.predictions
-  for key in ('id', 'reference'):
+  for key in ('id', 'labels' if classifier else 'reference'):
     if [row[key] for row in a] != [row[key] for row in b]:
       raise ValueError(
         f'{run.path} and {rival.path} wrote for other studies: {key} differs, '
         f'of {len(a)} and {len(b)}'
       )
+  return {
+    'dataset': run.test['dataset'],
+    'variant': run.test['variant'],
+    'against': rival.test['variant'],
+    **({'inputs': run.test['inputs']} if classifier else {}),
+    'seed': run.test['seed'],
+    'studies': len(a),
+    'metrics': (_of_classes if classifier else _of_reports)(run.test, a, b),
+  }
+
+
+def _of_reports(test: dict, a: list[dict], b: list[dict]) -> dict:
   texts = [[row['prediction'] for row in rows] for rows in (a, b)]
   words = paired_test([row['reference'] for row in a], *texts)
   findings = paired_findings_test(
     [row['reference_findings'] for row in a],
     *([row['predicted_findings'] for row in rows] for rows in (a, b)),
+    list(test['findings']['per_class']),
   )
   return {
-    'dataset': run.test['dataset'],
-    'variant': run.test['variant'],
-    'against': rival.test['variant'],
-    'seed': run.test['seed'],
-    'studies': len(a),
-    'metrics': {
-      **{name: words[name] for name in _TESTED},
-      'micro_f1': findings,
-    },
+    **{name: words[name] for name in _TESTED},
+    'micro_f1': findings['micro_f1'],
+  }
+
+
+def _of_classes(test: dict, a: list[dict], b: list[dict]) -> dict:
+  labelled = [row['labels'] is not None for row in a]
+  a, b = (list(itertools.compress(rows, labelled)) for rows in (a, b))
+
+  def findings(classes):
+    return paired_findings_test(
+      [row['labels'] for row in a],
+      *([row['predicted'] for row in rows] for rows in (a, b)),
+      classes,
+    )
+
+  everything = findings(test['labels']['classes'])
+  rare = test['labels'].get('rare')
+  nothing = {'difference': None, 'p_value': None}
+  return {
+    'micro_f1': everything['micro_f1'],
+    'f1_macro': everything['macro_f1'],
+    'f1_macro_rare': findings(rare)['macro_f1'] if rare else nothing,
   }
 
 
@@ -190,7 +223,7 @@ def main():
   except ValueError as error:
     sys.exit(f'error: {error}')
   if paired:
-    tables.append(paired_table(paired))
+    tables += paired_tables(paired)
   print(FORMATS[args.format](tables), end='')
 
 

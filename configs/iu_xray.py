@@ -137,6 +137,8 @@ def get_config(variant: str = 'proposed') -> ConfigDict:
       'alignment': {
         # Of this loss beside the report's; 0 for none, and no parameters.
         'weight': 1.0 if variant == 'proposed' else 0.0,
+        # Steps over which that weight rises from 0, evenly; 0 for none.
+        'warmup_steps': 0,
         # 'cosine' or 'infonce'.
         'form': 'cosine',
         # Of 'cosine': others' cosines below this cost nothing.

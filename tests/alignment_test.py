@@ -215,6 +215,13 @@ def test_or_by_a_decoder_that_sees_them(aligned):
   assert np.abs(one['text_BxF'] - two['text_BxF']).max() > 1e-4
 
 
+def test_the_weight_rises_over_its_warm_up():
+  contrast = Contrast(0.5, 'cosine', 0.0, True, warmup_steps=4)
+  weights = [contrast.weight_at(step) for step in range(6)]
+  np.testing.assert_allclose(weights, [0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
+  assert Contrast(0.5, 'cosine', 0.0, True).weight_at(0) == 0.5
+
+
 def test_unknown_choices_are_named():
   with pytest.raises(ValueError, match=r"alignment.form is 'cos'.*infonce"):
     Contrast(1.0, 'cos', 0.0, True)

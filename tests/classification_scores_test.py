@@ -97,6 +97,26 @@ def test_averages(studies):
   assert scores['accuracy'] == pytest.approx(right.mean())
 
 
+def test_rare_classes_have_averages_of_their_own(studies):
+  truth, known, probability = studies
+  scores = score_classification(
+    truth,
+    known,
+    probability >= 0.5,
+    CLASSES,
+    probability_SxC=probability,
+    bootstrap=20,
+    rare=('nodule', 'edema'),
+  )
+  rows = scores['per_class']
+  for key in ('f1', 'auroc', 'auprc'):
+    want = (rows['nodule'][key] + rows['edema'][key]) / 2
+    assert scores[f'{key}_macro_rare'] == pytest.approx(want)
+    low, high = scores['intervals'][f'{key}_macro_rare']
+    assert low < want < high
+  assert 'f1_macro_rare' not in _score(studies)
+
+
 def test_a_resample_is_scored_as_studies_drawn_again(studies):
   truth, known, probability = studies
   n = len(truth)

@@ -37,7 +37,13 @@ def _test(task, inputs):
 
   def score(said, p=None):
     return score_classification(
-      truth, known, said, CLASSES, probability_SxC=p, bootstrap=20
+      truth,
+      known,
+      said,
+      CLASSES,
+      probability_SxC=p,
+      bootstrap=20,
+      rare=CLASSES[1:2],
     )
 
   test = {
@@ -46,7 +52,11 @@ def _test(task, inputs):
     'selected_on': 'val micro_f1',
     'task': task,
     'inputs': inputs,
-    'labels': {'source': 'rules', 'classes': list(CLASSES)},
+    'labels': {
+      'source': 'rules',
+      'classes': list(CLASSES),
+      'rare': [CLASSES[1]],
+    },
     'studies': 80,
     'unlabelled': 3,
     'left_out': [],
@@ -80,6 +90,7 @@ def test_the_page_is_whole_and_has_the_numbers(tmp_path, task):
   for number in (
     test['f1_weighted'],
     test['auroc_macro'],
+    test['f1_macro_rare'],
     test['calibration']['ece'],
     test['baselines']['always_no_finding']['precision_weighted_undefined_1'],
     *(scores['auprc'] for scores in test['per_class'].values()),
@@ -87,6 +98,7 @@ def test_the_page_is_whole_and_has_the_numbers(tmp_path, task):
     assert f'{number:.3f}' in text
   assert 'which nobody has at the bedside' in text
   assert '3 more without labels' in text
+  assert 'one training study in 40: a <nodule>;' in text
   assert ('Confusion matrix' in text) == (task == 'single_label')
   assert 'http' not in re.sub(r'http-equiv', '', page)
 

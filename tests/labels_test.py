@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from cmn_jax.evaluation.labels import read_labels
+from cmn_jax.evaluation.labels import Labels, read_labels
 from input_pipeline.findings import CHEXPERT_14
 
 TEXTS = {
@@ -66,6 +66,18 @@ def _write(path, data, change=lambda row: row, header=None):
     writer.writeheader()
     writer.writerows(rows)
   return str(path)
+
+
+def test_rare_is_what_fewer_than_one_in_forty_has():
+  present = np.zeros((80, 3), bool)
+  present[:2, 0] = present[:1, 1] = present[:1, 2] = True
+  known = np.ones_like(present)
+  classes = 'Edema', 'Fracture', 'No Finding'
+  labels = Labels('rules', classes, {'train': present}, {'train': known})
+  assert labels.rare == ('Fracture',)
+  # Of 40 studies with labels one is no longer fewer than one in forty.
+  known[40:] = False
+  assert labels.rare == ()
 
 
 def test_rules(data):

@@ -168,13 +168,16 @@ def _findings(studies, seed, wrong=0.0):
   return truth, [t ^ f for t, f in zip(truth, flips, strict=True)]
 
 
-def test_findings_of_all_swaps():
+@pytest.mark.parametrize('average', ['micro_f1', 'macro_f1'])
+@pytest.mark.parametrize(
+  'names', [['Edema', 'Fracture'], ['Edema']], ids=['all', 'rare']
+)
+def test_findings_of_all_swaps(average, names):
   truth, a = _findings(8, 0, wrong=0.1)
   b = _findings(8, 0, wrong=0.6)[1]
-  names = ['Edema', 'Fracture']
 
   def f1(predicted):
-    return score_findings(truth, predicted, names, bootstrap=1)['micro_f1']
+    return score_findings(truth, predicted, names, bootstrap=1)[average]
 
   observed = f1(a) - f1(b)
   differences = []
@@ -185,13 +188,15 @@ def test_findings_of_all_swaps():
     left, right = zip(*pairs, strict=True)
     differences.append(f1(list(left)) - f1(list(right)))
   exact = np.mean(np.abs(differences) >= abs(observed) - 1e-12)
-  found = paired_findings_test(truth, a, b)
-  assert observed > 0.1 and 0.001 < exact < 0.5
+  found = paired_findings_test(truth, a, b, names)[average]
+  assert observed > 0.1 and 0.001 < exact < 0.6
   assert found['difference'] == pytest.approx(observed)
   assert found['p_value'] == pytest.approx(exact, abs=0.02)
 
 
 def test_the_same_findings_do_not_differ():
   truth, a = _findings(30, 1, wrong=0.2)
-  found = paired_findings_test(truth, a, a, samples=100)
-  assert found == {'difference': 0.0, 'p_value': 1.0}
+  for names in (['Edema', 'Fracture', 'No Finding'], ['Edema']):
+    found = paired_findings_test(truth, a, a, names, samples=100)
+    same = {'difference': 0.0, 'p_value': 1.0}
+    assert found == {'micro_f1': same, 'macro_f1': same}

@@ -25,6 +25,7 @@ def _scores(value):
       'micro_f1': value,
       'macro_f1': value,
       'micro_f1_interval': [0.1, 0.2],
+      'per_class': {'Pleural Effusion': {}, 'No Finding': {}},
       'side_accuracy': value,
       'zone_accuracy': 0.0,
       'counts': {'side': 3, 'zone': 0},
@@ -70,8 +71,15 @@ def _classifier_json(variant, inputs, value, seed=1):
     'f1_macro': value,
     'auroc_macro': value,
     'task': 'multi_label',
-    'labels': {'source': 'phantom'},
+    'labels': {
+      'source': 'phantom',
+      'classes': ['edema', 'nodule', 'No Finding'],
+      'rare': ['nodule'],
+    },
     'finetuned': False,
+    'f1_macro_rare': value / 2,
+    'intervals': {'f1_macro': [0.25, 1.0], 'f1_macro_rare': [value / 4, 0.75]},
+    'per_class': {'nodule': {'support': 2}},
     'baselines': {
       'always_no_finding': {'f1_weighted': 0.6},
       **(
@@ -174,6 +182,21 @@ def test_classifiers_have_their_own_table_by_inputs():
   assert '0.600' in rows[0] and '0.850 ± 0.071' in rows[1]
 
 
+def test_rare_classes_have_a_table_with_intervals():
+  seeds = [
+    _classifier_json('classifier', 'image', 0.8, seed=1),
+    _classifier_json('classifier', 'image', 0.4, seed=2),
+  ]
+  made = FORMATS['markdown'](tables_of(seeds))
+  assert 'one training study in 40 has: nodule (2)' in made
+  (row,) = _lines(made, 'toy: rare classes')
+  cells = [cell.strip() for cell in row.split('|')[2:-1]]
+  assert cells[1:6] == ['0.250', '1.000', '0.300 ± 0.141', '0.150', '0.750']
+  for test in seeds:
+    test['labels']['rare'] = []
+  assert 'rare' not in FORMATS['markdown'](tables_of(seeds))
+
+
 def test_csv_has_every_number_and_latex_is_balanced():
   made = tables_of([_test_json('a_b', 0.1234567)])
   rows = list(csv.DictReader(io.StringIO(FORMATS['csv'](made))))
@@ -238,6 +261,44 @@ def test_paired_tests_are_printed_and_kept(workdirs, monkeypatch, capsys):
       monkeypatch, capsys,
       '--runs', *runs, '--against', 'cmn', '--save_tests', saved,
     )  # fmt: skip
+
+
+# The last study is one that nobody labelled.
+LABELS = [*([['edema']] * 30), *([['nodule']] * 10), None]
+
+
+def _classifier_workdir(path, variant, inputs, said):
+  folder = path / 'evaluation'
+  folder.mkdir(parents=True)
+  test = _classifier_json(variant, inputs, 0.5)
+  (folder / 'test.json').write_text(json.dumps(test))
+  rows = [
+    {'id': str(n), 'labels': labels, 'predicted': names}
+    for n, (labels, names) in enumerate(zip(LABELS, said, strict=True))
+  ]
+  (folder / 'test_predictions.json').write_text(json.dumps(rows))
+  return path
+
+
+def test_classifiers_are_compared_by_what_they_read(
+  tmp_path, monkeypatch, capsys
+):
+  right = [labels or ['edema'] for labels in LABELS]
+  blind = [[] if names == ['nodule'] else names for names in right]
+  runs = [
+    _classifier_workdir(tmp_path / 'a', 'classifier', 'image', right),
+    _classifier_workdir(tmp_path / 'b', 'classifier_ce', 'image', blind),
+    _classifier_workdir(tmp_path / 'c', 'classifier', 'image+x', blind),
+  ]
+  args = '--runs', *runs, '--against', 'classifier_ce'
+  out = _main(monkeypatch, capsys, *args)
+  (row,) = _lines(out, 'Paired tests: classification')
+  cells = [cell.strip() for cell in row.split('|')[1:-1]]
+  assert cells[0] == '**toy: classifier less classifier_ce, image, seed 1**'
+  micro, macro, rare = map(float, cells[1::2])
+  assert micro == pytest.approx(1 - 60 / 70, abs=1e-3)
+  assert (macro, rare) == (0.5, 1.0)
+  assert all(float(p) < 0.01 for p in cells[2::2])
 
 
 def test_what_cannot_be_compared_is_told(workdirs, monkeypatch, capsys):

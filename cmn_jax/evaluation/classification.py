@@ -6,7 +6,7 @@ of findings in reports do, so that finding nothing earns nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ def score_classification(
   *,
   probability_SxC: np.ndarray | None,
   bootstrap: int,
+  rare: Collection[str] = (),
   seed: int = 0,
 ) -> dict:
   """All scores of one classifier on one split, with 95 % intervals.
@@ -35,15 +36,16 @@ def score_classification(
     classes: their names.
     probability_SxC: what it is based on; None for one that gives none.
     bootstrap: resamples of the studies for the intervals; 0 leaves them out.
+    rare: names of classes that get macro averages of their own.
     seed: of the resampling.
 
   Returns:
     precision_weighted (a class that is never predicted counts 0) and
     precision_weighted_undefined_1 (it counts 1), recall_weighted,
     f1_weighted, f1_macro, micro_f1, auroc_macro, auprc_macro (all over classes
-    that occur), accuracy (of all decisions), per_class: {name: {precision,
-    recall, f1, support, studies, auroc, auprc}}, and the intervals of all
-    these. What is undefined is None.
+    that occur), f1_macro_rare and so on (of the rare ones), accuracy (of all
+    decisions), per_class: {name: {precision, recall, f1, support, studies,
+    auroc, auprc}}, and the intervals of all these. What is undefined is None.
   """
   known = known_SxC.astype(float)
   truth, predicted = truth_SxC * known, predicted_SxC * known
@@ -61,7 +63,7 @@ def score_classification(
     for name, values in zip(_RANKED, zip(*ranked, strict=True), strict=True):
       columns[name] = np.stack(values, axis=1)
   right_RxS = draws_RxS @ ((truth == predicted) * known).sum(1)
-  averages = _averages(counts_4xRxC, columns, classes)
+  averages = _averages(counts_4xRxC, columns, classes, rare)
   averages['accuracy'] = right_RxS / np.maximum(counts_4xRxC[3].sum(1), 1)
   scores = {name: _value(values_R[0]) for name, values_R in averages.items()}
   scores['per_class'] = {
@@ -179,7 +181,7 @@ def _ratios(counts_4xRxC):
   }
 
 
-def _averages(counts_4xRxC, columns, classes):
+def _averages(counts_4xRxC, columns, classes, rare):
   """Averages over classes, {name: (R,)}."""
   hits, predictions, support, _ = counts_4xRxC
   found = np.array([name != NO_FINDING for name in classes])
@@ -187,8 +189,8 @@ def _averages(counts_4xRxC, columns, classes):
   def weighted(column):
     return _ratio((column * support).sum(1), support.sum(1))
 
-  def macro(column):
-    there = (support > 0) & found & ~np.isnan(column)
+  def macro(column, wanted_C):
+    there = (support > 0) & wanted_C & ~np.isnan(column)
     sums = np.where(there, column, 0).sum(1)
     count = there.sum(1)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
@@ -199,14 +201,17 @@ def _averages(counts_4xRxC, columns, classes):
     'precision_weighted_undefined_1': weighted(undefined_1),
     'recall_weighted': weighted(columns['recall']),
     'f1_weighted': weighted(columns['f1']),
-    'f1_macro': macro(columns['f1']),
     'micro_f1': _ratio(
       2 * hits[:, found].sum(1), (predictions + support)[:, found].sum(1)
     ),
   }
-  for name in _RANKED:
-    if name in columns:
-      averages[f'{name}_macro'] = macro(columns[name])
+  macros = {'macro': found}
+  if rare:
+    macros['macro_rare'] = np.array([name in rare for name in classes])
+  for suffix, wanted_C in macros.items():
+    for name in ('f1', *_RANKED):
+      if name in columns:
+        averages[f'{name}_{suffix}'] = macro(columns[name], wanted_C)
   return averages
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from cmn_jax.evaluation import charts
+from cmn_jax.evaluation.labels import RARE
 from cmn_jax.evaluation.page import (
   Section,
   curve,
@@ -148,6 +149,18 @@ def _score_row(name, row, style):
   )
 
 
+def _rare_note(test) -> str:
+  rare = test['labels']['rare']
+  if not rare:
+    return ''
+  score = _average(test, 'f1_macro_rare')
+  return (
+    f'Rare, in fewer than one training study in {round(1 / RARE)}: '
+    f'{html.escape(", ".join(rare))}; over these macro F1 is '
+    f'{number(score.value)}{small_interval(score)}. '
+  )
+
+
 def _curves_section(history, test) -> str:
   select_by = str(test['selected_on']).removeprefix('val').strip()
   scores = dict(curve(history, 'val', select_by))
@@ -196,7 +209,7 @@ def _classes_section(test) -> str:
     f'<table class="findings"><thead><tr><th scope="col">Class</th>{head}'
     '<th scope="col" class="axis"><span>0</span><span>F1</span><span>1</span>'
     f'</th></tr></thead><tbody>{rows}</tbody></table></div>'
-    '<p class="note">Labels: '
+    f'<p class="note">{_rare_note(test)}Labels: '
     f'{html.escape(test["labels"]["source"])}. From: the probability from '
     'which on a class is said, chosen on validation. Small type: 95 % interval '
     'over the resamples with the class; under AUPRC the share of studies that '

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from cmn_jax.evaluation import published
+from cmn_jax.evaluation.labels import RARE
 from cmn_jax.evaluation.table import (
   BASELINE,
   PUBLISHED,
@@ -21,9 +22,10 @@ def _at(*keys) -> Callable[[Mapping], float | int | None]:
 
   def read(tree):
     for key in keys:
-      if not isinstance(tree, Mapping):
+      try:
+        tree = tree[key]
+      except (KeyError, IndexError, TypeError):
         return None
-      tree = tree.get(key)
     return tree
 
   return read
@@ -85,6 +87,21 @@ _SECTION = (
 _ROW = (_at('variant'), _at('inputs'), _at('finetuned'))
 
 
+_RARE: Columns = {
+  f'{name}{label}': read
+  for key, name in (
+    ('f1_macro', 'F1 macro'),
+    ('f1_macro_rare', 'F1 rare'),
+    ('auprc_macro_rare', 'AUPRC rare'),
+  )
+  for label, read in (
+    ('', _at(key)),
+    (' from', _at('intervals', key, 0)),
+    (' to', _at('intervals', key, 1)),
+  )
+}
+
+
 def is_classifier(test: Mapping) -> bool:
   """Whether a test.json is a classifier's."""
   return 'f1_weighted' in test
@@ -107,6 +124,8 @@ def tables_of(tests: list[dict]) -> list[Table]:
       tables.append(_retrieval_table(aligned))
   for group in _groups(classifiers, _SECTION):
     tables.append(_class_table(group))
+    if _rare(group[0]):
+      tables.append(_rare_table(group))
   return [*tables, *_published_tables(tests)]
 
 
@@ -228,6 +247,34 @@ def _class_table(tests: list[dict]) -> Table:
   )
 
 
+def _rare(test) -> list[str]:
+  return _at('labels', 'rare')(test) or []
+
+
+def _rare_table(tests: list[dict]) -> Table:
+  first = tests[0]
+  classes = ', '.join(
+    f'{name} ({first["per_class"][name]["support"]})' for name in _rare(first)
+  )
+  rows = []
+  for group in _rows_of_seeds(tests):
+    row = _row(row_name(group), RUN, group, _RARE)
+    cells = [
+      cell._replace(deviation=None) if name.endswith((' from', ' to')) else cell
+      for name, cell in zip(_RARE, row.cells, strict=True)
+    ]
+    rows.append(row._replace(cells=cells))
+  return Table(
+    f'{first["dataset"]}: rare classes',
+    f'Macro averages over all findings, and over the rare ones, which fewer '
+    f'than one training study in {round(1 / RARE)} has: {classes}; in brackets '
+    'how many test studies have one. From, to: 95 % interval over the test '
+    f'studies, of several seeds the means of its ends.{_seeds_note(tests)}',
+    list(_RARE),
+    rows,
+  )
+
+
 def _seeds_note(tests) -> str:
   several = any(len(group) > 1 for group in _rows_of_seeds(tests))
   return ' Of several seeds: mean ± sample deviation.' if several else ''
@@ -276,12 +323,18 @@ def _published_rows(figures, columns: Columns) -> list[Row]:
   return rows
 
 
-def paired_table(paired: list[dict]) -> Table:
+def paired_tables(paired: list[dict]) -> list[Table]:
   """Differences of runs from a chosen row, each with its p-value."""
+  kinds = _groups(paired, [lambda test: 'inputs' in test])
+  return [_paired_table(kind) for kind in kinds]
+
+
+def _paired_table(paired: list[dict]) -> Table:
   rows = []
   for test in paired:
+    inputs = f', {test["inputs"]}' if 'inputs' in test else ''
     name = (
-      f'{test["dataset"]}: {test["variant"]} less {test["against"]}, '
+      f'{test["dataset"]}: {test["variant"]} less {test["against"]}{inputs}, '
       f'seed {test["seed"]}'
     )
     cells = [
@@ -291,7 +344,7 @@ def paired_table(paired: list[dict]) -> Table:
     ]
     rows.append(Row(name, RUN, cells))
   return Table(
-    'Paired tests',
+    'Paired tests' + (': classification' if 'inputs' in paired[0] else ''),
     'Difference on the same test studies, and the two-sided p of approximate '
     "randomisation over studies. It knows nothing of the seeds' chance.",
     [c for m in paired[0]['metrics'] for c in (m, f'{m}: p')],

@@ -14,6 +14,8 @@ from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings.label_file import read_label_file
 
 AUTO, FILE = 'auto', 'file'
+# A class that a smaller share of the training studies has is rare.
+RARE = 1 / 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,18 @@ class Labels:
   present: dict[str, np.ndarray]
   known: dict[str, np.ndarray]
   order: tuple[int, ...] = ()
+
+  @property
+  def rare(self) -> tuple[str, ...]:
+    """Findings that fewer than RARE of the labelled training studies have."""
+    known_SxC = self.known['train']
+    positives_C = (self.present['train'] & known_SxC).sum(axis=0)
+    rare_C = positives_C < RARE * known_SxC.sum(axis=0)
+    return tuple(
+      name
+      for name, rare in zip(self.classes, rare_C, strict=True)
+      if rare and name != NO_FINDING
+    )
 
   def of_texts(self, texts: list[str]) -> np.ndarray:
     """Which of the classes reports state, read by rules, (S, C)."""

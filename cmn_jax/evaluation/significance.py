@@ -5,7 +5,7 @@ scores are means over studies. CIDEr keeps the document frequencies of the whole
 split. METEOR 1.5 is left out: resampling it would need Java's inner counts.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,46 +103,59 @@ def paired_findings_test(
   reference: list[Collection[str]],
   predicted_a: list[Collection[str]],
   predicted_b: list[Collection[str]],
+  classes: Sequence[str],
   *,
   samples: int = 10_000,
   seed: int = 0,
-) -> dict[str, float]:
-  """`paired_test` of the findings' micro F1, {difference, p_value}.
+) -> dict[str, dict[str, float]]:
+  """`paired_test` of findings, {micro_f1, macro_f1: {difference, p_value}}.
 
   Args:
-    reference: the classes present in each study; No Finding does not count.
-    predicted_a: those of one system's reports, in the same order.
-    predicted_b: those of the other's.
+    reference: the classes present in each study.
+    predicted_a: what one system says, in the same order.
+    predicted_b: what the other says.
+    classes: what counts; No Finding never does. The macro average is over
+      those that a reference has.
     samples: how often the studies are swapped at random.
     seed: of the swaps.
   """
-  a_Sx2, b_Sx2 = (
-    np.array([_hits(*pair) for pair in zip(reference, found, strict=True)])
-    for found in (predicted_a, predicted_b)
+  classes = [name for name in classes if name != NO_FINDING]
+  truth_SxC, a_SxC, b_SxC = (
+    np.array([[name in study for name in classes] for study in studies])
+    for studies in (reference, predicted_a, predicted_b)
   )
+  there_C = truth_SxC.any(axis=0)
+
+  def counts(said_SxC):
+    """Hits, and what either side names, of each study and class."""
+    hits_SxC = truth_SxC & said_SxC
+    named_SxC = truth_SxC.astype(float) + said_SxC
+    return np.concatenate([hits_SxC, named_SxC], axis=1)
 
   def f1(counts):
-    hits, named = counts[..., 0], counts[..., 1]
-    return 2 * hits / np.maximum(named, 1)
+    """Micro and macro F1 (..., 2) of sums over studies."""
+    hits, named = np.split(counts, 2, axis=-1)
+    micro = 2 * hits.sum(-1) / np.maximum(named.sum(-1), 1)
+    by_class = 2 * hits / np.maximum(named, 1)
+    macro = by_class[..., there_C].sum(-1) / max(there_C.sum(), 1)
+    return np.stack([micro, macro], axis=-1)
 
-  observed = f1(a_Sx2.sum(0)) - f1(b_Sx2.sum(0))
+  a_SxK, b_SxK = counts(a_SxC), counts(b_SxC)
+  observed_2 = f1(a_SxK.sum(0)) - f1(b_SxK.sum(0))
   rng = np.random.default_rng(seed)
-  as_large = 0
+  as_large_2 = np.zeros(2)
   for size in _chunks(samples):
     swapped_RxS = rng.integers(0, 2, (size, len(reference))).astype(float)
-    moved_Rx2 = swapped_RxS @ (b_Sx2 - a_Sx2)
-    difference_R = f1(a_Sx2.sum(0) + moved_Rx2) - f1(b_Sx2.sum(0) - moved_Rx2)
-    as_large += np.sum(np.abs(difference_R) >= abs(observed) - 1e-12)
+    moved_RxK = swapped_RxS @ (b_SxK - a_SxK)
+    difference = f1(a_SxK.sum(0) + moved_RxK) - f1(b_SxK.sum(0) - moved_RxK)
+    as_large_2 += np.sum(np.abs(difference) >= abs(observed_2) - 1e-12, axis=0)
   return {
-    'difference': float(observed),
-    'p_value': float((as_large + 1) / (samples + 1)),
+    name: {
+      'difference': float(observed_2[n]),
+      'p_value': float((as_large_2[n] + 1) / (samples + 1)),
+    }
+    for n, name in enumerate(('micro_f1', 'macro_f1'))
   }
-
-
-def _hits(reference, predicted) -> tuple[int, int]:
-  """Findings right, and findings named by either side, of one study."""
-  truth, guess = set(reference) - {NO_FINDING}, set(predicted) - {NO_FINDING}
-  return len(truth & guess), len(truth) + len(guess)
 
 
 class _StudyCounts(NamedTuple):

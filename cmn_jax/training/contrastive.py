@@ -20,6 +20,7 @@ class Contrast:
 
   Attributes:
     weight: of the term beside the report's loss.
+    warmup_steps: over which the weight rises from 0.
     form: 'cosine' or 'infonce'.
     margin: cosine below which a pair that does not match costs nothing; of
       'cosine' alone.
@@ -30,12 +31,19 @@ class Contrast:
   form: str
   margin: float
   mask_identical: bool
+  warmup_steps: int = 0
 
   def __post_init__(self):
     if self.form not in FORMS:
       raise ValueError(
         f'alignment.form is {self.form!r}; choose from {", ".join(FORMS)}'
       )
+
+  def weight_at(self, step):
+    """The weight in a training step, counted from 0."""
+    if not self.warmup_steps:
+      return self.weight
+    return self.weight * jnp.minimum((step + 1) / self.warmup_steps, 1.0)
 
 
 def contrastive_loss(contrast: Contrast, aligned, ids_BxT, mask_B, axis=None):

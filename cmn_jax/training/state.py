@@ -110,7 +110,8 @@ def make_train_step(
         mutable=['batch_stats'],
         method='outputs',
       )
-      terms = _terms(outputs, batch, findings_weight, contrast, axis)
+      weights = findings_weight, contrast and contrast.weight_at(state.step)
+      terms = _terms(outputs, batch, weights, contrast, axis)
       metrics = {
         name: (loss_sum, total(count))
         for name, (_, loss_sum, count) in terms.items()
@@ -137,9 +138,10 @@ def make_train_step(
   return step
 
 
-def _terms(outputs, batch, findings_weight, contrast, axis) -> dict:
+def _terms(outputs, batch, weights, contrast, axis) -> dict:
   """Terms of the objective, {name: (weight, this device's sum, its count)}."""
   ids_BxT, mask_B = batch['ids_BxT'], batch['mask_B']
+  findings_weight, alignment_weight = weights
   pair = language_model_loss(outputs['log_probs'], ids_BxT, mask_B)
   terms = {'loss': (1.0, *pair)}
   if 'findings' in outputs:
@@ -149,7 +151,7 @@ def _terms(outputs, batch, findings_weight, contrast, axis) -> dict:
     pairs = contrastive_loss(
       contrast, outputs['alignment'], ids_BxT, mask_B, axis
     )
-    terms |= {name: (contrast.weight, *pair) for name, pair in pairs.items()}
+    terms |= {name: (alignment_weight, *pair) for name, pair in pairs.items()}
   return terms
 
 
