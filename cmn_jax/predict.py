@@ -239,7 +239,7 @@ def _as_json(classifier, opinions) -> dict | None:
 
 def _print_opinions(classifier, opinions: list[Opinion]):
   """The classes by probability, and where report and classifier disagree."""
-  print(f'classifier (inputs {classifier.inputs}):')
+  print(f'classifier (inputs {classifier.inputs}), by probability:')
   for opinion in sorted(opinions, key=lambda o: -o.probability):
     told = 'found' if opinion.said else ''
     if opinion.disputed and opinion.said:
@@ -247,9 +247,11 @@ def _print_opinions(classifier, opinions: list[Opinion]):
     elif opinion.disputed:
       told = 'IN THE REPORT ALONE'
     threshold = opinion.threshold
-    bound = '' if threshold is None else f'(from {threshold:.2f})'
-    line = f'  {opinion.name:26s} {opinion.probability:.2f} {bound:12s} {told}'
+    bound = '' if threshold is None else f'(from {threshold:.3f})'
+    line = f'  {opinion.name:26s} {opinion.probability:.3f} {bound:13s} {told}'
     print(line.rstrip())
+  if opinions[0].threshold is not None:
+    print('  (from: a class is found from this on; best F1 on validation)')
   if any(opinion.disputed for opinion in opinions):
     print('Report and classifier disagree: look again.')
 

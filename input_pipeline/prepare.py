@@ -55,6 +55,11 @@ def prepare_folder(source, selection, sizes, out):
   What `prepared.json` lists as bad is left out of it.
   """
   prepared.refuse_foreign(out)
+  if out.is_relative_to(pathlib.Path(source).absolute()):
+    raise DataError(
+      f'--out {out} lies in the source {source}, into which nothing is '
+      'written: choose a folder elsewhere.'
+    )
   dataset = layouts.scan(source, selection, out / prepared.UNPACKED)
   prepared.prepare(dataset, sizes, out, skip_bad=True)
   opened = prepared.open_prepared(out)
@@ -108,6 +113,12 @@ def main(argv=None):
       split_from=args.split_from,
     )
     needs_pieces(args.tokenizer, args.pieces)  # said before the long work
+    if prepared.is_prepared(args.source):
+      raise DataError(
+        f'{args.source} is a prepared folder already: train on it with '
+        f'--config.data.dir={args.source}, or name the folder that it was '
+        'prepared from.'
+      )
     sizes = prepared.Sizes(args.views, args.stored_size, args.image_size)
     if args.out:
       out = pathlib.Path(args.out).absolute()

@@ -104,7 +104,7 @@ def _parse(argv):
   add('--view-rule', choices=VIEW_RULES, default='first', help='which films')
   add('--batch', type=int, default=16, help='studies')
   add('--rounds', type=int, default=3, help='epochs that are timed')
-  add('--studies', type=int, default=100, help='of the phantom')
+  add('--studies', type=int, default=100, help='of the phantom, 10 or more')
   add('--width', type=int, default=2544, help="of the phantom's films, pixels")
   return parser.parse_args(argv)
 

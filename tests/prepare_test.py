@@ -217,10 +217,13 @@ def test_labels_of_the_phantom_and_of_nobody(tmp_path):
 def test_errors_are_one_sentence(tmp_path, openi):
   (tmp_path / 'full').mkdir()
   (tmp_path / 'full' / 'thesis.txt').touch()
+  run('--source', openi, '--out', tmp_path / 'done', *SIZES)
   for args, message in (
     (('--source', tmp_path / 'none'), 'there is no folder'),
     (('--source', tmp_path / 'full'), 'it holds: thesis.txt'),
     (('--source', openi, '--out', tmp_path / 'full'), 'already holds thesis'),
+    (('--source', openi, '--out', openi / 'mine'), 'lies in the source'),
+    (('--source', tmp_path / 'done'), 'is a prepared folder already'),
     (('--source', openi, '--views', '0'), 'views is 0'),
     (('--source', openi, '--image-size', '300'), 'stored_size 256 is smaller'),
     (('--source', openi, '--split-from', 'none.json'), 'no split file'),
@@ -232,6 +235,7 @@ def test_errors_are_one_sentence(tmp_path, openi):
   ):
     with pytest.raises(SystemExit, match=f'^error: .*{message}'):
       run(*args)
+  assert not (openi / 'mine').exists()
 
 
 def test_studies_with_one_film_are_masked(tmp_path):

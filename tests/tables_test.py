@@ -208,6 +208,7 @@ def test_csv_has_every_number_and_latex_is_balanced():
   assert found == ['0.1234567', '0.125']
   text = FORMATS['latex'](made)
   assert r'a\_b, seed 1' in text and text.count('{') == text.count('}')
+  assert r'findings from \texttt{rules};' in text and '`' not in text
   for name in ('table', 'tabular'):
     begun = text.count(rf'\begin{{{name}}}')
     assert begun == text.count(rf'\end{{{name}}}') == len(made)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import re
 import statistics
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -103,12 +104,15 @@ def comma_separated(tables: list[Table]) -> str:
 def latex(tables: list[Table]) -> str:
   """A `table` environment for each, without packages."""
   parts = []
+
+  def text(words: str) -> str:
+    return re.sub(r'`([^`]*)`', r'\\texttt{\1}', words.translate(_LATEX))
+
   for table in tables:
     heads = ' & '.join(c.translate(_LATEX) for c in ['', *table.columns])
     lines = [
       r'\begin{table}',
-      rf'\caption{{{table.title.translate(_LATEX)}. '
-      rf'{table.note.translate(_LATEX)}}}',
+      rf'\caption{{{text(table.title)}. {text(table.note)}}}',
       rf'\begin{{tabular}}{{l{"r" * len(table.columns)}}}',
       rf'\hline {heads} \\ \hline',
     ]
