@@ -10,6 +10,7 @@ import pytest
 
 from cmn_jax import tables
 from cmn_jax.evaluation.comparison import tables_of
+from cmn_jax.evaluation.runs import read_runs
 from cmn_jax.evaluation.table import FORMATS, Cell, cell_of
 
 
@@ -323,4 +324,4 @@ def test_json_without_scores_is_refused_by_name(tmp_path, content):
   file = tmp_path / 'other.json'
   file.write_text(content)
   with pytest.raises(ValueError, match=r'other\.json holds no scores of a run'):
-    tables.read_runs(file)
+    read_runs(file)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from cmn_jax.evaluation import published
 from cmn_jax.evaluation.labels import RARE
+from cmn_jax.evaluation.runs import is_classifier
 from cmn_jax.evaluation.table import (
   BASELINE,
   PUBLISHED,
   RUN,
-  Cell,
   Row,
   Table,
   cell_of,
@@ -100,11 +100,6 @@ _RARE: Columns = {
     (' to', _at('intervals', key, 1)),
   )
 }
-
-
-def is_classifier(test: Mapping) -> bool:
-  """Whether a test.json is a classifier's."""
-  return 'f1_weighted' in test
 
 
 def tables_of(tests: list[dict]) -> list[Table]:
@@ -321,32 +316,3 @@ def _published_rows(figures, columns: Columns) -> list[Row]:
     ]
     rows.append(row._replace(cells=cells))
   return rows
-
-
-def paired_tables(paired: list[dict]) -> list[Table]:
-  """Differences of runs from a chosen row, each with its p-value."""
-  kinds = _groups(paired, [lambda test: 'inputs' in test])
-  return [_paired_table(kind) for kind in kinds]
-
-
-def _paired_table(paired: list[dict]) -> Table:
-  rows = []
-  for test in paired:
-    inputs = f', {test["inputs"]}' if 'inputs' in test else ''
-    name = (
-      f'{test["dataset"]}: {test["variant"]} less {test["against"]}{inputs}, '
-      f'seed {test["seed"]}'
-    )
-    cells = [
-      Cell(found[key])
-      for found in test['metrics'].values()
-      for key in ('difference', 'p_value')
-    ]
-    rows.append(Row(name, RUN, cells))
-  return Table(
-    'Paired tests' + (': classification' if 'inputs' in paired[0] else ''),
-    'Difference on the same test studies, and the two-sided p of approximate '
-    "randomisation over studies. It knows nothing of the seeds' chance.",
-    [c for m in paired[0]['metrics'] for c in (m, f'{m}: p')],
-    rows,
-  )
