@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     '--against',
     metavar='VARIANT',
-    help='test each run against the one of this variant with its seed',
+    help='test each row against that of this variant, by their common seeds',
   )
   parser.add_argument('--format', choices=FORMATS, default='markdown')
   parser.add_argument(

@@ -136,6 +136,33 @@ def _difference(references, a, b):
   return {name: scores_a[name] - scores_b[name] for name in scores_a}
 
 
+def test_runs_of_a_study_are_swapped_together():
+  references = _reports(6, 20)
+  a = [_worse(references, seed) for seed in (21, 22)]
+  b = [_worse(references, seed, 0.6) for seed in (23, 24)]
+
+  def difference(swaps):
+    left, right = (
+      [
+        (y if s else x)
+        for run_x, run_y in zip(one, other, strict=True)
+        for s, x, y in zip(swaps, run_x, run_y, strict=True)
+      ]
+      for one, other in ((a, b), (b, a))
+    )
+    return _difference(references * 2, left, right)
+
+  observed = difference([False] * 6)
+  as_large = dict.fromkeys(observed, 0)
+  for swaps in itertools.product([False, True], repeat=6):
+    for name, value in difference(swaps).items():
+      as_large[name] += abs(value) >= abs(observed[name]) - 1e-12
+  found = paired_test(references * 2, [*a[0], *a[1]], [*b[0], *b[1]], runs=2)
+  for name, result in found.items():
+    assert result['difference'] == pytest.approx(observed[name])
+    assert result['p_value'] == pytest.approx(as_large[name] / 2**6, abs=0.02)
+
+
 def test_p_values_of_alike_systems_are_spread_evenly():
   p_values = []
   for seed in range(60):

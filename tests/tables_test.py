@@ -265,6 +265,20 @@ def test_paired_tests_are_printed_and_kept(workdirs, monkeypatch, capsys):
     )  # fmt: skip
 
 
+def test_seeds_of_a_row_are_tested_together(workdirs, monkeypatch, capsys):
+  good = [f'study {n % 5} shows effusion .' for n in range(20)]
+  bad = ['the lungs are clear .'] * 20
+  _workdir(workdirs / 'good' / 'seed_2', 'proposed', bad, seed=2)
+  _workdir(workdirs / 'bad' / 'seed_2', 'cmn', bad, seed=2)
+  _workdir(workdirs / 'bad' / 'seed_3', 'cmn', good, seed=3)
+  runs = workdirs / 'good', workdirs / 'bad'
+  out = _main(monkeypatch, capsys, '--runs', *runs, '--against', 'cmn')
+  (row,) = _lines(out, 'Paired tests')
+  assert 'toy: proposed less cmn, 2 seeds' in row
+  # One seed finds all and one finds nothing: 20 of 40, F1 2 * 20 / 60.
+  assert '| 0.667 | 0.000 |' in row
+
+
 # The last study is one that nobody labelled.
 LABELS = [*([['edema']] * 30), *([['nodule']] * 10), None]
 

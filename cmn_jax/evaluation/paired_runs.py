@@ -11,73 +11,87 @@ _TESTED = ('bleu_1', 'bleu_4', 'rouge_l', 'cider')
 
 
 def paired_tests(runs: list[Run], against: str) -> list[dict]:
-  """Each run against the run of variant `against` with its data and seed.
+  """Each row of runs against that of variant `against` on the same data.
+
+  A row's runs differ by seed alone; the seeds that both rows have are tested
+  together.
 
   Raises:
-    ValueError: no such run, none to compare it with, or other studies.
+    ValueError: no such row, none to compare it with, or other studies.
   """
-  rivals = {
-    _shared(run.test): run for run in runs if run.test['variant'] == against
-  }
-  if not rivals:
-    names = sorted({run.test['variant'] for run in runs})
+  rows = {}
+  for run in runs:
+    key = run.test['variant'], _shared(run.test)
+    rows.setdefault(key, {})[run.test['seed']] = run
+  if not any(variant == against for variant, _ in rows):
     raise ValueError(
       f'no run of variant {against!r} to compare with: there are '
-      f'{", ".join(names)}'
+      f'{", ".join(sorted({variant for variant, _ in rows}))}'
     )
   found = []
-  for run in runs:
-    rival = rivals.get(_shared(run.test))
-    if run.test['variant'] != against and rival:
-      found.append(_paired_test(run, rival))
+  for (variant, shared), row in rows.items():
+    rivals = rows.get((against, shared), {})
+    seeds = sorted(row.keys() & rivals.keys())
+    if variant != against and seeds:
+      found.append(_paired_test([(row[seed], rivals[seed]) for seed in seeds]))
   if not found:
     raise ValueError(
       f'no run shares its data and seed with one of {against!r}: the paired '
-      'test compares runs of one seed'
+      'test compares runs of the same seeds'
     )
   return found
 
 
 def _shared(test: dict) -> tuple:
-  """What two runs must share for a paired test."""
-  keys = 'dataset', 'split_source', 'seed', 'inputs', 'task'
+  """What two rows must share for a paired test."""
+  keys = 'dataset', 'split_source', 'inputs', 'task', 'finetuned'
   source = test['labels']['source'] if is_classifier(test) else None
   return (source, *(test.get(key) for key in keys))
 
 
-def _paired_test(run: Run, rival: Run) -> dict:
-  for one in (run, rival):
+def _paired_test(pairs: list[tuple[Run, Run]]) -> dict:
+  """Of the runs of two rows, one pair for each seed."""
+  run, rival = pairs[0]
+  classifier = is_classifier(run.test)
+  same = 'id', 'labels' if classifier else 'reference'
+  for one in itertools.chain(*pairs):
     if one.predictions is None:
       raise ValueError(
         f'{one.path} has no evaluation/test_predictions.json, which the paired '
         'test needs: name the workdir, not its test.json'
       )
-  classifier = is_classifier(run.test)
-  a, b = run.predictions, rival.predictions
-  for key in ('id', 'labels' if classifier else 'reference'):
-    if [row[key] for row in a] != [row[key] for row in b]:
-      raise ValueError(
-        f'{run.path} and {rival.path} wrote for other studies: {key} differs, '
-        f'of {len(a)} and {len(b)}'
-      )
+  for one in itertools.chain(*pairs):
+    for key in same:
+      a, b = ([row[key] for row in r.predictions] for r in (one, rival))
+      if a != b:
+        raise ValueError(
+          f'{one.path} and {rival.path} wrote for other studies: {key} '
+          f'differs, of {len(a)} and {len(b)}'
+        )
+  metrics = _of_classes if classifier else _of_reports
+  mine, others = (
+    [row for run in runs for row in run.predictions]
+    for runs in zip(*pairs, strict=True)
+  )
   return {
     'dataset': run.test['dataset'],
     'variant': run.test['variant'],
     'against': rival.test['variant'],
     **({'inputs': run.test['inputs']} if classifier else {}),
-    'seed': run.test['seed'],
-    'studies': len(a),
-    'metrics': (_of_classes if classifier else _of_reports)(run.test, a, b),
+    'seeds': [one.test['seed'] for one, _ in pairs],
+    'studies': len(run.predictions),
+    'metrics': metrics(run.test, mine, others, len(pairs)),
   }
 
 
-def _of_reports(test: dict, a: list[dict], b: list[dict]) -> dict:
+def _of_reports(test: dict, a: list[dict], b: list[dict], runs: int) -> dict:
   texts = [[row['prediction'] for row in rows] for rows in (a, b)]
-  words = paired_test([row['reference'] for row in a], *texts)
+  words = paired_test([row['reference'] for row in a], *texts, runs=runs)
   findings = paired_findings_test(
     [row['reference_findings'] for row in a],
     *([row['predicted_findings'] for row in rows] for rows in (a, b)),
     list(test['findings']['per_class']),
+    runs=runs,
   )
   return {
     **{name: words[name] for name in _TESTED},
@@ -85,7 +99,7 @@ def _of_reports(test: dict, a: list[dict], b: list[dict]) -> dict:
   }
 
 
-def _of_classes(test: dict, a: list[dict], b: list[dict]) -> dict:
+def _of_classes(test: dict, a: list[dict], b: list[dict], runs: int) -> dict:
   labelled = [row['labels'] is not None for row in a]
   a, b = (list(itertools.compress(rows, labelled)) for rows in (a, b))
 
@@ -94,6 +108,7 @@ def _of_classes(test: dict, a: list[dict], b: list[dict]) -> dict:
       [row['labels'] for row in a],
       *([row['predicted'] for row in rows] for rows in (a, b)),
       classes,
+      runs=runs,
     )
 
   everything = findings(test['labels']['classes'])
@@ -122,9 +137,11 @@ def _paired_table(title: str, paired: list[dict]) -> Table:
   rows = []
   for test in paired:
     inputs = f', {test["inputs"]}' if 'inputs' in test else ''
+    seeds = test['seeds']
+    several = f'{len(seeds)} seeds' if len(seeds) > 1 else f'seed {seeds[0]}'
     name = (
       f'{test["dataset"]}: {test["variant"]} less {test["against"]}{inputs}, '
-      f'seed {test["seed"]}'
+      f'{several}'
     )
     cells = [
       Cell(found[key])
@@ -134,8 +151,9 @@ def _paired_table(title: str, paired: list[dict]) -> Table:
     rows.append(Row(name, RUN, cells))
   return Table(
     title,
-    'Difference on the same test studies, and the two-sided p of approximate '
-    "randomisation over studies. It knows nothing of the seeds' chance.",
+    "Difference on the same test studies, all seeds' together, and the "
+    'two-sided p of approximate randomisation over studies (a study swapped in '
+    'all seeds at once). It knows nothing of the chance among other seeds.',
     [c for m in paired[0]['metrics'] for c in (m, f'{m}: p')],
     rows,
   )

@@ -57,6 +57,7 @@ def paired_test(
   hypotheses_a: list[str],
   hypotheses_b: list[str],
   *,
+  runs: int = 1,
   samples: int = 10_000,
   seed: int = 0,
 ) -> dict[str, dict[str, float]]:
@@ -70,6 +71,8 @@ def paired_test(
     references: the reference of each study.
     hypotheses_a: the reports of one system, in the same order.
     hypotheses_b: the reports of the other.
+    runs: how many runs of each system follow one another in these lists, each
+      with all studies in the same order; a study is swapped in all at once.
     samples: how often the studies are swapped at random.
     seed: of the swaps.
 
@@ -84,7 +87,7 @@ def paired_test(
   rng = np.random.default_rng(seed)
   as_large_M = np.zeros(len(METRICS))
   for size in _chunks(samples):
-    swapped_RxS = rng.integers(0, 2, (size, n)).astype(float)
+    swapped_RxS = _swaps(rng, size, n, runs)
     first = np.concatenate([1 - swapped_RxS, swapped_RxS], axis=1)
     difference_RxM = both.scores(first) - both.scores(1 - first)
     # Sums in another order differ in the last bits: a tie stays a tie.
@@ -105,6 +108,7 @@ def paired_findings_test(
   predicted_b: list[Collection[str]],
   classes: Sequence[str],
   *,
+  runs: int = 1,
   samples: int = 10_000,
   seed: int = 0,
 ) -> dict[str, dict[str, float]]:
@@ -116,6 +120,7 @@ def paired_findings_test(
     predicted_b: what the other says.
     classes: what counts; No Finding never does. The macro average is over
       those that a reference has.
+    runs: as in `paired_test`.
     samples: how often the studies are swapped at random.
     seed: of the swaps.
   """
@@ -145,7 +150,7 @@ def paired_findings_test(
   rng = np.random.default_rng(seed)
   as_large_2 = np.zeros(2)
   for size in _chunks(samples):
-    swapped_RxS = rng.integers(0, 2, (size, len(reference))).astype(float)
+    swapped_RxS = _swaps(rng, size, len(reference), runs)
     moved_RxK = swapped_RxS @ (b_SxK - a_SxK)
     difference = f1(a_SxK.sum(0) + moved_RxK) - f1(b_SxK.sum(0) - moved_RxK)
     as_large_2 += np.sum(np.abs(difference) >= abs(observed_2) - 1e-12, axis=0)
@@ -156,6 +161,12 @@ def paired_findings_test(
     }
     for n, name in enumerate(('micro_f1', 'macro_f1'))
   }
+
+
+def _swaps(rng, samples, rows, runs):
+  """Whether each row is swapped, (samples, rows): a study's rows together."""
+  swapped = rng.integers(0, 2, (samples, rows // runs)).astype(float)
+  return np.tile(swapped, runs)
 
 
 class _StudyCounts(NamedTuple):
