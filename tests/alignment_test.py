@@ -225,5 +225,9 @@ def test_the_weight_rises_over_its_warm_up():
 def test_unknown_choices_are_named():
   with pytest.raises(ValueError, match=r"alignment.form is 'cos'.*infonce"):
     Contrast(1.0, 'cos', 0.0, True)
+  with pytest.raises(ValueError, match=r'alignment.weight is -1.0'):
+    Contrast(-1.0, 'cosine', 0.0, True)
+  with pytest.raises(ValueError, match=r'alignment.warmup_steps is -5'):
+    Contrast(1.0, 'cosine', 0.0, True, -5)
   with pytest.raises(ValueError, match=r"alignment.text is 'film'.*report"):
     AlignmentShape('film', 0.0)

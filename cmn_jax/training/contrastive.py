@@ -38,6 +38,11 @@ class Contrast:
       raise ValueError(
         f'alignment.form is {self.form!r}; choose from {", ".join(FORMS)}'
       )
+    for name in ('weight', 'warmup_steps'):
+      if getattr(self, name) < 0:
+        raise ValueError(
+          f'alignment.{name} is {getattr(self, name)}; it must not be negative'
+        )
 
   def weight_at(self, step):
     """The weight in a training step, counted from 0."""
