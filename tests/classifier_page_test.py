@@ -98,7 +98,7 @@ def test_the_page_is_whole_and_has_the_numbers(tmp_path, task):
     assert f'{number:.3f}' in text
   assert 'which nobody has at the bedside' in text
   assert '3 more without labels' in text
-  assert 'one training study in 40: a <nodule>;' in text
+  assert 'one training study in 20: a <nodule>;' in text
   assert ('Confusion matrix' in text) == (task == 'single_label')
   assert 'http' not in re.sub(r'http-equiv', '', page)
 

@@ -189,7 +189,7 @@ def test_rare_classes_have_a_table_with_intervals():
     _classifier_json('classifier', 'image', 0.4, seed=2),
   ]
   made = FORMATS['markdown'](tables_of(seeds))
-  assert 'one training study in 40 has: nodule (2)' in made
+  assert 'one training study in 20 has: nodule (2)' in made
   (row,) = _lines(made, 'toy: rare classes')
   cells = [cell.strip() for cell in row.split('|')[2:-1]]
   assert cells[1:6] == ['0.250', '1.000', '0.300 ± 0.141', '0.150', '0.750']

@@ -15,7 +15,7 @@ from input_pipeline.findings.label_file import read_label_file
 
 AUTO, FILE = 'auto', 'file'
 # A class that a smaller share of the training studies has is rare.
-RARE = 1 / 40
+RARE = 1 / 20
 
 
 @dataclasses.dataclass(frozen=True)
