@@ -8,6 +8,15 @@ from cmn_jax.evaluation.table import RUN, Cell, Row, Table
 
 # What the paired test of two report generators prints beside findings.
 _TESTED = ('bleu_1', 'bleu_4', 'rouge_l', 'cider')
+_COLUMNS = {
+  'bleu_1': 'BLEU-1',
+  'bleu_4': 'BLEU-4',
+  'rouge_l': 'ROUGE-L',
+  'cider': 'CIDEr',
+  'micro_f1': 'F1 micro',
+  'f1_macro': 'F1 macro',
+  'f1_macro_rare': 'F1 rare',
+}
 
 
 def paired_tests(runs: list[Run], against: str) -> list[dict]:
@@ -154,6 +163,10 @@ def _paired_table(title: str, paired: list[dict]) -> Table:
     "Difference on the same test studies, all seeds' together, and the "
     'two-sided p of approximate randomisation over studies (a study swapped in '
     'all seeds at once). It knows nothing of the chance among other seeds.',
-    [c for m in paired[0]['metrics'] for c in (m, f'{m}: p')],
+    [
+      column
+      for name in map(_COLUMNS.get, paired[0]['metrics'])
+      for column in (name, f'{name}: p')
+    ],
     rows,
   )
