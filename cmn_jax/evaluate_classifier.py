@@ -16,7 +16,7 @@ from cmn_jax.evaluation.classification import (
   score_classification,
 )
 from cmn_jax.evaluation.classifier_page import write_classifier_page
-from cmn_jax.evaluation.labels import Labels
+from cmn_jax.evaluation.labels import RARE, Labels
 from cmn_jax.evaluation.results import write_json
 from cmn_jax.report_model import ReportModel
 from cmn_jax.training.checkpoints import (
@@ -26,7 +26,10 @@ from cmn_jax.training.checkpoints import (
 )
 from cmn_jax.training.classification import SINGLE_LABEL
 from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.resuming import check_same_classes
+from cmn_jax.training.resuming import (
+  check_same_classes,
+  check_same_classifier,
+)
 from input_pipeline.findings import NO_FINDING
 
 SPLITS = ('val', 'test')
@@ -49,6 +52,7 @@ def evaluate_classifier(config: ConfigDict, workdir: str) -> dict:
       f'{step_folder} holds a report model, no classifier: evaluate it with '
       f'its own variant, {meta["config"]["variant"]}'
     )
+  check_same_classifier(meta['config'], config, step_folder)
   parallel = Parallel(config.train.parallel)
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
   data = open_dataset(config)
@@ -158,6 +162,7 @@ def _scores(config, data, labels, split, probability_SxC, meta, inputs) -> dict:
       'source': labels.source,
       'classes': list(labels.classes),
       'rare': list(labels.rare),
+      'rare_below': RARE,
     },
     'studies': int(known.any(axis=1).sum()),
     'unlabelled': int((~known.any(axis=1)).sum()),

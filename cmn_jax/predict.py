@@ -239,7 +239,8 @@ def _as_json(classifier, opinions) -> dict | None:
 
 def _print_opinions(classifier, opinions: list[Opinion]):
   """The classes by probability, and where report and classifier disagree."""
-  print(f'classifier (inputs {classifier.inputs}), by probability:')
+  one = ', names one class' if opinions[0].threshold is None else ''
+  print(f'classifier (inputs {classifier.inputs}{one}), by probability:')
   for opinion in sorted(opinions, key=lambda o: -o.probability):
     told = 'found' if opinion.said else ''
     if opinion.disputed and opinion.said:
@@ -270,15 +271,19 @@ def print_report(reporter: Reporter, paths, report: Report, as_json: bool):
     }
     print(json.dumps(content, indent=1))
     return
-  print(f'films:    {", ".join(str(path) for path in paths)}')
   found = ', '.join(_describe(f) for f in report.findings)
   for name, text in (
+    ('films:', ', '.join(str(path) for path in paths)),
     ('model:', reporter.provenance),
     ('report:', report.text),
     ('findings:', f'{found or "none"} (read in the report by rules)'),
   ):
     for line in textwrap.wrap(
-      f'{name:10s}{text}', 78, subsequent_indent=' ' * 10
+      f'{name:10s}{text}',
+      78,
+      subsequent_indent=' ' * 10,
+      break_long_words=False,  # a path stays whole
+      break_on_hyphens=False,
     ):
       print(line)
   if report.opinions:

@@ -59,11 +59,11 @@ def main():
     runs = [run for path in args.runs for run in read_runs(path)]
     paired = [row for run in runs for row in run.test.get(PAIRED, [])]
     runs = [run for run in runs if PAIRED not in run.test]
+    tables = tables_of([run.test for run in runs])
     if args.against:
       paired += paired_tests(runs, args.against)
     if args.save_tests:
       _save(args.save_tests, paired)
-    tables = tables_of([run.test for run in runs])
   except ValueError as error:
     sys.exit(f'error: {error}')
   if paired:

@@ -227,6 +227,10 @@ def test_unknown_choices_are_named():
     Contrast(1.0, 'cos', 0.0, True)
   with pytest.raises(ValueError, match=r'alignment.weight is -1.0'):
     Contrast(-1.0, 'cosine', 0.0, True)
+  with pytest.raises(ValueError, match=r'alignment.weight is nan'):
+    Contrast(float('nan'), 'cosine', 0.0, True)
+  with pytest.raises(ValueError, match=r'alignment.margin is 3'):
+    Contrast(1.0, 'cosine', 3, True)
   with pytest.raises(ValueError, match=r'alignment.warmup_steps is -5'):
     Contrast(1.0, 'cosine', 0.0, True, -5)
   with pytest.raises(ValueError, match=r"alignment.text is 'film'.*report"):

@@ -56,6 +56,7 @@ def _test(task, inputs):
       'source': 'rules',
       'classes': list(CLASSES),
       'rare': [CLASSES[1]],
+      'rare_below': 0.05,
     },
     'studies': 80,
     'unlabelled': 3,

@@ -76,6 +76,7 @@ def _classifier_json(variant, inputs, value, seed=1):
       'source': 'phantom',
       'classes': ['edema', 'nodule', 'No Finding'],
       'rare': ['nodule'],
+      'rare_below': 0.05,
     },
     'finetuned': False,
     'f1_macro_rare': value / 2,
@@ -323,10 +324,11 @@ def test_what_cannot_be_compared_is_told(workdirs, monkeypatch, capsys):
   _workdir(workdirs / 'short', 'base', ['x'] * 3)
   for args, says in (
     ([good, bad, '--against', 'mem'], r"no run of variant 'mem'.*cmn, prop"),
-    ([bad, '--against', 'cmn'], 'no run shares its data and seed'),
+    ([bad, '--against', 'cmn'], 'no other run shares data, seed and'),
     ([good, file, '--against', 'cmn'], 'has no evaluation/test_predictions'),
     ([workdirs / 'short', bad, '--against', 'cmn'], 'other studies: id'),
     ([good, good], '2 runs of proposed, seed 1 on toy'),
+    ([bad, bad, '--against', 'cmn'], '2 runs of cmn, seed 1 on toy'),
     ([workdirs / 'nothing'], r'nothing cannot be read'),
   ):
     with pytest.raises(SystemExit, match=says):
@@ -338,4 +340,24 @@ def test_json_without_scores_is_refused_by_name(tmp_path, content):
   file = tmp_path / 'other.json'
   file.write_text(content)
   with pytest.raises(ValueError, match=r'other\.json holds no scores of a run'):
+    read_runs(file)
+
+
+@pytest.mark.parametrize(
+  'key', ['seed', 'baselines', 'controls', 'findings.micro_f1_interval']
+)
+def test_a_key_that_an_older_version_did_not_write_is_named(tmp_path, key):
+  test = _test_json('cmn', 0.5)
+  *above, last = key.split('.')
+  del (test[above[0]] if above else test)[last]
+  file = tmp_path / 'test.json'
+  file.write_text(json.dumps(test))
+  with pytest.raises(ValueError, match=rf'test\.json lacks {key}, as an older'):
+    read_runs(file)
+
+
+def test_scores_of_validation_are_no_test_scores(tmp_path):
+  file = tmp_path / 'val.json'
+  file.write_text(json.dumps({**_test_json('cmn', 0.5), 'split': 'val'}))
+  with pytest.raises(ValueError, match=r'val\.json holds the scores of val'):
     read_runs(file)

@@ -143,8 +143,12 @@ def test_predict_tells_what_the_evaluation_found(folders, frozen, capsys):
     )
   print_report(reporter, study.films, report, as_json=False)
   printed = capsys.readouterr().out
-  films, *others = printed.splitlines()
-  assert films.startswith('films:') and max(map(len, others)) <= 80
+  assert printed.startswith('films:')
+  # A path stays whole, on a line of its own.
+  assert all(
+    len(line) <= 80 or len(line.removeprefix('films:').split()) == 1
+    for line in printed.splitlines()
+  )
   disputed = [opinion.name for opinion in report.opinions if opinion.disputed]
   assert disputed  # an untrained model writes what it likes
   for name in disputed:
@@ -251,6 +255,17 @@ def test_other_classes_or_another_model_are_not_continued(
   fewer = {**changes, 'classifier.leave_out': f'{WITHOUT},nodule'}
   with pytest.raises(CheckpointError, match=r'only there: nodule'):
     evaluate_classifier(_config(folders, **fewer), str(workdir))
+  for name, value in (
+    ('classifier.inputs', 'image'),
+    ('classifier.task', 'single_label'),
+    ('classifier.focal_weight', 0.0),
+  ):
+    with pytest.raises(CheckpointError, match=rf'another .*{name} was .*, is'):
+      other = _config(folders, **{**changes, name: value})
+      evaluate_classifier(other, str(workdir))
+  with pytest.raises(ValueError, match=r"classifier\.task is 'single'; choose"):
+    other = _config(folders, **{'classifier.task': 'single'})
+    train_classifier(other, str(tmp_path / 'run'))
   with pytest.raises(CheckpointError, match=r'classifier\.gamma was 2.0, is'):
     other = {**changes, 'classifier.gamma': 1.0}
     train_classifier(_config(folders, **other), str(workdir))

@@ -5,7 +5,6 @@ import os
 from collections.abc import Mapping, Sequence
 
 from cmn_jax.evaluation import charts
-from cmn_jax.evaluation.labels import RARE
 from cmn_jax.evaluation.page import (
   Section,
   curve,
@@ -154,10 +153,16 @@ def _rare_note(test) -> str:
   if not rare:
     return ''
   score = _average(test, 'f1_macro_rare')
+  interval = (
+    ''
+    if score.low is None
+    else (f' (95 % {score.low:.3f}{DASH}{score.high:.3f})')
+  )
   return (
-    f'Rare, in fewer than one training study in {round(1 / RARE)}: '
+    'Rare, in fewer than one training study in '
+    f'{round(1 / test["labels"]["rare_below"])}: '
     f'{html.escape(", ".join(rare))}; over these macro F1 is '
-    f'{number(score.value)}{small_interval(score)}. '
+    f'{number(score.value)}{interval}. '
   )
 
 
@@ -203,6 +208,12 @@ def _classes_section(test) -> str:
     if test['task'] == 'single_label'
     else ('studies', 'from', 'precision', 'recall', 'F1', 'AUROC', 'AUPRC')
   )
+  said = (
+    'One class of each study is said, the most probable one.'
+    if test['task'] == 'single_label'
+    else 'From: the probability from which on a class is said, chosen on '
+    'validation.'
+  )
   head = ''.join(f'<th scope="col">{name}</th>' for name in columns)
   return (
     '<div class="scroll" tabindex="0" role="region" aria-labelledby="classes">'
@@ -210,11 +221,10 @@ def _classes_section(test) -> str:
     '<th scope="col" class="axis"><span>0</span><span>F1</span><span>1</span>'
     f'</th></tr></thead><tbody>{rows}</tbody></table></div>'
     f'<p class="note">{_rare_note(test)}Labels: '
-    f'{html.escape(test["labels"]["source"])}. From: the probability from '
-    'which on a class is said, chosen on validation. Small type: 95 % interval '
-    'over the resamples with the class; under AUPRC the share of studies that '
-    'have it, which is what guessing gets. Dot: F1 with its interval; diamond: '
-    'the better of the rows that need no training.</p>'
+    f'{html.escape(test["labels"]["source"])}. {said} Small type: 95 % '
+    'interval over the resamples with the class; under the studies their '
+    'share, which is the AUPRC of guessing. Dot: F1 with its interval; '
+    'diamond: the better of the rows that need no training.</p>'
   )
 
 
@@ -225,25 +235,25 @@ def _class_row(name, scores, test):
   ]
   rival = max((f for f in rivals if f is not None), default=None)
   interval = interval_of(scores.get('f1_interval'))
-  cells = [f'<td>{scores["support"]}</td>']
+  share = scores['support'] / max(scores['studies'], 1)
+  cells = [f'<td>{scores["support"]}<small>{share:.3f}</small></td>']
   if test['task'] != 'single_label':
     cells.append(f'<td>{number(scores["threshold"], 2)}</td>')
   cells += [
     f'<td>{number(scores[key])}</td>' for key in ('precision', 'recall')
   ]
-  share = scores['support'] / max(scores['studies'], 1)
   cells += [
     f'<td class="f1">{number(scores["f1"])}</td>',
-    f'<td>{number(scores["auroc"])}{small_interval(_ranked(scores))}</td>',
-    f'<td>{number(scores["auprc"])}<small>{share:.3f}</small></td>',
+    *(_ranked_cell(scores, key) for key in ('auroc', 'auprc')),
     f'<td>{charts.interval_bar(scores["f1"], interval, rival)}</td>',
   ]
   return f'<tr><th scope="row">{html.escape(name)}</th>{"".join(cells)}</tr>'
 
 
-def _ranked(scores) -> Score:
-  interval = interval_of(scores.get('auroc_interval'))
-  return Score(scores['auroc'], *(interval or (None, None)))
+def _ranked_cell(scores, key) -> str:
+  interval = interval_of(scores.get(f'{key}_interval'))
+  score = Score(scores[key], *(interval or (None, None)))
+  return f'<td>{number(score.value)}{small_interval(score)}</td>'
 
 
 def _calibration_section(test) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 
 from cmn_jax.evaluation import published
-from cmn_jax.evaluation.labels import RARE
 from cmn_jax.evaluation.runs import is_classifier
 from cmn_jax.evaluation.table import (
   BASELINE,
@@ -119,7 +118,7 @@ def tables_of(tests: list[dict]) -> list[Table]:
       tables.append(_retrieval_table(aligned))
   for group in _groups(classifiers, _SECTION):
     tables.append(_class_table(group))
-    if _rare(group[0]):
+    if group[0]['labels']['rare']:
       tables.append(_rare_table(group))
   return [*tables, *_published_tables(tests)]
 
@@ -242,14 +241,11 @@ def _class_table(tests: list[dict]) -> Table:
   )
 
 
-def _rare(test) -> list[str]:
-  return _at('labels', 'rare')(test) or []
-
-
 def _rare_table(tests: list[dict]) -> Table:
   first = tests[0]
+  labels = first['labels']
   classes = ', '.join(
-    f'{name} ({first["per_class"][name]["support"]})' for name in _rare(first)
+    f'{name} ({first["per_class"][name]["support"]})' for name in labels['rare']
   )
   rows = []
   for group in _rows_of_seeds(tests):
@@ -262,7 +258,8 @@ def _rare_table(tests: list[dict]) -> Table:
   return Table(
     f'{first["dataset"]}: rare classes',
     f'Macro averages over all findings, and over the rare ones, which fewer '
-    f'than one training study in {round(1 / RARE)} has: {classes}; in brackets '
+    f'than one training study in {round(1 / labels["rare_below"])} has: '
+    f'{classes}; in brackets '
     'how many test studies have one. From, to: 95 % interval over the test '
     f'studies, of several seeds the means of its ends.{_seeds_note(tests)}',
     list(_RARE),
@@ -279,6 +276,7 @@ def _published_tables(tests) -> list[Table]:
   """The papers' figures, and a constant report on the same reports."""
   columns = {k: v for k, v in _REPORTS.items() if k[:2] in ('BL', 'ME', 'RO')}
   rows = _published_rows(published.REPORTS, columns)
+  measured = ''
   for test in tests:
     # The drawn films belong to the same studies, and a constant sees none.
     real = (published.DATASET, f'{published.DATASET}-drawn')
@@ -286,13 +284,14 @@ def _published_tables(tests) -> list[Table]:
       name = f'constant report on {test["studies"]} of the same studies'
       constant = test['baselines']['constant']
       rows.append(_row(name, BASELINE, [constant], columns))
+      measured = ' but that of the constant report'
       break
   classes = {k: _CLASSES[k] for k in ('precision', 'recall', 'F1')}
   note = "The papers' own figures on IU X-Ray; none was measured here"
   return [
     Table(
       'Published: reports',
-      f'{note} but that of the constant report.',
+      f'{note}{measured}.',
       list(columns),
       rows,
     ),

@@ -45,8 +45,8 @@ def paired_tests(runs: list[Run], against: str) -> list[dict]:
       found.append(_paired_test([(row[seed], rivals[seed]) for seed in seeds]))
   if not found:
     raise ValueError(
-      f'no run shares its data and seed with one of {against!r}: the paired '
-      'test compares runs of the same seeds'
+      f'no other run shares data, seed and, of classifiers, labels, task and '
+      f'inputs with one of {against!r}, which the paired test needs'
     )
   return found
 
@@ -121,7 +121,7 @@ def _of_classes(test: dict, a: list[dict], b: list[dict], runs: int) -> dict:
     )
 
   everything = findings(test['labels']['classes'])
-  rare = test['labels'].get('rare')
+  rare = test['labels']['rare']
   nothing = {'difference': None, 'p_value': None}
   return {
     'micro_f1': everything['micro_f1'],

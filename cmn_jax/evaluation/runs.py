@@ -6,6 +6,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 PAIRED = 'paired_tests'  # key of a file of paired tests
+# What the tables read of every run, and of either kind.
+_KEYS = ('dataset', 'variant', 'seed', 'studies', 'baselines')
+_CLASSIFIER_KEYS = (
+  'inputs',
+  'task',
+  'per_class',
+  'labels.source',
+  'labels.classes',
+  'labels.rare',
+  'labels.rare_below',
+)
+_REPORT_KEYS = (
+  'selected_on',
+  'controls',
+  'findings.source',
+  'findings.micro_f1_interval',
+  'findings.per_class',
+)
 
 
 class Run(NamedTuple):
@@ -56,7 +74,28 @@ def _read_test(file: Path) -> dict:
       f'{file} holds no scores of a run: expected the evaluation/test.json '
       'that main.py writes, or what --save_tests wrote'
     )
+  if PAIRED in test:
+    return test
+  if test.get('split', 'test') != 'test':
+    raise ValueError(
+      f'{file} holds the scores of {test["split"]}: the tables are of test'
+    )
+  keys = _CLASSIFIER_KEYS if is_classifier(test) else _REPORT_KEYS
+  missing = [key for key in (*_KEYS, *keys) if not _has(test, key)]
+  if missing:
+    raise ValueError(
+      f'{file} lacks {", ".join(missing)}, as an older version wrote it: run '
+      'main.py again with --mode=evaluate and the same flags'
+    )
   return test
+
+
+def _has(test: Mapping, dotted: str) -> bool:
+  for key in dotted.split('.'):
+    if not isinstance(test, Mapping) or key not in test:
+      return False
+    test = test[key]
+  return True
 
 
 def is_classifier(test: Mapping) -> bool:

@@ -10,6 +10,14 @@ MULTI_LABEL, SINGLE_LABEL = 'multi_label', 'single_label'
 TASKS = (MULTI_LABEL, SINGLE_LABEL)
 
 
+def check_task(task: str):
+  """Raises ValueError unless `task` is one of TASKS."""
+  if task not in TASKS:
+    raise ValueError(
+      f'classifier.task is {task!r}; choose from {", ".join(TASKS)}'
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Objective:
   """What a classifier's loss is made of.
@@ -33,10 +41,7 @@ class Objective:
   weights_C: tuple[float, ...]
 
   def __post_init__(self):
-    if self.task not in TASKS:
-      raise ValueError(
-        f'classifier.task is {self.task!r}; choose from {", ".join(TASKS)}'
-      )
+    check_task(self.task)
     if self.gamma < 0:
       raise ValueError(f'classifier.gamma is {self.gamma}; at least 0')
     if not 0 <= self.alpha <= 1:

@@ -12,6 +12,7 @@ from cmn_jax.training.classification import (
   MULTI_LABEL,
   SINGLE_LABEL,
   Objective,
+  check_task,
   classification_losses,
 )
 from cmn_jax.training.state import TrainState
@@ -51,6 +52,7 @@ def logits_of(model: Classifier, variables, batch, train: bool, key=None):
 
 def make_probabilities(model: Classifier, task: str) -> Callable:
   """(variables, batch) -> probability of each class, (B, C)."""
+  check_task(task)
   squash = {MULTI_LABEL: jax.nn.sigmoid, SINGLE_LABEL: jax.nn.softmax}[task]
 
   def probabilities(variables, batch):

@@ -39,10 +39,15 @@ class Contrast:
         f'alignment.form is {self.form!r}; choose from {", ".join(FORMS)}'
       )
     for name in ('weight', 'warmup_steps'):
-      if getattr(self, name) < 0:
+      if not getattr(self, name) >= 0:  # NaN is neither
         raise ValueError(
           f'alignment.{name} is {getattr(self, name)}; it must not be negative'
         )
+
+    if not -1 <= self.margin <= 1:
+      raise ValueError(
+        f'alignment.margin is {self.margin}; a cosine lies from -1 to 1'
+      )
 
   def weight_at(self, step):
     """The weight in a training step, counted from 0."""

@@ -47,6 +47,26 @@ def check_same_words(saved: dict, tokenizer, workdir: Path):
     )
 
 
+def check_same_classifier(saved: dict, config: ConfigDict, where: Path):
+  """Raises CheckpointError if a classifier was trained as another one.
+
+  Its classes and its report model are compared by `check_same_classes` and by
+  their parameters.
+  """
+  old, new = saved['classifier'], config.classifier.to_dict()
+  differing = [
+    f'classifier.{k} was {old.get(k)!r}, is {new.get(k)!r}'
+    for k in sorted(old.keys() | new.keys())
+    if old.get(k) != new.get(k)
+    and k not in ('checkpoint', 'labels', 'leave_out')
+  ]
+  if differing:
+    raise CheckpointError(
+      f'{where} holds another classifier ({"; ".join(differing)}): evaluate it '
+      'with the config that it was trained with'
+    )
+
+
 def check_same_classes(saved, classes, where: Path):
   """Raises CheckpointError if a classifier's classes are not the labels'."""
   if list(saved) != list(classes):
