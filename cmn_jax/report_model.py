@@ -61,7 +61,7 @@ class ReportModel:
     if 'classifier' in meta:
       raise CheckpointError(
         f'{step_folder} holds a classifier: a classifier starts from a report '
-        'model, as main.py trains it with the variants base, mem, cmn'
+        'model, as main.py trains it with base, mem, cmn or proposed'
       )
     if VISUAL not in variables['params'] or 'tokenizer' not in meta:
       arrays = len(jax.tree.leaves(variables))
