@@ -94,18 +94,23 @@ def _headline(test) -> str:
     f'({number(row["micro_f1"])})'
     for name, row in test['baselines'].items()
   ]
-  low, high = mine.low, mine.high
-  interval = '' if low is None else f' (95 % {low:.3f}{DASH}{high:.3f})'
   ece = number(dig(test, 'calibration', 'ece'))
   return (
     f'<p class="lead">F1 of {mine.value:.3f} over all findings '
     f'{" and ".join(clauses)}.</p>'
-    f'<p>Micro F1{interval}, No Finding left out; macro F1 '
+    f'<p>Micro F1{_in_words(mine)}, No Finding left out; macro F1 '
     f'{number(test["f1_macro"])}, AUROC {number(test["auroc_macro"])}; '
     f'probabilities are {ece} off on average.</p>'
     '<p class="note">One score beats another here if their 95 % bootstrap '
     'intervals over studies do not overlap.</p>'
   )
+
+
+def _in_words(score: Score) -> str:
+  """Its interval in brackets, '' where there is none."""
+  if score.low is None:
+    return ''
+  return f' (95 % {score.low:.3f}{DASH}{score.high:.3f})'
 
 
 def _average(row, key) -> Score:
@@ -153,16 +158,11 @@ def _rare_note(test) -> str:
   if not rare:
     return ''
   score = _average(test, 'f1_macro_rare')
-  interval = (
-    ''
-    if score.low is None
-    else (f' (95 % {score.low:.3f}{DASH}{score.high:.3f})')
-  )
   return (
     'Rare, in fewer than one training study in '
     f'{round(1 / test["labels"]["rare_below"])}: '
     f'{html.escape(", ".join(rare))}; over these macro F1 is '
-    f'{number(score.value)}{interval}. '
+    f'{number(score.value)}{_in_words(score)}. '
   )
 
 
@@ -188,11 +188,15 @@ def _curves_section(history, test) -> str:
         from_zero=False,
       )
     )
+  flatter = (
+    ''
+    if test['task'] == 'single_label'
+    else '; thresholds are chosen on validation too, so these scores flatter'
+  )
   return (
     f'<div class="curves">{"".join(figures)}</div><p class="note">Against the '
     f'epoch. Dotted line: the checkpoint that was kept, the best by '
-    f'{html.escape(str(test["selected_on"]))}; thresholds are chosen on '
-    'validation too, so these scores flatter.</p>'
+    f'{html.escape(str(test["selected_on"]))}{flatter}.</p>'
   )
 
 

@@ -76,16 +76,6 @@ _CLASSES: Columns = {
   'AUROC macro': _at('auroc_macro'),
   'AUPRC macro': _at('auprc_macro'),
 }
-# What tells the sections of a page apart, and the rows of a section.
-_SECTION = (
-  _at('dataset'),
-  _at('studies'),
-  _at('task'),
-  _at('labels', 'source'),
-)
-_ROW = (_at('variant'), _at('inputs'), _at('finetuned'))
-
-
 _RARE: Columns = {
   f'{name}{label}': read
   for key, name in (
@@ -99,6 +89,14 @@ _RARE: Columns = {
     (' to', _at('intervals', key, 1)),
   )
 }
+# What tells the sections of a page apart, and the rows of a section.
+_SECTION = (
+  _at('dataset'),
+  _at('studies'),
+  _at('task'),
+  _at('labels', 'source'),
+)
+_ROW = (_at('variant'), _at('inputs'), _at('finetuned'))
 
 
 def tables_of(tests: list[dict]) -> list[Table]:
@@ -259,9 +257,8 @@ def _rare_table(tests: list[dict]) -> Table:
     f'{first["dataset"]}: rare classes',
     f'Macro averages over all findings, and over the rare ones, which fewer '
     f'than one training study in {round(1 / labels["rare_below"])} has: '
-    f'{classes}; in brackets '
-    'how many test studies have one. From, to: 95 % interval over the test '
-    f'studies, of several seeds the means of its ends.{_seeds_note(tests)}',
+    f'{classes}; in brackets how many test studies have one. From, to: 95 % '
+    f'interval over the test studies, of several seeds the means of its ends.{_seeds_note(tests)}',
     list(_RARE),
     rows,
   )

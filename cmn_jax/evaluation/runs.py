@@ -38,7 +38,8 @@ def read_runs(path: Path) -> list[Run]:
   """The run at `path`, or all the seeds' runs in it.
 
   Raises:
-    ValueError: there is none.
+    ValueError: there is none, it cannot be read, it is of another split, or
+      lacks what the tables need.
   """
   seeds = sorted(path.glob('seed_*')) if path.is_dir() else []
   if seeds and not (path / 'evaluation').exists():

@@ -20,11 +20,11 @@ class Contrast:
 
   Attributes:
     weight: of the term beside the report's loss.
-    warmup_steps: over which the weight rises from 0.
     form: 'cosine' or 'infonce'.
     margin: cosine below which a pair that does not match costs nothing; of
       'cosine' alone.
     mask_identical: a study with word for word the same report is no negative.
+    warmup_steps: training steps over which the weight rises from 0 evenly.
   """
 
   weight: float
@@ -43,7 +43,6 @@ class Contrast:
         raise ValueError(
           f'alignment.{name} is {getattr(self, name)}; it must not be negative'
         )
-
     if not -1 <= self.margin <= 1:
       raise ValueError(
         f'alignment.margin is {self.margin}; a cosine lies from -1 to 1'
