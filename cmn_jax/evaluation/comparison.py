@@ -258,7 +258,8 @@ def _rare_table(tests: list[dict]) -> Table:
     f'Macro averages over all findings, and over the rare ones, which fewer '
     f'than one training study in {round(1 / labels["rare_below"])} has: '
     f'{classes}; in brackets how many test studies have one. From, to: 95 % '
-    f'interval over the test studies, of several seeds the means of its ends.{_seeds_note(tests)}',
+    'interval over the test studies, of several seeds the means of its ends.'
+    f'{_seeds_note(tests)}',
     list(_RARE),
     rows,
   )
