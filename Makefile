@@ -33,12 +33,12 @@ parity: .venv/.installed-torch
 
 # Our speed, beside the authors' with R2GENCMN=path/to/R2GenCMN.
 bench: .venv/.installed$(if $(R2GENCMN),-torch)
-	$(BIN)/python -m cmn_jax.benchmark \
+	$(BIN)/python -m benchmarks.speed \
 	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) $(FLAGS)
 
 # A config's programs, compiled for a TPU that is not there.
 tpu-check: .venv-tpu/.installed
-	.venv-tpu/bin/python -m cmn_jax.tpu_check $(FLAGS)
+	.venv-tpu/bin/python -m benchmarks.tpu $(FLAGS)
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

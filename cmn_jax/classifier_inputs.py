@@ -13,15 +13,16 @@ from ml_collections import ConfigDict
 
 from cmn_jax import experiment
 from cmn_jax.dataset import augmentation_of
-from cmn_jax.evaluation.labels import Labels, read_labels
-from cmn_jax.evaluation.writing import ReportWriter
+from cmn_jax.losses.classification import SINGLE_LABEL
 from cmn_jax.models.classifier import GENERATED, Classifier, ClassifierShape
 from cmn_jax.models.films import normalise_films
 from cmn_jax.report_model import ReportModel
-from cmn_jax.training.classification import SINGLE_LABEL
+from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.training.classifier_step import make_probabilities
 from cmn_jax.training.parallel import AXIS, Parallel
-from input_pipeline import batch_plan, pipeline
+from input_pipeline import batch_plan
+from input_pipeline import batches as pipeline
+from input_pipeline.labels import Labels, read_labels
 
 # Changes with what the arrays in data.cache_dir are.
 _FORMAT = 1

@@ -15,7 +15,6 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from cmn_jax import experiment
-from cmn_jax.evaluation.findings_reader import findings_reader
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   read_pth,
@@ -41,6 +40,7 @@ from cmn_jax.training.checkpoints import (
   make_meta,
   save_model,
 )
+from input_pipeline.findings_reader import findings_reader
 from input_pipeline.tokenizers import WordTokenizer
 
 _CONFIG = 'configs/iu_xray.py:cmn'

@@ -8,15 +8,13 @@ from ml_collections import ConfigDict
 
 from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
-from cmn_jax.evaluation import scoring
-from cmn_jax.evaluation.findings_reader import findings_reader
-from cmn_jax.evaluation.metrics import fast_scores, score_reports
-from cmn_jax.evaluation.report_page import Example, write_report_page
-from cmn_jax.evaluation.results import write_json
-from cmn_jax.evaluation.retrieval import Aligner
-from cmn_jax.evaluation.writing import ReportWriter, Written
-from cmn_jax.generation import attention_of_words
+from cmn_jax.decoding.generate import attention_of_words
 from cmn_jax.models.films import normalise_films
+from cmn_jax.pages.report_page import Example, write_report_page
+from cmn_jax.scores import scoring
+from cmn_jax.scores.metrics import fast_scores, score_reports
+from cmn_jax.scores.retrieval import Aligner
+from cmn_jax.tasks.writing import ReportWriter, Written
 from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import (
   CheckpointError,
@@ -26,7 +24,9 @@ from cmn_jax.training.checkpoints import (
 )
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.state import variable_shapes
-from input_pipeline import pipeline
+from input_pipeline import batches as pipeline
+from input_pipeline.atomic_write import write_json
+from input_pipeline.findings_reader import findings_reader
 from input_pipeline.tokenizers import tokenizer_from_json
 
 SPLITS = ('val', 'test')

@@ -9,28 +9,28 @@ from ml_collections import ConfigDict
 
 from cmn_jax.classifier_inputs import ClassifierInputs, labels_of
 from cmn_jax.dataset import open_dataset
-from cmn_jax.evaluation.classification import (
+from cmn_jax.losses.classification import SINGLE_LABEL
+from cmn_jax.pages.classifier_page import write_classifier_page
+from cmn_jax.report_model import ReportModel
+from cmn_jax.scores.classification import (
   calibration,
   confusion_matrix,
   decide,
   score_classification,
 )
-from cmn_jax.evaluation.classifier_page import write_classifier_page
-from cmn_jax.evaluation.labels import RARE, Labels
-from cmn_jax.evaluation.results import write_json
-from cmn_jax.report_model import ReportModel
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   find_step,
   load_model,
 )
-from cmn_jax.training.classification import SINGLE_LABEL
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import (
   check_same_classes,
   check_same_classifier,
 )
+from input_pipeline.atomic_write import write_json
 from input_pipeline.findings import NO_FINDING
+from input_pipeline.labels import RARE, Labels
 
 SPLITS = ('val', 'test')
 

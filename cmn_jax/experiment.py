@@ -5,11 +5,11 @@ from pathlib import Path
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from cmn_jax.generation import Decoding
+from cmn_jax.decoding.generate import Decoding
+from cmn_jax.losses.contrastive import Contrast
 from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.shape import Shape
-from cmn_jax.training.contrastive import Contrast
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}

@@ -19,8 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax import compilation_cache, experiment
-from cmn_jax.evaluation.findings_reader import findings_reader
-from cmn_jax.generation import (
+from cmn_jax.decoding.generate import (
   BucketedWriter,
   attention_of_words,
   make_writer,
@@ -33,6 +32,7 @@ from cmn_jax.training.checkpoints import (
   load_model,
 )
 from input_pipeline.findings import Finding
+from input_pipeline.findings_reader import findings_reader
 from input_pipeline.images import prepare_films
 from input_pipeline.tokenizers import tokenizer_from_json
 

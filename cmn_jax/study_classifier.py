@@ -6,9 +6,6 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from cmn_jax.evaluation.classification import decide
-from cmn_jax.evaluation.findings_reader import findings_reader
-from cmn_jax.evaluation.labels import or_no_finding
 from cmn_jax.models.classifier import (
   GENERATED,
   REFERENCE,
@@ -16,12 +13,15 @@ from cmn_jax.models.classifier import (
   ClassifierShape,
 )
 from cmn_jax.report_model import ReportModel
+from cmn_jax.scores.classification import decide
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   find_step,
   load_model,
 )
 from cmn_jax.training.classifier_step import make_probabilities
+from input_pipeline.findings_reader import findings_reader
+from input_pipeline.labels import or_no_finding
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,10 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-from cmn_jax.evaluation.comparison import tables_of
-from cmn_jax.evaluation.paired_runs import paired_tables, paired_tests
-from cmn_jax.evaluation.runs import PAIRED, read_runs
-from cmn_jax.evaluation.table import FORMATS
+from cmn_jax.comparison.comparison import tables_of
+from cmn_jax.comparison.paired_runs import paired_tables, paired_tests
+from cmn_jax.comparison.runs import PAIRED, read_runs
+from cmn_jax.comparison.table import FORMATS
 
 
 def _save(path: Path, paired: list[dict]):

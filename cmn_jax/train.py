@@ -8,14 +8,6 @@ from ml_collections import ConfigDict
 
 from cmn_jax import experiment
 from cmn_jax.dataset import augmentation_of, open_dataset
-from cmn_jax.evaluation.findings_reader import (
-  finding_targets,
-  findings_reader,
-  target_labels,
-)
-from cmn_jax.evaluation.metrics import fast_scores
-from cmn_jax.evaluation.scoring import SplitScorer
-from cmn_jax.evaluation.writing import ReportWriter
 from cmn_jax.interop.encoders import (
   IMAGENET,
   UnreachableError,
@@ -23,6 +15,9 @@ from cmn_jax.interop.encoders import (
   load_imagenet,
   put_encoder,
 )
+from cmn_jax.scores.metrics import fast_scores
+from cmn_jax.scores.scoring import SplitScorer
+from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.epochs import check_select_by, run_epochs, tell
@@ -35,7 +30,12 @@ from cmn_jax.training.state import (
   init_variables,
   make_train_step,
 )
-from input_pipeline import pipeline
+from input_pipeline import batches as pipeline
+from input_pipeline.findings_reader import (
+  finding_targets,
+  findings_reader,
+  target_labels,
+)
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (

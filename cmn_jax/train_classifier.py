@@ -10,19 +10,19 @@ from ml_collections import ConfigDict
 from cmn_jax import experiment
 from cmn_jax.classifier_inputs import ClassifierInputs, labels_of
 from cmn_jax.dataset import open_dataset
-from cmn_jax.evaluation.classification import (
-  choose_thresholds,
-  decide,
-  score_classification,
-)
-from cmn_jax.report_model import ReportModel
-from cmn_jax.training.checkpoints import Checkpoints, make_meta
-from cmn_jax.training.classification import (
+from cmn_jax.losses.classification import (
   MULTI_LABEL,
   Objective,
   balanced_shares,
   class_weights,
 )
+from cmn_jax.report_model import ReportModel
+from cmn_jax.scores.classification import (
+  choose_thresholds,
+  decide,
+  score_classification,
+)
+from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.classifier_step import make_classifier_step
 from cmn_jax.training.epochs import check_select_by, run_epochs, tell
 from cmn_jax.training.parallel import AXIS, Parallel
@@ -32,7 +32,7 @@ from cmn_jax.training.resuming import (
   check_same_words,
 )
 from cmn_jax.training.state import TrainState, init_state
-from input_pipeline import pipeline
+from input_pipeline import batches as pipeline
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (

@@ -3,13 +3,14 @@
 import dataclasses
 import pathlib
 
-from input_pipeline.datasets import layouts, prepared
-from input_pipeline.datasets.study import (
+from input_pipeline.layouts import detect as layouts
+from input_pipeline.store import prepared
+from input_pipeline.store.source import PreparedFilms, StreamedFilms
+from input_pipeline.study import (
   DataError,
   Selection,
   refuse_problems,
 )
-from input_pipeline.film_source import PreparedFilms, StreamedFilms
 from input_pipeline.tokenizers import (
   SentencePieceTokenizer,
   WordTokenizer,

@@ -2,9 +2,8 @@
 
 import collections
 
-from input_pipeline.datasets.splits import members_digest
-from input_pipeline.datasets.study import SPLITS
 from input_pipeline.findings import CHEXPERT_14, chexpert_labels
+from input_pipeline.layouts.splits import members_digest
 from input_pipeline.report_lengths import (
   COLUMNS,
   WORDS,
@@ -13,6 +12,7 @@ from input_pipeline.report_lengths import (
   lengths_of,
   percent,
 )
+from input_pipeline.study import SPLITS
 from input_pipeline.tokenizers import CLEANERS
 
 _RULES = 'rules'

@@ -14,8 +14,10 @@ import sys
 import tempfile
 
 from input_pipeline.dataset_card import summary, write_card
-from input_pipeline.datasets import layouts, prepared
-from input_pipeline.datasets.study import (
+from input_pipeline.layouts import detect as layouts
+from input_pipeline.report_lengths import units_of
+from input_pipeline.store import prepared
+from input_pipeline.study import (
   SECTIONS,
   SPLITS,
   VIEW_RULES,
@@ -23,7 +25,6 @@ from input_pipeline.datasets.study import (
   Selection,
   check_films,
 )
-from input_pipeline.report_lengths import units_of
 from input_pipeline.tokenizers import CLEANERS, PIECE_KINDS, needs_pieces
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 
-from input_pipeline.datasets.study import SPLITS
+from input_pipeline.study import SPLITS
 from input_pipeline.tokenizers import (
   CLEANERS,
   SentencePieceTokenizer,

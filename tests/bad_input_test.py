@@ -12,9 +12,9 @@ import pydicom
 import pytest
 
 from input_pipeline import prepare
-from tests import small_layouts
-from tests.dicom_file import RAMP_HxW, write_dicom
-from tests.small_layouts import many
+from tests.made import small_layouts
+from tests.made.dicom_file import RAMP_HxW, write_dicom
+from tests.made.small_layouts import many
 
 SIZES = ('--stored-size', '24', '--image-size', '16')
 PNG_HEADER = 29  # bytes of the signature and of IHDR up to its checksum

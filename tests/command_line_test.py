@@ -48,7 +48,7 @@ def test_configs_of_ones_own_are_named(tmp_path):
   'command',
   [
     ['main.py', '--workdir=run'],
-    ['-m', 'cmn_jax.tpu_check', '--topology=v5e:2x4'],
+    ['-m', 'benchmarks.tpu', '--topology=v5e:2x4'],
   ],
 )
 def test_commands_end_in_that_one_sentence(command):

@@ -18,12 +18,19 @@ FORBIDDEN = {
     'input_pipeline',
     'torch',
     'cmn_jax.training',
-    'cmn_jax.evaluation',
+    'cmn_jax.tasks',
     'cmn_jax.decoding',
+    'cmn_jax.scores',
+    'cmn_jax.pages',
+    'cmn_jax.comparison',
   ),
   'cmn_jax/decoding': ('cmn_jax.models', 'cmn_jax.training', 'input_pipeline'),
-  'cmn_jax/training': ('cmn_jax.evaluation', 'tensorflow', 'torch'),
-  'cmn_jax/evaluation': ('torch', 'cmn_jax.train', 'cmn_jax.predict'),
+  'cmn_jax/training': (
+    'cmn_jax.tasks',
+    'cmn_jax.scores',
+    'tensorflow',
+    'torch',
+  ),
 }
 
 

@@ -4,7 +4,7 @@ The report's is read off the decoder's output over the vocabulary: a linear
 projection to the width of the visual features, attention pooling over the real
 tokens, L2 normalisation. The films' is the mean of all views' pooled features,
 normalised. They are F numbers both, and training pulls those of a study
-together (`cmn_jax/training/contrastive.py`).
+together (`cmn_jax/losses/contrastive.py`).
 """
 
 import dataclasses

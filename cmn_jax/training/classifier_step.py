@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cmn_jax.models.classifier import FEATURES, Classifier
-from cmn_jax.models.films import normalise_films
-from cmn_jax.training.classification import (
+from cmn_jax.losses.classification import (
   MULTI_LABEL,
   SINGLE_LABEL,
   Objective,
   check_task,
   classification_losses,
 )
+from cmn_jax.models.classifier import FEATURES, Classifier
+from cmn_jax.models.films import normalise_films
 from cmn_jax.training.state import TrainState
 
 

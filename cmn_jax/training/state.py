@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cmn_jax.losses.contrastive import Contrast, contrastive_loss
+from cmn_jax.losses.words import findings_loss, language_model_loss
 from cmn_jax.models.films import normalise_films
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.contrastive import Contrast, contrastive_loss
-from cmn_jax.training.losses import findings_loss, language_model_loss
 
 # What a step reads of a batch, beside the targets of a findings head.
 STEP_ARRAYS = ('images_BxIxHxW', 'ids_BxT', 'mask_B', 'mask_BxI')

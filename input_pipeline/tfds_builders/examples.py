@@ -3,8 +3,8 @@
 from absl import logging
 
 from input_pipeline import images
-from input_pipeline.datasets.study import FRONTAL, LATERAL, SPLITS
 from input_pipeline.findings import CHEXPERT_14
+from input_pipeline.study import FRONTAL, LATERAL, SPLITS
 from input_pipeline.tensorflow_cpu import tfds
 
 _VIEWS = ('unknown', FRONTAL, LATERAL)

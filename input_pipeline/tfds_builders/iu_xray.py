@@ -16,8 +16,9 @@ import pathlib
 
 from absl import logging
 
-from input_pipeline.datasets import layouts, openi
-from input_pipeline.datasets.study import OPENI_LICENCE, DataError, Selection
+from input_pipeline.layouts import detect as layouts
+from input_pipeline.layouts import openi
+from input_pipeline.study import OPENI_LICENCE, DataError, Selection
 from input_pipeline.tensorflow_cpu import tfds
 from input_pipeline.tfds_builders.examples import features, split_generators
 

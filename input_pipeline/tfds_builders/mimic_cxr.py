@@ -6,8 +6,9 @@ tfds.load('mimic_cxr', download_and_prepare_kwargs={'download_config': config})
 
 import pathlib
 
-from input_pipeline.datasets import layouts, mimic_cxr
-from input_pipeline.datasets.study import DataError, Selection
+from input_pipeline.layouts import detect as layouts
+from input_pipeline.layouts import mimic_cxr
+from input_pipeline.study import DataError, Selection
 from input_pipeline.tensorflow_cpu import tfds
 from input_pipeline.tfds_builders.examples import features, split_generators
 

@@ -20,7 +20,7 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 import jax
 import torch
 
-from cmn_jax.interop import authors
+from benchmarks import authors
 from tests.parity import (
   golden,
   inputs,

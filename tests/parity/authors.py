@@ -5,8 +5,8 @@ import contextlib
 import torch
 from torch import nn
 
-from cmn_jax.interop import authors
-from cmn_jax.interop.authors import films_for as films_for
+from benchmarks import authors
+from benchmarks.authors import films_for as films_for
 from cmn_jax.models.shape import Shape
 
 _shortcuts = {'on': True, 'writing': False}

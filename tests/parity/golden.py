@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cmn_jax.models.films import normalise_films
-from tests import small
+from tests.made import small
 from tests.parity import draw
 
 PATH = Path(__file__).parent.parent / 'golden' / 'r2gencmn.json'

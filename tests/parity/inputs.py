@@ -14,8 +14,8 @@ import pycocoevalcap  # pip's, before the authors' path can hide it.
 import torch
 from PIL import Image
 
-from cmn_jax.evaluation.metrics import score_reports
 from cmn_jax.models.films import normalise_films
+from cmn_jax.scores.metrics import score_reports
 from input_pipeline import images
 from input_pipeline.tokenizers import WordTokenizer
 from tests.parity import models

@@ -12,7 +12,7 @@ from cmn_jax.models.films import normalise_films
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.shape import Shape
 from configs import iu_xray
-from tests import small
+from tests.made import small
 from tests.parity import authors, draw
 from tests.parity.results import Row, at_most, for_scale
 

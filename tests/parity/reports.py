@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import jax
 import numpy as np
 
-from cmn_jax.generation import Decoding, make_writer
+from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.models.films import normalise_films
 from tests.parity import authors, draw, models, training
 from tests.parity.kept import Kept, digest_of

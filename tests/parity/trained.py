@@ -19,7 +19,7 @@ from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.images import prepare_films
 from input_pipeline.phantom.write import write_phantom
 from input_pipeline.tokenizers import WordTokenizer
-from tests import small
+from tests.made import small
 from tests.parity import authors, inputs, models, reports
 from tests.parity.kept import Kept
 from tests.parity.results import at_most

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from cmn_jax.interop import authors
+from benchmarks import authors
 from cmn_jax.interop.names import Row, to_state_dict
+from cmn_jax.losses.words import language_model_loss
 from cmn_jax.models.films import normalise_films
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.losses import language_model_loss
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 from cmn_jax.training.state import STEP_ARRAYS, init_state, make_train_step
 from tests.parity.kept import Kept, digest_of

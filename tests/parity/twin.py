@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cmn_jax.interop import authors
+from benchmarks import authors
+from benchmarks.torch_resnet import TorchResNet
 from cmn_jax.interop.names import Row, shapes_of
 from cmn_jax.interop.r2gencmn import expected_variables
 from cmn_jax.interop.resnets import TORCHVISION, resnet_rows
-from cmn_jax.interop.torch_resnet import TorchResNet
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.shape import Shape
 

@@ -1,0 +1,1 @@
+"""All that only measures; no part of what is installed."""

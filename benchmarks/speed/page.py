@@ -1,0 +1,167 @@
+"""What was measured, as Markdown."""
+
+import statistics
+import textwrap
+from pathlib import Path
+
+from benchmarks.speed.works import GOALS, WORKS
+
+_BEGIN, _END = '<!-- benchmark -->\n', '<!-- end of benchmark -->\n'
+_WIDTH = 80
+_TIMES = ('work', 'ours, s', 'theirs, s', 'ratio', 'goal', 'spread', 'runs')
+_OTHERS = (
+  'work',
+  'ours, GB',
+  'theirs, GB',
+  'of peak',
+  'compile, s',
+  'first run, s',
+)
+
+
+def page(content: dict) -> str:
+  """Machine, tables and notes of the content of a JSON file."""
+  machine, plan, rows, details = (
+    content[name] for name in ('machine', 'plan', 'rows', 'details')
+  )
+  versions = ', '.join(f'{k} {v}' for k, v in content['versions'].items())
+  lines = _wrapped(
+    f'{machine["processor"]}, {machine["cores"]} cores, '
+    f'{machine["memory_bytes"] / 1e9:.0f} GB, {machine["device"]}; {versions}. '
+    f'{plan["encoder"]}, {plan["image_size"]} pixels, batches of '
+    f'{plan["batch"]} studies, beam {plan["beam"]}, {plan["dtype"]}. Products '
+    f'of matrices reach {machine["matmul_peak_flops"] / 1e9:.0f} GFLOP/s.'
+  )
+  pairs = [(row, details[row['work']]) for row in rows]
+  lines += ['', *_table(_TIMES, [_times(*pair) for pair in pairs])]
+  lines += ['', *_table(_OTHERS, [_others(*pair) for pair in pairs]), '']
+  for note in _notes(rows, plan, details):
+    lines += _wrapped(note, '- ')
+  return '\n'.join(lines) + '\n'
+
+
+def write_into(file: Path, content: dict):
+  """Puts the page between the marks of a Markdown file.
+
+  Raises:
+    ValueError: the file has no marks.
+  """
+  text = file.read_text()
+  if text.count(_BEGIN) != 1 or text.count(_END) != 1:
+    raise ValueError(
+      f'{file} must hold {_BEGIN.strip()} and {_END.strip()} once, each on a '
+      'line of its own'
+    )
+  before, rest = text.split(_BEGIN)
+  after = rest.split(_END)[1]
+  file.write_text(f'{before}{_BEGIN}\n{page(content)}\n{_END}{after}')
+
+
+def _times(row: dict, detail: dict) -> list[str]:
+  sides = detail['sides'].values()
+  return [
+    row['work'],
+    _number(row['ours_seconds'], '.3g'),
+    _number(row['theirs_seconds'], '.3g'),
+    _number(row['ratio'], '.3g'),
+    _number(GOALS.get(row['work']), 'g'),
+    ', '.join(f'{side["spread"]:.0%}' for side in sides),
+    ', '.join(str(len(side['seconds'])) for side in sides),
+  ]
+
+
+def _others(row: dict, detail: dict) -> list[str]:
+  ours = detail['sides']['ours']
+  return [
+    row['work'],
+    _number(row['ours_bytes'] / 1e9, '.2f'),
+    _number(row['theirs_bytes'] and row['theirs_bytes'] / 1e9, '.2f'),
+    _number(detail['share_of_peak'], '.0%'),
+    _number(ours['compile_seconds'] or None, '.1f'),
+    ', '.join(f'{s["first_seconds"]:.3g}' for s in detail['sides'].values()),
+  ]
+
+
+def _number(value, form: str) -> str:
+  return '-' if value is None else format(value, form)
+
+
+def _table(columns, rows) -> list[str]:
+  """Lines of a Markdown table whose columns stand under each other."""
+  widths = [
+    max(map(len, column)) for column in zip(columns, *rows, strict=True)
+  ]
+  first, *others = widths
+
+  def line(cells):
+    padded = [cells[0].ljust(first)]
+    padded += [c.rjust(w) for c, w in zip(cells[1:], others, strict=True)]
+    return f'| {" | ".join(padded)} |'
+
+  rule = ['-' * first, *('-' * (width - 1) + ':' for width in others)]
+  return [line(columns), line(rule), *map(line, rows)]
+
+
+def _wrapped(text: str, bullet: str = '') -> list[str]:
+  return textwrap.wrap(
+    text,
+    _WIDTH,
+    initial_indent=bullet,
+    subsequent_indent=' ' * len(bullet),
+    break_long_words=False,
+    break_on_hyphens=False,
+  )
+
+
+def _notes(rows, plan: dict, details: dict) -> list[str]:
+  lines = [f'`{row["work"]}`: {WORKS[row["work"]]}.' for row in rows]
+  if 'test_split' in details:
+    ran = details['test_split'].get('theirs_batches')
+    lines.append(
+      f'The test split has {plan["studies"]} studies'
+      + (
+        f"; the authors' time is scaled from {ran} "
+        f'{"batch" if ran == 1 else "batches"} of it.'
+        if ran
+        else '.'
+      )
+    )
+  written = details.get('write_reports', {})
+  if 'same_reports' in written:
+    lines.append(
+      f'Of the {written["reports"]} reports {written["same_reports"]} are '
+      'the same words on both sides.'
+    )
+  if 'input' in details:
+    seconds = details['input']['sides']['ours']['setup_seconds']
+    lines.append(
+      '`input`: theirs decodes and resizes the PNG files in each epoch; ours '
+      'keeps them resized. Opening them, with the resizing where it had '
+      f'not been done, took {seconds:.0f} s, which the row leaves out.'
+    )
+  if details.get('wait', {}).get('seconds'):
+    seconds = details['wait']['seconds']
+    lines.append(
+      f'Training steps fed from disk: each waited '
+      f'{1000 * statistics.median(seconds):.1f} ms (median of {len(seconds)}) '
+      f'and at most {1000 * max(seconds):.1f} ms for its batch.'
+    )
+  lines += [
+    'Seconds are medians; spread is the largest less the smallest, over the '
+    'median. Spread, runs and first run are of ours, then of theirs. Bytes are '
+    'the most that the process held while it was timed.',
+    '`of peak` is our arithmetic in products of matrices and convolutions, '
+    'over what the machine reached for one large product. Compilation is in '
+    'no time; the first run, which warms up (one batch of a test split), '
+    'neither.',
+  ]
+  for work, detail in details.items():
+    best = detail.get('sides', {}).get('theirs_best')
+    if best:
+      theirs = detail['sides']['theirs']['seconds']
+      lines.append(
+        f'`{work}`, their code as published: {statistics.median(theirs):.3g} '
+        's; at its best (channels-last, autocast, torch.compile): '
+        f'{statistics.median(best["seconds"]):.3g} s.'
+      )
+  return lines

@@ -1,0 +1,144 @@
+"""Both sides of a work, each in its process, asked in turn."""
+
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.speed.works import Plan
+
+
+class WorkerError(ValueError):
+  """A side that could not do its work; the message ends with its own words."""
+
+
+class Worker:
+  """A process of one side and one work, set up and warm."""
+
+  def __init__(self, side: str, work: str, plan: Plan):
+    self._what = f'{work} of {side}'
+    command = [sys.executable, '-m', 'benchmarks.speed.worker', side, work]
+    log = Path(plan.folder) / f'{side}_{work}.log'
+    self._errors = log.open('w+')
+    self._process = subprocess.Popen(
+      [*command, str(plan.save())],
+      stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE,
+      stderr=self._errors,
+      text=True,
+      # Both sides may share one GPU: ours takes no more than it needs.
+      env=os.environ
+      | {
+        'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
+        'JAX_TRACEBACK_FILTERING': 'off',  # The last line is the reason.
+      },
+    )
+    try:
+      self.start = self._read()
+    except WorkerError:
+      self.close()
+      raise
+
+  def _read(self) -> dict:
+    line = self._process.stdout.readline()
+    if line:
+      return json.loads(line)
+    self._process.wait()
+    self._errors.seek(0)
+    said = self._errors.read().strip().splitlines()
+    raise WorkerError(
+      f'{self._what} stopped with status {self._process.returncode}: '
+      f'{said[-1] if said else "it said nothing"}'
+    )
+
+  def run(self) -> dict:
+    """Runs once: seconds, peak_bytes and the work's result."""
+    self._process.stdin.write('run\n')
+    self._process.stdin.flush()
+    return self._read()
+
+  def close(self):
+    """Ends the process."""
+    self._process.stdin.close()
+    self._process.wait()
+    self._process.stdout.close()
+    self._errors.close()
+
+
+@dataclasses.dataclass
+class Measured:
+  """One side of one work.
+
+  Attributes:
+    seconds: of each run.
+    peak_bytes: the most memory that the process held while it ran.
+    compile_seconds: of compilation alone, None where there is none.
+    first_seconds: of the run that warmed up, which is not among `seconds`.
+    setup_seconds: of all that came before; compilation is a part of it.
+    flops: of the matrix products of a run, None where they are not counted.
+    result: of the last run.
+  """
+
+  seconds: list[float]
+  peak_bytes: int
+  compile_seconds: float | None
+  first_seconds: float
+  setup_seconds: float
+  flops: float | None
+  result: object
+
+  @property
+  def median(self) -> float:
+    """Seconds of the median run."""
+    return statistics.median(self.seconds)
+
+  @property
+  def spread(self) -> float:
+    """Largest less smallest time, over the median."""
+    return (max(self.seconds) - min(self.seconds)) / self.median
+
+
+def measure(
+  work: str, sides: tuple[str, ...], plan: Plan, rounds: int, budget: float
+) -> dict[str, Measured]:
+  """Runs the sides in turn, `rounds` times or until `budget` seconds are over.
+
+  Each side's first run warms up and is not counted. At least one round is.
+  """
+  workers = {}
+  try:
+    for side in sides:
+      workers[side] = Worker(side, work, plan)
+    runs = {side: [] for side in sides}
+    begin = time.perf_counter()
+    for _ in range(rounds):
+      for side, worker in workers.items():
+        runs[side].append(worker.run())
+      if time.perf_counter() - begin > budget:
+        break
+  finally:
+    for worker in workers.values():
+      worker.close()
+  return {
+    side: Measured(
+      seconds=[run['seconds'] for run in runs[side]],
+      peak_bytes=max(run['peak_bytes'] for run in runs[side]),
+      compile_seconds=worker.start['compile_seconds'],
+      first_seconds=worker.start['first_seconds'],
+      setup_seconds=worker.start['setup_seconds'],
+      flops=worker.start['flops'],
+      result=runs[side][-1]['result'],
+    )
+    for side, worker in workers.items()
+  }
+
+
+def do_once(work: str, plan: Plan):
+  """Runs a work of ours that is not measured; what it tells."""
+  worker = Worker('ours', work, plan)
+  worker.close()
+  return worker.start['facts']

@@ -1,0 +1,1 @@
+"""Tables, paired tests and exports of runs."""

@@ -1,0 +1,1 @@
+"""Losses, each as a (sum, count) of one device."""

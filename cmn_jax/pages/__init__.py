@@ -1,0 +1,1 @@
+"""Self-contained HTML: text in, text out."""

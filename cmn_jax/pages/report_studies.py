@@ -1,0 +1,255 @@
+"""The studies of the report page: films, texts, findings, attention."""
+
+import dataclasses
+import html
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cmn_jax.pages import charts
+from input_pipeline.findings import Finding, read_findings
+
+RIGHT, PARTLY, MISSED, INVENTED = 'right', 'partly', 'missed', 'invented'
+
+# Symbol and meaning of each verdict: colour alone would not reach everyone.
+_LEGEND = {
+  RIGHT: ('✓', 'right'),
+  PARTLY: ('≈', 'found, but its side, zone or severity is wrong'),
+  MISSED: ('○', 'missed'),
+  INVENTED: ('✕', 'invented'),
+}
+_ATTRIBUTES = ('side', 'zone', 'severity')
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+  """One study to show.
+
+  Attributes:
+    study_id: as in the dataset.
+    films_IxHxW: uint8, as the model saw them.
+    reference: what the radiologist, or the phantom, wrote.
+    prediction: what the model wrote.
+    reference_findings: positive findings of the study.
+    predicted_findings: positive findings of the prediction.
+    words: of the prediction; their order is that of the attention.
+    attention_TxIxhxw: weight of each patch of each film for each word, mean
+      over the heads. Words beyond T are shown without.
+  """
+
+  study_id: str
+  films_IxHxW: np.ndarray
+  reference: str
+  prediction: str
+  reference_findings: list[Finding]
+  predicted_findings: list[Finding]
+  words: list[str]
+  attention_TxIxhxw: np.ndarray
+
+
+class Judged(NamedTuple):
+  """A finding with its verdict; `wrong` lists (attribute, truth, guess)."""
+
+  verdict: str
+  finding: Finding
+  wrong: tuple[tuple[str, str, str], ...] = ()
+
+
+def judge_findings(
+  reference: Sequence[Finding], predicted: Sequence[Finding]
+) -> list[Judged]:
+  """Pairs findings of one name, those that agree most first.
+
+  An attribute that the reference leaves open cannot be wrong.
+
+  Returns:
+    The reference's findings in their order, then the invented ones.
+  """
+  truths = [f for f in reference if f.status == 'positive']
+  guesses = [f for f in predicted if f.status == 'positive']
+  candidates = sorted(
+    (len(_wrong(truth, guess)), i, j)
+    for i, truth in enumerate(truths)
+    for j, guess in enumerate(guesses)
+    if truth.name == guess.name
+  )
+  partner = {}
+  for _, i, j in candidates:
+    if i not in partner and j not in partner.values():
+      partner[i] = j
+  judged = []
+  for i, truth in enumerate(truths):
+    if i not in partner:
+      judged.append(Judged(MISSED, truth))
+    else:
+      wrong = _wrong(truth, guesses[partner[i]])
+      judged.append(Judged(PARTLY if wrong else RIGHT, truth, wrong))
+  return judged + [
+    Judged(INVENTED, guess)
+    for j, guess in enumerate(guesses)
+    if j not in partner.values()
+  ]
+
+
+def _wrong(truth, guess):
+  pairs = [(a, getattr(truth, a), getattr(guess, a)) for a in _ATTRIBUTES]
+  return tuple((a, t, g) for a, t, g in pairs if t and t != g)
+
+
+def studies_section(examples: Sequence[Example]) -> str:
+  """The legend and a card for each example."""
+  if not examples:
+    return '<p class="note">No examples were chosen (eval.examples = 0).</p>'
+  legend = ''.join(
+    f'<span class="chip {verdict}"><i>{symbol}</i>{meaning}</span>'
+    for verdict, (symbol, meaning) in _LEGEND.items()
+  )
+  return (
+    f'<div class="legend">{legend}</div>'
+    '<p class="note">Point at a word of a generated report, tap it, or reach '
+    'it with the arrow keys: the films show where the model looked when it '
+    'wrote that word (cross-attention, mean over heads). Colour begins where '
+    'a patch gets more than an even share; it is full at the peak of the word, '
+    'or at three times an even share if the peak is lower. Underlined are the '
+    'words that state a finding, in the colour of the verdict.</p>'
+    '<input type="checkbox" id="overlay" checked>'
+    '<label class="switch" for="overlay">Show attention over the films</label>'
+    '<noscript><p class="note">The attention needs JavaScript.</p></noscript>'
+    + ''.join(map(_card, examples))
+  )
+
+
+def _card(example: Example) -> str:
+  judged = judge_findings(
+    example.reference_findings, example.predicted_findings
+  )
+  attention = np.asarray(example.attention_TxIxhxw)
+  rows, columns = attention.shape[2:]
+  mentions = _mentions(
+    example.words, [j for j in judged if j.verdict != MISSED]
+  )
+  missed = {
+    word
+    for j in judged
+    if j.verdict == MISSED
+    for word in j.finding.name.split()
+  }
+  chosen = _first_to_show(example.words, attention, mentions, missed)
+  in_reference = _mentions(
+    example.reference.split(), [j for j in judged if j.verdict != INVENTED]
+  )
+  name = html.escape(example.study_id)
+  return (
+    f'<article class="study" aria-label="Study {name}" '
+    f'data-grid="{rows},{columns}" '
+    f'data-attention="{charts.attention_bytes(attention)}">'
+    f'<div><div class="films">{_films(example)}</div>'
+    '<p class="caption" aria-live="polite"></p></div>'
+    f'<div><h3>{name}</h3>{_chips(judged)}'
+    '<p class="label">Reference</p><p class="text reference">'
+    f'{_plain_words(example.reference.split(), in_reference)}</p>'
+    '<p class="label">Generated</p><p class="text generated">'
+    f'{_attended_words(example.words, len(attention), mentions, chosen)}</p>'
+    '</div></article>'
+  )
+
+
+def _films(example):
+  return ''.join(
+    f'<div class="film"><img src="{charts.film_uri(film)}" '
+    f'alt="Film {i} of study {html.escape(example.study_id)}">'
+    f'<canvas aria-hidden="true"></canvas><span>film {i}</span></div>'
+    for i, film in enumerate(example.films_IxHxW, start=1)
+  )
+
+
+def _chips(judged: list[Judged]) -> str:
+  if not judged:
+    return '<p class="note">No finding in either report.</p>'
+  return f'<ul class="chips">{"".join(map(_chip, judged))}</ul>'
+
+
+def _chip(judged: Judged) -> str:
+  verdict, finding, wrong = judged
+  symbol, _ = _LEGEND[verdict]
+  place = ' '.join(filter(None, (finding.side, finding.zone)))
+  details = ', '.join(filter(None, (place, finding.severity)))
+  errors = ''.join(
+    f'; {attribute} written: {guess or "none"}' for attribute, _, guess in wrong
+  )
+  before = f'{verdict}: ' if verdict in (MISSED, INVENTED) else ''
+  text = html.escape(before + finding.name)
+  return (
+    f'<li class="chip {verdict}"><i>{symbol}</i>{text} '
+    f'<em>{html.escape(details + errors)}</em></li>'
+  )
+
+
+def _mentions(words: Sequence[str], judged: list[Judged]) -> dict[int, str]:
+  """Positions of the words that complete a finding's mention: its verdict.
+
+  A mention is complete with the first word after which the labeler finds it.
+  """
+  waiting, positions, before = list(judged), {}, []
+  for t in range(len(words)):
+    if not waiting:
+      break
+    text = ' '.join(words[: t + 1])
+    now = [f.name for f in read_findings(text) if f.status == 'positive']
+    for entry in list(waiting):
+      name = entry.finding.name
+      if now.count(name) > before.count(name):
+        positions[t] = entry.verdict
+        before.append(name)
+        waiting.remove(entry)
+  return positions
+
+
+def _plain_words(words, mentions):
+  if not words:
+    return '<span class="note">(empty)</span>'
+  return ' '.join(
+    f'<span class="{_word_class(word, mentions.get(t))}">'
+    f'{html.escape(word)}</span>'
+    if t in mentions or _is_stop(word)
+    else html.escape(word)
+    for t, word in enumerate(words)
+  )
+
+
+def _attended_words(words, looked, mentions, chosen):
+  """The first `looked` words as buttons, of which one is chosen."""
+  buttons = [
+    f'<button type="button" class="{_word_class(word, mentions.get(t))}" '
+    f'aria-pressed="{"true" if t == chosen else "false"}">'
+    f'{html.escape(word)}</button>'
+    for t, word in enumerate(words[:looked])
+  ]
+  rest = words[looked:]
+  return ' '.join(
+    [*buttons, *([_plain_words(rest, {})] if rest or not words else [])]
+  )
+
+
+def _first_to_show(words, attention_TxIxhxw, mentions, missed):
+  """A finding's mention; else a missed one's name; else the sharpest look."""
+  shown = attention_TxIxhxw[: len(words)]
+  named = [t for t, word in enumerate(words) if word in missed]
+  for t in [*sorted(mentions), *named]:
+    if t < len(shown):
+      return t
+  if not shown.size:
+    return 0
+  peaks = shown.max(axis=(1, 2, 3))
+  stops = [_is_stop(word) for word in words[: len(shown)]]
+  return int(np.where(stops, -1, peaks).argmax())
+
+
+def _is_stop(word):
+  return word in ('.', ',', ';', ':')
+
+
+def _word_class(word, verdict):
+  names = ['stop'] if _is_stop(word) else []
+  return ' '.join(names + (['mention', verdict] if verdict else []))

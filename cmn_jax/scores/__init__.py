@@ -1,0 +1,1 @@
+"""Scores of reports and of classes: numpy, no jax."""

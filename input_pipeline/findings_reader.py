@@ -1,0 +1,99 @@
+"""One way to ask for findings, whatever their source."""
+
+import collections
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from input_pipeline.findings import (
+  CHEXPERT_14,
+  DRAWN_FINDINGS,
+  Finding,
+  chexpert_labels,
+  read_findings,
+)
+from input_pipeline.findings.sides import swap_sides
+
+PHANTOM = 'phantom'
+RULES = 'rules'
+
+
+@dataclasses.dataclass(frozen=True)
+class FindingsReader:
+  """Reads the findings of studies and of generated text, of one source.
+
+  Attributes:
+    source: 'phantom' (what was drawn, exact) or 'rules' (read in the text).
+  """
+
+  source: str
+
+  @property
+  def classes(self) -> Sequence[str]:
+    """Names that are scored."""
+    return DRAWN_FINDINGS if self.source == PHANTOM else CHEXPERT_14
+
+  def of_text(self, text: str) -> list[Finding]:
+    """Positive findings that a text states, with side, zone and severity."""
+    return [f for f in read_findings(text) if f.status == 'positive']
+
+  def of_study(self, study) -> list[Finding]:
+    """Findings of a study: as drawn, or as its whole report states them."""
+    if self.source == PHANTOM:
+      return [Finding(**fields) for fields in study.findings]
+    return self.of_text(study.report)
+
+  def labels_of_text(self, text: str) -> set[str]:
+    """Classes that a text states."""
+    if self.source == PHANTOM:
+      return {f.name for f in self.of_text(text)}
+    return {k for k, v in chexpert_labels(text).items() if v == 'positive'}
+
+  def labels_of_study(self, study) -> set[str]:
+    """Classes that a study has."""
+    if self.source == PHANTOM:
+      return {f.name for f in self.of_study(study)}
+    return self.labels_of_text(study.report)
+
+
+def findings_reader(label_source: str | None) -> FindingsReader:
+  """The phantom's exact labels where there are any, else the rules."""
+  return FindingsReader(PHANTOM if label_source == PHANTOM else RULES)
+
+
+def finding_targets(studies, reader: FindingsReader, least: int) -> list[str]:
+  """What a findings head can learn from `studies`: classes and their places.
+
+  Such as 'effusion', 'left effusion' and 'severe effusion'; each is there in
+  at least `least` of the studies.
+  """
+  counts = collections.Counter(
+    name for study in studies for name in targets_of_study(study, reader)
+  )
+  return sorted(name for name, count in counts.items() if count >= least)
+
+
+def targets_of_study(study, reader: FindingsReader) -> set[str]:
+  """The classes of one study, and each with its side, zone and severity."""
+  targets = set(reader.labels_of_study(study))
+  for finding in reader.of_study(study):
+    words = (finding.side, finding.zone, finding.severity)
+    targets |= {f'{word} {finding.name}' for word in words if word}
+  return targets
+
+
+def target_labels(
+  studies, reader: FindingsReader, names: Sequence[str]
+) -> np.ndarray:
+  """1 where a study has a target of `names`, float32 (2, N, L).
+
+  [0] is of the studies as they are, [1] of the same ones mirrored.
+  """
+  labels_2xNxL = np.zeros((2, len(studies), len(names)), np.float32)
+  for n, study in enumerate(studies if names else ()):
+    present = targets_of_study(study, reader)
+    swapped = {swap_sides(name) for name in present}
+    labels_2xNxL[0, n] = [name in present for name in names]
+    labels_2xNxL[1, n] = [name in swapped for name in names]
+  return labels_2xNxL

@@ -1,0 +1,112 @@
+"""Archives as people download them: unpacked once, and never elsewhere."""
+
+import collections
+import contextlib
+import json
+import lzma
+import pathlib
+import shutil
+import tarfile
+import zipfile
+import zlib
+
+from input_pipeline.film_limits import MAX_BYTES
+from input_pipeline.study import DataError
+
+_LEFT_OUT = 'left_out.json'
+_DAMAGES = (
+  EOFError,
+  OSError,
+  RuntimeError,  # a zip with a password
+  NotImplementedError,
+  lzma.LZMAError,
+  tarfile.TarError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
+
+
+def read_members(archive, suffixes, dropped):
+  """Yields (name, bytes) of the regular members with one of `suffixes`.
+
+  Members that point out of the archive, links and giants are left out, and
+  counted in `dropped`. Raises DataError if the archive is damaged.
+  """
+  archive = pathlib.Path(archive)
+  members = _tar_members if _is_tar(archive) else _zip_members
+  with _undamaged(archive):
+    for name, size, regular, read in members(archive):
+      path = pathlib.PurePosixPath(name)
+      if path.suffix.lower() not in suffixes:
+        continue
+      if path.is_absolute() or '..' in path.parts or '\\' in name:
+        dropped[f'member of {archive.name} that points out of it'] += 1
+      elif not regular:
+        dropped[f'member of {archive.name} that is no plain file'] += 1
+      elif size > MAX_BYTES:
+        dropped[f'member of {archive.name} over {MAX_BYTES:,} bytes'] += 1
+      else:
+        yield path, read()
+
+
+def unpack(archive, folder, suffixes, dropped):
+  """Unpacks into a new folder of `folder`, once; returns its path."""
+  status = archive.stat()
+  version = f'{status.st_size:x}-{status.st_mtime_ns:x}'
+  target = pathlib.Path(folder) / f'{archive.name.split(".")[0]}-{version}'
+  if target.exists():
+    dropped.update(json.loads((target / _LEFT_OUT).read_text()))
+    return target
+  part = target.with_name(target.name + '.part')
+  shutil.rmtree(part, ignore_errors=True)  # of an unpacking that was killed
+  part.mkdir(parents=True)
+  left_out = collections.Counter()
+  try:
+    for name, content in read_members(archive, suffixes, left_out):
+      path = part / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_bytes(content)
+  except DataError:
+    shutil.rmtree(part, ignore_errors=True)
+    raise
+  (part / _LEFT_OUT).write_text(json.dumps(left_out))
+  part.rename(target)
+  dropped.update(left_out)
+  return target
+
+
+def _is_tar(archive):
+  return archive.name.endswith(('.tgz', '.tar.gz', '.tar'))
+
+
+def _tar_members(archive):
+  with tarfile.open(archive) as tar:
+    for member in tar:
+
+      def read(member=member):
+        return tar.extractfile(member).read()
+
+      yield member.name, member.size, member.isreg(), read
+
+
+def _zip_members(archive):
+  with zipfile.ZipFile(archive) as file:
+    for member in file.infolist():
+      mode = member.external_attr >> 16
+      regular = not member.is_dir() and (mode & 0o170000) in (0, 0o100000)
+
+      def read(member=member):
+        return file.read(member)
+
+      yield member.filename, member.file_size, regular, read
+
+
+@contextlib.contextmanager
+def _undamaged(archive):
+  try:
+    yield
+  except _DAMAGES as error:
+    raise DataError(
+      f'{archive} is damaged or only half downloaded ({error}); '
+      f'download it again.'
+    ) from error

@@ -1,0 +1,40 @@
+"""Where the films of the Indiana collection lie in a folder."""
+
+import os
+
+from input_pipeline.study import FILM_SUFFIXES, join_key
+
+
+def index_films(folders):
+  """Join key of each film below `folders` to its absolute path.
+
+  Of a film in several formats, the first of `FILM_SUFFIXES` is taken.
+  """
+  film_of = {}
+  for folder in folders:
+    for path in _walk(os.path.abspath(folder)):
+      key = join_key(path)
+      if key and _rank(path) < _rank(film_of.get(key, '')):
+        film_of[key] = path
+  return film_of
+
+
+def _walk(folder):
+  """Film files in a fixed order; linked folders are followed, once each."""
+  seen = set()
+  for parent, folders, names in os.walk(folder, followlinks=True):
+    real = os.path.realpath(parent)
+    if real in seen:
+      folders.clear()
+      continue
+    seen.add(real)
+    folders.sort()
+    for name in sorted(names):
+      if name.lower().endswith(FILM_SUFFIXES):
+        yield os.path.join(parent, name)
+
+
+def _rank(path):
+  suffix = os.path.splitext(path)[1].lower()
+  known = suffix in FILM_SUFFIXES
+  return FILM_SUFFIXES.index(suffix) if known else len(FILM_SUFFIXES)

@@ -1,0 +1,112 @@
+"""Reader of Kaggle's "chest-xrays-indiana-university": two CSVs and PNGs."""
+
+import collections
+
+from input_pipeline.findings import mesh_labels
+from input_pipeline.layouts.archives import unpack
+from input_pipeline.layouts.films import index_films
+from input_pipeline.layouts.rows import find_table, need_table, read_csv
+from input_pipeline.study import (
+  FILM_SUFFIXES,
+  FRONTAL,
+  LATERAL,
+  OPENI_LICENCE,
+  Listing,
+  Study,
+  join_key,
+  points_outside,
+)
+
+REPORTS, PROJECTIONS = 'indiana_reports.csv', 'indiana_projections.csv'
+ARCHIVES = ('archive.zip', 'chest-xrays-indiana-university.zip')
+_SECTIONS = ('indication', 'comparison', 'findings', 'impression')
+_VIEW_OF = {'frontal': FRONTAL, 'lateral': LATERAL}
+
+
+def read_kaggle(folder, scratch):
+  """A `Listing` of the studies in the order of their numbers.
+
+  Kaggle's archive, if that is what `folder` holds, is unpacked into `scratch`.
+  """
+  found, dropped = collections.Counter(), collections.Counter()
+  for name in ARCHIVES:
+    if (folder / name).is_file() and not find_table(folder, REPORTS):
+      suffixes = (*FILM_SUFFIXES, '.csv')
+      folder = unpack(folder / name, scratch, suffixes, dropped)
+  return Listing(
+    name='iu_xray',
+    label_source='mesh',
+    split_name=None,
+    licence=OPENI_LICENCE,
+    studies=_read_studies(folder, found, dropped),
+    found=found,
+    dropped=dropped,
+  )
+
+
+def _read_studies(folder, found, dropped):
+  film_of = index_films([folder])
+  found['films on disk'] = len(film_of)
+  views_of = _read_projections(folder, dropped)
+  rows = []
+  for row in read_csv(
+    need_table(folder, REPORTS), ('uid', 'MeSH', *_SECTIONS), dropped
+  ):
+    found['reports'] += 1
+    rows.append(row)
+  seen = set()
+  for row in sorted(rows, key=lambda row: _number(row['uid'])):
+    if row['uid'].strip() in seen:
+      dropped['id that was used before'] += 1
+      continue
+    seen.add(row['uid'].strip())
+    # Open-i's XMLs, and so R2Gen, name the films of a study in this order.
+    films = sorted(views_of.pop(row['uid'].strip(), {}).items())
+    if not films:
+      dropped['report that names no film'] += 1
+      continue
+    found['films named'] += len(films)
+    yield _study(row, films, film_of, folder)
+  if views_of:
+    dropped['study on disk without a report'] += len(views_of)
+
+
+def _read_projections(folder, dropped):
+  """{uid: {film name: view}}."""
+  views_of = collections.defaultdict(dict)
+  table = need_table(folder, PROJECTIONS)
+  columns = ('uid', 'filename', 'projection')
+  for row in read_csv(table, columns, dropped):
+    if not join_key(row['filename']):
+      dropped[f'row of {PROJECTIONS} with a strange film name'] += 1
+      continue
+    if points_outside(row['filename'].strip()):
+      dropped[f'row of {PROJECTIONS} whose film is outside the folder'] += 1
+      continue
+    view = _VIEW_OF.get(row['projection'].strip().lower())
+    views_of[row['uid'].strip()][row['filename'].strip()] = view
+  return views_of
+
+
+def _number(uid):
+  uid = uid.strip()
+  return (int(uid) if uid.isdecimal() else 0), uid
+
+
+def _study(row, films, film_of, folder):
+  first = join_key(films[0][0])
+  mesh = tuple(t.strip() for t in row['MeSH'].split(';') if t.strip())
+  labels = {k: v for k, v in mesh_labels(mesh).items() if v}
+  return Study(
+    id='CXR' + first.rsplit('-', 1)[0],
+    split=None,
+    report='',
+    films=tuple(
+      film_of.get(join_key(name), str(folder / name)) for name, _ in films
+    ),
+    findings=None,
+    views=tuple(view for _, view in films),
+    sections={name: row[name] for name in _SECTIONS},
+    mesh=mesh or None,
+    labels=labels or None,
+  )

@@ -1,0 +1,127 @@
+"""Reader of Open-i's originals: NLMCXR_reports.tgz and the films' archives.
+
+Archives and folders unpacked from them are read alike. The XML of a study
+names its films; nothing there says which of them is the frontal one.
+"""
+
+import collections
+import xml.etree.ElementTree as ElementTree
+
+from input_pipeline.findings import mesh_labels
+from input_pipeline.layouts.archives import read_members, unpack
+from input_pipeline.layouts.films import index_films
+from input_pipeline.study import (
+  FILM_SUFFIXES,
+  OPENI_LICENCE,
+  Listing,
+  Study,
+  join_key,
+  points_outside,
+)
+
+REPORTS = ('NLMCXR_reports.tgz', 'ecgen-radiology', 'NLMCXR_reports')
+FILM_ARCHIVES = ('NLMCXR_png.tgz', 'NLMCXR_dcm.tgz')
+_MAX_XML_BYTES = 2_000_000
+
+
+def read_openi(folder, scratch):
+  """A `Listing` of the studies in the order of their numbers.
+
+  Film archives are unpacked into `scratch`; the reports are read in place.
+  """
+  found, dropped = collections.Counter(), collections.Counter()
+  return Listing(
+    name='iu_xray',
+    label_source='mesh',
+    split_name=None,
+    licence=OPENI_LICENCE,
+    studies=_read_studies(folder, scratch, found, dropped),
+    found=found,
+    dropped=dropped,
+  )
+
+
+def _read_studies(folder, scratch, found, dropped):
+  folders = [folder]
+  for name in FILM_ARCHIVES:
+    if (folder / name).is_file():
+      folders.append(unpack(folder / name, scratch, FILM_SUFFIXES, dropped))
+  film_of = index_films(folders)
+  found['films on disk'] = len(film_of)
+
+  studies, named = [], set()
+  for name, content in _read_xmls(folder, dropped):
+    found['reports'] += 1
+    root = _parse(content, dropped)
+    if root is None:
+      continue
+    images = [image.get('id', '') for image in root.iter('parentImage')]
+    if not images:
+      dropped['report that names no film'] += 1
+      continue
+    if any(points_outside(image) for image in images):
+      dropped['report whose film is outside the folder'] += 1
+      continue
+    found['films named'] += len(images)
+    named.update(join_key(image) for image in images)
+    study = _study(root, images, film_of, folder)
+    studies.append((_number(root, name), study))
+  yield from (study for _, study in sorted(studies, key=lambda pair: pair[0]))
+  orphans = {key.rsplit('-', 1)[0] for key in film_of if key not in named}
+  if orphans:
+    dropped['study on disk without a report'] += len(orphans)
+
+
+def _read_xmls(folder, dropped):
+  """Yields (name, bytes) of each report."""
+  archive = folder / REPORTS[0]
+  if archive.is_file():
+    yield from read_members(archive, ('.xml',), dropped)
+    return
+  reports = next(folder / name for name in REPORTS if (folder / name).is_dir())
+  for path in reports.rglob('*.xml'):
+    if path.is_file():
+      yield path, path.read_bytes()
+
+
+def _parse(content, dropped):
+  """The root of one XML, None if it is not one."""
+  if len(content) > _MAX_XML_BYTES:
+    dropped[f'report file over {_MAX_XML_BYTES:,} bytes'] += 1
+    return None
+  try:
+    return ElementTree.fromstring(content)
+  except (ElementTree.ParseError, ValueError):
+    dropped['report file that is no XML'] += 1
+    return None
+
+
+def _number(root, name):
+  """Sorts 2 before 10, and twice the same number by file name."""
+  uid = root.find('uId')
+  text = '' if uid is None else uid.get('id', '')
+  digits = ''.join(c for c in text if c.isdecimal())
+  return int(digits or 0), text, str(name)
+
+
+def _study(root, images, film_of, folder):
+  sections = {
+    text.get('Label', '').lower(): ''.join(text.itertext())
+    for text in root.iter('AbstractText')
+  }
+  mesh = tuple(term.text or '' for term in root.iterfind('MeSH/major'))
+  labels = {k: v for k, v in mesh_labels(mesh).items() if v}
+  return Study(
+    id=images[0].rsplit('-', 1)[0],
+    split=None,
+    report='',
+    films=tuple(
+      film_of.get(join_key(image), str(folder / f'{image}.png'))
+      for image in images
+    ),
+    findings=None,
+    views=(None,) * len(images),
+    sections=sections,
+    mesh=mesh or None,
+    labels=labels or None,
+  )

@@ -1,0 +1,1 @@
+"""Prepared shards, and images read as they come."""

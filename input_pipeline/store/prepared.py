@@ -1,0 +1,208 @@
+"""A prepared folder: films decoded and resized once, and all that is known.
+
+It holds prepared.json (written last: what all of it is), studies.jsonl (a line
+for each record, in order) and the shards; it opens without this project with
+`tfds.builder_from_directory(folder)`.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import pathlib
+import shutil
+
+from input_pipeline.store.shards import (
+  Sizes,
+  replace_file,
+  write_metadata,
+  write_shards,
+)
+from input_pipeline.study import (
+  SPLITS,
+  DataError,
+  Study,
+  no_study_left,
+  refuse_problems,
+)
+from input_pipeline.tensorflow_cpu import tfds, without_warnings
+
+__all__ = [
+  'UNPACKED',
+  'Prepared',
+  'Sizes',
+  'is_prepared',
+  'open_prepared',
+  'prepare',
+  'prepared_name',
+  'refuse_foreign',
+]
+
+_INFO, _STUDIES, _PROGRESS = 'prepared.json', 'studies.jsonl', 'progress'
+_FORMAT, _LOCK, _KEY = 1, '.lock', 'key'
+UNPACKED = 'unpacked'  # folder in a prepared one, for films out of archives
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """An opened prepared folder.
+
+  Attributes:
+    info: the fields of prepared.json.
+    studies: by split; record i of a split is its study i.
+    builder: of TFDS, for the records.
+  """
+
+  info: dict
+  studies: dict[str, list[Study]]
+  builder: tfds.core.DatasetBuilder
+
+
+def prepared_name(dataset, sizes):
+  """A folder name that tells these films, texts and sizes from all others."""
+  key = [_FORMAT, dataset.fingerprint, dataclasses.astuple(sizes)]
+  digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+  name = ''.join(c if c.isalnum() else '_' for c in dataset.name)
+  return f'{name}_{digest}'
+
+
+def is_prepared(folder):
+  """Whether `folder` is a prepared one, finished or not."""
+  folder = pathlib.Path(folder)
+  return (folder / _INFO).exists() or (folder / _PROGRESS / _KEY).exists()
+
+
+def prepare(dataset, sizes, out, skip_bad):
+  """Writes the prepared folder `out`; goes on where a killed call stopped.
+
+  Args:
+    dataset: a `study.Dataset`.
+    sizes: a `Sizes`.
+    out: new, empty, or of an earlier call with the same data and sizes.
+    skip_bad: leave out studies with unreadable films instead of raising.
+  """
+  out = pathlib.Path(out).absolute()
+  out.mkdir(parents=True, exist_ok=True)
+  with _locked(out):
+    if not (out / _INFO).exists():
+      _write(dataset, sizes, out, skip_bad)
+    info = _read_info(out)
+    if info['key'] != prepared_name(dataset, sizes):
+      raise DataError(
+        f'{out} holds other data ({info["key"]}) than this '
+        f'({prepared_name(dataset, sizes)}): choose another folder.'
+      )
+    refuse_problems(dataset.folder, info['problems'], skip_bad)
+
+
+def open_prepared(folder):
+  """The `Prepared` of a finished folder; DataError if it is none."""
+  folder = pathlib.Path(folder)
+  info = _read_info(folder)
+  studies = {split: [] for split in SPLITS}
+  with (folder / _STUDIES).open(encoding='utf-8') as lines:
+    for line in lines:
+      fields = json.loads(line)
+      for name in ('films', 'views', 'mesh'):
+        fields[name] = fields[name] and tuple(fields[name])
+      studies[fields['split']].append(Study(**fields))
+  with without_warnings():
+    builder = tfds.builder_from_directory(folder)
+  return Prepared(info, studies, builder)
+
+
+def refuse_foreign(out):
+  """Raises DataError if `out` holds what no preparation has put there."""
+  if not pathlib.Path(out).is_dir() or is_prepared(out):
+    return
+  foreign = sorted(path.name for path in pathlib.Path(out).iterdir())
+  foreign = [name for name in foreign if name not in (_LOCK, UNPACKED)]
+  if foreign:
+    raise DataError(
+      f'{out} already holds {", ".join(foreign[:5])}: choose an empty folder, '
+      f'or a new one.'
+    )
+
+
+def _read_info(folder):
+  try:
+    info = json.loads((folder / _INFO).read_text())
+  except FileNotFoundError:
+    raise DataError(
+      f'{folder} is not prepared to its end: run the same command of '
+      f'input_pipeline.prepare again, it goes on where it stopped.'
+    ) from None
+  if info.get('format') != _FORMAT:
+    raise DataError(
+      f'{folder} was prepared by another version (format '
+      f'{info.get("format")}, here {_FORMAT}): prepare it again.'
+    )
+  return info
+
+
+def _write(dataset, sizes, out, skip_bad):
+  _claim(out, prepared_name(dataset, sizes))
+  try:
+    with without_warnings():
+      shards = write_shards(dataset, sizes, out, out / _PROGRESS)
+    problems = [*dataset.problems]
+    for split in SPLITS:
+      faults = [p for shard in shards[split] for p in shard['problems']]
+      problems += faults
+      if not any(shard['kept'] for shard in shards[split]):
+        raise no_study_left(dataset.folder, split, problems)
+    refuse_problems(dataset.folder, problems, skip_bad)
+  except DataError:
+    shutil.rmtree(out / _PROGRESS)
+    for path in out.glob('*.array_record-*'):
+      path.unlink()
+    raise
+  write_metadata(sizes, out, shards)
+  _write_studies(dataset, out, shards)
+  _write_info(dataset, sizes, out, problems)
+  shutil.rmtree(out / _PROGRESS)
+
+
+def _claim(out, key):
+  """Makes `out` the folder of `key`, unless it is somebody else's."""
+  progress = out / _PROGRESS
+  owner = progress / _KEY
+  if owner.exists() and owner.read_text() == key:
+    return  # a killed call: go on
+  if owner.exists():
+    raise DataError(
+      f'{out} holds other data ({owner.read_text()}), not prepared to its end: '
+      f'remove it, or choose another folder.'
+    )
+  refuse_foreign(out)
+  progress.mkdir()
+  replace_file(owner, key)
+
+
+def _write_studies(dataset, out, shards):
+  with (out / _STUDIES).open('w', encoding='utf-8') as lines:
+    for split in SPLITS:
+      for number in (n for shard in shards[split] for n in shard['kept']):
+        study = dataclasses.asdict(dataset.studies[split][number])
+        lines.write(json.dumps(study) + '\n')
+
+
+def _write_info(dataset, sizes, out, problems):
+  fields = dataclasses.asdict(dataclasses.replace(dataset, studies={}))
+  del fields['studies']
+  info = (
+    {'format': _FORMAT, 'key': prepared_name(dataset, sizes)}
+    | fields
+    | dataclasses.asdict(sizes)
+    | {'problems': problems}
+  )
+  replace_file(out / _INFO, json.dumps(info, indent=1))
+
+
+@contextlib.contextmanager
+def _locked(folder):
+  """One process at a time prepares; the others wait and find it done."""
+  with (folder / _LOCK).open('w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield

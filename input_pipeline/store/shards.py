@@ -1,0 +1,217 @@
+"""Shards of resized films in the form that TFDS reads, written in parallel.
+
+Train films keep their shape, the short side at `stored_size`, to be cropped
+at random. Val and test films are resized from the original straight to
+`image_size`, so that nothing is resampled twice where it is scored.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+
+import numpy as np
+import tqdm
+
+from input_pipeline import images
+from input_pipeline.study import SPLITS
+from input_pipeline.tensorflow_cpu import tfds, without_warnings
+
+SHARD_STUDIES = 256  # as many are decoded again after a kill, at most
+
+_RECORDS = tfds.core.FileFormat.ARRAY_RECORD
+_write_records = tfds.core.file_adapters.ADAPTER_FOR_FORMAT[
+  _RECORDS
+].write_examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+  """What a film is made into; sides in pixels."""
+
+  views: int
+  stored_size: int
+  image_size: int
+
+  def __post_init__(self):
+    if self.stored_size < self.image_size:
+      raise ValueError(
+        f'stored_size {self.stored_size} is smaller than image_size '
+        f'{self.image_size}: no crop of that size can be cut.'
+      )
+
+
+def film_key(view):
+  """Name of one view's film in a record."""
+  return f'film_{view}'
+
+
+def write_shards(dataset, sizes, out, progress):
+  """Writes the shards that are not there; returns the notes of all.
+
+  Args:
+    dataset: a `study.Dataset`.
+    sizes: a `Sizes`.
+    out: where the shards go.
+    progress: a folder for a note on each finished shard.
+
+  Returns:
+    {split: [{'kept': numbers of studies, 'problems', 'bytes'}, ..]}.
+  """
+  notes = {split: [] for split in SPLITS}
+  features = _features(sizes.views)
+  missing = []
+  for split in SPLITS:
+    studies = dataset.studies[split]
+    count = -(-len(studies) // SHARD_STUDIES)
+    for number in range(count):
+      path = pathlib.Path(
+        _template(out, split).sharded_filepath(
+          shard_index=number, num_shards=count
+        )
+      )
+      first = number * SHARD_STUDIES
+      note = progress / f'{path.name}.json'
+      if note.exists():
+        notes[split].append(json.loads(note.read_text()))
+      else:
+        notes[split].append(None)
+        block = studies[first : first + SHARD_STUDIES]
+        block = list(enumerate(block, first))
+        missing.append((split, number, path, note, block))
+
+  def decode(numbered):
+    number, study = numbered
+    return number, *read_films(study.films, study.split, sizes)
+
+  todo = [numbered for *_, block in missing for numbered in block]
+  with contextlib.closing(_map_ahead(decode, todo)) as ahead:
+    bar = tqdm.tqdm(ahead, 'Preparing films', len(todo), unit=' studies')
+    decoded = iter(bar)
+    for split, number, path, note, block in missing:
+      shard = itertools.islice(decoded, len(block))
+      written = _write_shard(path, features, shard, dataset.studies[split])
+      replace_file(note, json.dumps(written))
+      notes[split][number] = written
+    bar.close()
+  return notes
+
+
+def _write_shard(path, features, decoded, studies):
+  """Writes one file; returns its notes: kept studies, problems and bytes."""
+  kept, problems = [], []
+
+  def records():
+    for number, films, faults in decoded:
+      study = studies[number]
+      if faults:
+        problems.append(f'{study.split}/{study.id}: {" ".join(faults)}')
+        continue
+      kept.append(number)
+      record = {
+        'id': study.id,
+        'report': study.report,
+        'findings': json.dumps(study.findings),
+      } | {film_key(view): film for view, film in enumerate(films)}
+      yield number, features.serialize_example(record)
+
+  part = path.with_name(path.name + '.part')
+  _write_records(part, records())
+  part.replace(path)
+  return {'kept': kept, 'problems': problems, 'bytes': path.stat().st_size}
+
+
+def read_films(paths, split, sizes):
+  """The films of a study, zeros where None; and what is wrong with them."""
+  films, faults = [], []
+  for path in paths:
+    if path is None:
+      films.append(np.zeros([sizes.image_size] * 2, np.uint8))
+      continue
+    try:
+      film = images.read_film(path)
+    except images.ImageError as error:
+      faults.append(str(error))
+      continue
+    if split == 'train':
+      films.append(images.resize_short_side(film, sizes.stored_size))
+    else:
+      films.append(images.resize_square(film, sizes.image_size))
+  return films, faults
+
+
+def write_metadata(sizes, out, notes):
+  """Writes what TFDS must know to open `out`; `notes` of `write_shards`."""
+  infos = [
+    tfds.core.SplitInfo(
+      name=split,
+      shard_lengths=[len(shard['kept']) for shard in notes[split]],
+      num_bytes=sum(shard['bytes'] for shard in notes[split]),
+      filename_template=_template(out, split),
+    )
+    for split in SPLITS
+  ]
+  with without_warnings():
+    tfds.folder_dataset.write_metadata(
+      data_dir=out,
+      features=_features(sizes.views),
+      split_infos=infos,
+      filename_template=_template(out, None),
+      check_data=False,
+      description='Chest films, resized, and their reports.',
+      disable_shuffling=True,  # record i is study i
+    )
+
+
+def replace_file(path, text):
+  """Writes a file whole or not at all."""
+  part = path.with_name(path.name + '.part')
+  part.write_text(text)
+  part.replace(path)
+
+
+def _features(views):
+  # Plain bytes: decoding PNG made a train batch take over twice as long.
+  film = tfds.features.Tensor(
+    shape=(None, None),
+    dtype=np.uint8,
+    encoding='bytes',
+    doc='8 bit grey; zeros where the view is absent',
+  )
+  return tfds.features.FeaturesDict(
+    {
+      'id': tfds.features.Text(),
+      'report': tfds.features.Text(),
+      'findings': tfds.features.Text(doc='JSON: a list, or null'),
+    }
+    | {film_key(view): film for view in range(views)}
+  )
+
+
+def _template(out, split):
+  return tfds.core.ShardedFileTemplate(
+    data_dir=out,
+    dataset_name='studies',
+    split=split,
+    filetype_suffix=_RECORDS.file_suffix,
+  )
+
+
+def _map_ahead(function, items):
+  """Results in order, computed by threads on all cores, a few items ahead."""
+  workers = len(os.sched_getaffinity(0))
+  pool = concurrent.futures.ThreadPoolExecutor(workers)
+  try:
+    pending = collections.deque()
+    for item in items:
+      pending.append(pool.submit(function, item))
+      if len(pending) > 4 * workers:
+        yield pending.popleft().result()
+    while pending:
+      yield pending.popleft().result()
+  finally:
+    pool.shutdown(cancel_futures=True)

@@ -1,0 +1,85 @@
+"""Archives: half downloaded ones, and members that point out of them."""
+
+import tarfile
+import zipfile
+
+import pytest
+
+from input_pipeline.study import DataError
+from tests.made import small_layouts
+from tests.made.selecting import dropped, select
+from tests.made.small_layouts import many
+
+
+@pytest.mark.parametrize('name', ['NLMCXR_reports.tgz', 'NLMCXR_png.tgz'])
+@pytest.mark.parametrize('part', [0, 0.3, 0.9])
+def test_half_downloaded_archives_are_refused(tmp_path, name, part):
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, many(5))
+  content = (folder / name).read_bytes()
+  (folder / name).write_bytes(content[: int(part * len(content))])
+  with pytest.raises(DataError, match='half downloaded') as caught:
+    select(folder)
+  assert name in str(caught.value)
+  assert not list((tmp_path / 'scratch').glob('*.part'))
+  if name == 'NLMCXR_png.tgz':
+    assert not list((tmp_path / 'scratch').iterdir())
+
+
+def test_half_a_zip_is_refused(tmp_path):
+  folder = tmp_path / 'kaggle'
+  small_layouts.write_kaggle(folder, many(5), archive=True)
+  path = folder / 'archive.zip'
+  path.write_bytes(path.read_bytes()[:2000])
+  with pytest.raises(DataError, match=r'archive\.zip.*half downloaded'):
+    select(folder)
+
+
+def test_members_that_point_out_of_a_tar_are_not_written(tmp_path):
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, many(5))
+  (folder / 'NLMCXR_png.tgz').unlink()
+  names = [name for s in many(5) for name in small_layouts.film_names(s)]
+  films = {f'NLMCXR/CXR{name}.png': small_layouts.png(name) for name in names}
+  outside = str(tmp_path / 'absolute.png')
+  small_layouts.write_tar(
+    folder / 'NLMCXR_png.tgz',
+    {'../../up.png': b'x', 'a/../../b.png': b'x', outside: b'x'} | films,
+  )
+  with tarfile.open(tmp_path / 'more.tgz', 'w:gz') as tar:
+    link = tarfile.TarInfo('link.png')
+    link.type, link.linkname = tarfile.SYMTYPE, '/etc/hostname'
+    tar.addfile(link)
+  before = sorted(tmp_path.rglob('*'))
+  for _ in range(2):  # unpacking, and finding it unpacked
+    dataset = select(folder)
+    assert dropped(dataset) == {
+      'member of NLMCXR_png.tgz that points out of it': 3
+    }
+    assert dataset.found['films on disk'] == 10
+  new = set(tmp_path.rglob('*')) - set(before)
+  assert all(path.is_relative_to(tmp_path / 'scratch') for path in new)
+
+  (folder / 'NLMCXR_png.tgz').unlink()
+  (tmp_path / 'more.tgz').rename(folder / 'NLMCXR_png.tgz')
+  assert dropped(select(folder)) == {
+    'member of NLMCXR_png.tgz that is no plain file': 1
+  }
+
+
+def test_members_that_point_out_of_a_zip_are_not_written(tmp_path):
+  folder = tmp_path / 'kaggle'
+  small_layouts.write_kaggle(folder, many(5), archive=True)
+  with zipfile.ZipFile(folder / 'archive.zip', 'a') as file:
+    for name in ('../up.png', '/tmp/up.png', 'a\\..\\up.png'):
+      file.writestr(name, b'x')
+    link = zipfile.ZipInfo('link.png')
+    link.external_attr = 0o120777 << 16
+    file.writestr(link, '/etc/hostname')
+  before = set(tmp_path.rglob('*'))
+  assert dropped(select(folder)) == {
+    'member of archive.zip that points out of it': 3,
+    'member of archive.zip that is no plain file': 1,
+  }
+  new = set(tmp_path.rglob('*')) - before
+  assert all(path.is_relative_to(tmp_path / 'scratch') for path in new)

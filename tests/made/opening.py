@@ -1,0 +1,52 @@
+"""Opens small folders, and compares what comes out of them."""
+
+import itertools
+
+import numpy as np
+
+from input_pipeline import batches as pipeline
+from input_pipeline import data
+
+_OPTIONS = {
+  'views': 2,
+  'image_size': 16,
+  'stored_size': 24,
+  'max_length': 12,
+  'reference_length': 12,
+  'min_count': 2,
+  'clean': 'iu_xray',
+  'sections': 'findings',
+  'tokenizer': 'words',
+  'pieces': 0,
+  'view_rule': 'first',
+  'min_films': 2,
+  'split_from': None,
+  'skip_bad': False,
+  'stream': False,
+}
+
+
+def open_folder(folder, cache_dir, **changes):
+  """The `Data` of a folder of any layout."""
+  options = _OPTIONS | {'cache_dir': cache_dir} | changes
+  return data.open_data(folder, **options)
+
+
+def train(opened, count, augmentation, batch_size=4, seed=7, **options):
+  """The next `count` train batches."""
+  batches = pipeline.train_batches(
+    opened,
+    batch_size=batch_size,
+    seed=seed,
+    augmentation=augmentation,
+    **options,
+  )
+  return list(itertools.islice(batches, count))
+
+
+def assert_same(batches, others):
+  """Both give the same arrays, one batch after the other."""
+  for batch, other in zip(batches, others, strict=True):
+    assert batch.keys() == other.keys()
+    for name in batch:
+      np.testing.assert_array_equal(batch[name], other[name])

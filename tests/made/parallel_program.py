@@ -1,0 +1,143 @@
+"""Run by parallel_test on eight devices: two steps, in eight ways, to a file.
+
+python -m tests.made.parallel_program OUT.npz
+"""
+
+import itertools
+import os
+import sys
+
+if __name__ == '__main__':
+  os.environ['JAX_PLATFORMS'] = 'cpu'
+  # Compiled with little care: the programs are compared with each other.
+  os.environ['XLA_FLAGS'] = (
+    '--xla_force_host_platform_device_count=8 '
+    '--xla_backend_optimization_level=0'
+  )
+
+# isort: split
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from benchmarks.compiled_program import Program
+from cmn_jax.decoding.generate import Decoding
+from cmn_jax.losses.contrastive import FORMS, Contrast, contrastive_loss
+from cmn_jax.models.alignment import AlignmentShape
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.tasks.writing import ReportWriter
+from cmn_jax.training.parallel import AXIS, KINDS, Parallel
+from cmn_jax.training.state import init_state, make_train_step
+from tests.made import small
+
+STUDIES = 8
+DEVICES = (1, 2, 4, 8)
+
+
+def batch():
+  """Unequal token counts on each device, and padding on the last.
+
+  The first and the sixth study have the same report.
+  """
+  data = small.batch(STUDIES)
+  data['mask_B'][-1] = False
+  data['ids_BxT'][0, 2:] = 0
+  data['ids_BxT'][5] = data['ids_BxT'][0]
+  return data
+
+
+def contrastive_gradient(parallel: Parallel, form: str):
+  """Gradient of the loss by weights that make unit vectors, and its value."""
+  contrast = Contrast(1.0, form, 0.0, True)
+
+  def step(weights_2x5x3, batch):
+    def loss(weights_2x5x3):
+      vectors = jnp.einsum('bsi,sif->sbf', batch['x_Bx2x5'], weights_2x5x3)
+      films, texts = vectors / jnp.linalg.norm(vectors, axis=-1)[..., None]
+      aligned = {'films_BxF': films, 'text_BxF': texts, 'temperature': 0.1}
+      pairs = contrastive_loss(
+        contrast, aligned, batch['ids_BxT'], batch['mask_B'], AXIS
+      )
+      return sum(x / jax.lax.psum(n, AXIS) for x, n in pairs.values())
+
+    return jax.lax.psum(jax.value_and_grad(loss)(weights_2x5x3), AXIS)
+
+  rng = np.random.default_rng(0)
+  data = batch()
+  data['x_Bx2x5'] = rng.normal(size=(STUDIES, 2, 5)).astype(np.float32)
+  del data['images_BxIxHxW']
+  weights = rng.normal(size=(2, 5, 3)).astype(np.float32)
+  return parallel.map_step(step)(
+    parallel.replicate(weights), parallel.split(data)
+  )
+
+
+def make_model() -> ReportGenerator:
+  """With batch statistics of two blocks, and learned alignment."""
+  shape = small.shape(
+    encoder=small.add_tiny_encoder(), alignment=AlignmentShape('report', 0.1)
+  )
+  return ReportGenerator(shape, AXIS)
+
+
+def collectives(program) -> dict[str, np.ndarray]:
+  """Of a compiled step: each kind's (exchanges, bytes)."""
+  found = {}
+  for one in Program(program.as_text()).collectives():
+    count, size = found.get(one.kind, (0, 0))
+    found[one.kind] = (count + 1, size + one.bytes)
+  return {kind: np.array(pair) for kind, pair in found.items()}
+
+
+def train(model: ReportGenerator, variables, parallel: Parallel):
+  """Two steps: the variables after them, the metrics, and the collectives."""
+  optimizer = optax.sgd(0.1)
+  contrast = Contrast(1.0, 'infonce', 0.0, True)
+  step = parallel.map_step(
+    make_train_step(model, optimizer, seed=0, contrast=contrast),
+    donate_state=True,
+  )
+  state = parallel.replicate(
+    jax.tree.map(np.array, init_state(variables, optimizer))
+  )
+  compiled = step.lower(state, parallel.split(batch())).compile()
+  for _ in range(2):
+    state, metrics = compiled(state, parallel.split(batch()))
+  return state.variables, metrics, collectives(compiled)
+
+
+def write(model: ReportGenerator, variables, parallel: Parallel):
+  """Ids of the reports of all studies."""
+  writer = ReportWriter(model, Decoding('beam', 2, 1.0, 1.0, 0), parallel)
+  data = {**batch(), 'study_B': np.arange(STUDIES)}
+  data['mask_B'][:] = True
+  return writer.write(parallel.replicate(variables), [data], STUDIES).ids_SxT
+
+
+def main(out: str):
+  """Writes 'kind/devices/...' arrays: loss, parameters, statistics, ids."""
+  model = make_model()
+  variables = small.variables(model, noise=0.05)
+  results = {}
+  for kind, devices in itertools.product(KINDS, DEVICES):
+    parallel = Parallel(kind, jax.devices()[:devices])
+    name = f'{kind}/{devices}'
+    trained, metrics, exchanged = train(model, variables, parallel)
+    for path, x in flax.traverse_util.flatten_dict(trained, sep='/').items():
+      results[f'{name}/{path}'] = np.asarray(x)
+    for term, (total, count) in metrics.items():
+      results[f'{name}/{term}'] = np.array([total, count])
+    for form in FORMS:
+      value, gradient = contrastive_gradient(parallel, form)
+      results[f'{name}/{form}'] = np.asarray(value)
+      results[f'{name}/{form}_gradient'] = np.asarray(gradient)
+    results[f'{name}/ids'] = write(model, variables, parallel)
+    for what, pair in exchanged.items():
+      results[f'exchanged/{name}/{what}'] = pair
+  np.savez(out, **results)
+
+
+if __name__ == '__main__':
+  main(sys.argv[1])

@@ -1,0 +1,90 @@
+"""What stands in test.json, on a handful of made studies."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from cmn_jax.scores.metrics import fast_scores
+from cmn_jax.scores.scoring import (
+  SplitScorer,
+  thumbnails,
+  trivial_reports,
+)
+from input_pipeline.findings_reader import findings_reader
+
+TEXTS = [
+  'the heart is mildly enlarged . no pleural effusion .',
+  'there is a small left pleural effusion .',
+  'the lungs are clear . no pneumothorax .',
+  'there is a nodule in the right upper lung .',
+]
+
+
+@dataclasses.dataclass
+class _Study:
+  report: str
+  findings: list | None = None
+
+  @property
+  def reference(self):
+    return self.report
+
+
+def _scorer():
+  studies = [_Study(text) for text in TEXTS]
+  return SplitScorer(studies, findings_reader('rules'), bootstrap=10)
+
+
+def test_the_references_themselves_are_perfect():
+  scores = _scorer()(TEXTS, fast_scores)
+  assert scores['bleu_4'] == pytest.approx(1)
+  assert scores['findings']['micro_f1'] == 1
+  assert scores['findings']['side_accuracy'] == 1
+  assert scores['distinct_reports'] == scores['studies'] == 4
+  assert scores['intervals']['bleu_4'] == pytest.approx([1, 1])
+
+
+def test_dealt_out_they_find_nothing():
+  # Each study's finding is its own, so every deal is wrong everywhere.
+  shuffled = _scorer().shuffled(TEXTS, seed=0)
+  assert shuffled['findings']['micro_f1'] == 0
+  assert shuffled['bleu_4'] < 0.5
+  assert (shuffled['studies'], shuffled['deals']) == (4, 3)
+
+
+def test_a_constant_report_dealt_out_stays_what_it_is():
+  scorer = _scorer()
+  constant = [TEXTS[2]] * 4
+  want = scorer(constant, fast_scores)
+  got = scorer.shuffled(constant, seed=0)
+  assert got['bleu_1'] == pytest.approx(want['bleu_1'])
+  assert got['findings']['micro_f1'] == want['findings']['micro_f1']
+
+
+def test_phantom_findings_are_what_was_drawn():
+  drawn = {'name': 'nodule', 'side': 'left', 'zone': 'lower', 'severity': ''}
+  reader = findings_reader('phantom')
+  study = _Study(TEXTS[0], [drawn])
+  assert reader.labels_of_study(study) == {'nodule'}
+  assert reader.labels_of_text(TEXTS[0]) == {'cardiomegaly'}
+
+
+def test_retrieval_takes_the_study_that_looks_alike():
+  rng = np.random.default_rng(0)
+  films = rng.integers(0, 255, (3, 2, 64, 64)).astype(np.uint8)
+  batch = {
+    'images_BxIxHxW': films,
+    'mask_B': np.array([True, True, False]),
+    'study_B': np.array([1, 0, -1]),
+  }
+  small = thumbnails([batch], studies=2)
+  assert small.shape == (2, 2, 32, 32)
+  np.testing.assert_allclose(
+    small[1, 0, 0, 0], films[0, 0, :2, :2].mean(), rtol=1e-6
+  )
+  train = [_Study(TEXTS[0]), _Study(TEXTS[1])]
+  queries = [_Study(''), _Study('')]
+  reports = trivial_reports(train, train, queries, [small, small[::-1]])
+  assert reports['retrieval'] == [TEXTS[1], TEXTS[0]]
+  assert len(set(reports['constant'])) == 1
