@@ -21,7 +21,7 @@ from cmn_jax.experiment import runs_of
 from cmn_jax.train import train
 from cmn_jax.train_classifier import train_classifier
 from cmn_jax.training.distributed import alone, start
-from cmn_jax.training.epochs import TrainingError
+from input_pipeline.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
 _MODE = flags.DEFINE_enum(
@@ -54,7 +54,7 @@ def main(_):
     for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
       for verb in verbs if _MODE.value == 'train' else verbs[1:]:
         verb(config, workdir)
-  except (ValueError, TrainingError) as error:
+  except UserError as error:
     sys.exit(f'error: {error}')
 
 

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from benchmarks.torch_resnet import ARCHITECTURES, TorchResNet
 from cmn_jax.models.shape import Shape
+from input_pipeline.errors import UserError
 
 # Sizes of the encoder's first stage by name, as the stub makes them.
 _width = {'first_stage': 64}
@@ -27,10 +28,10 @@ def install(checkout: Path):
   """Makes `import models.models` and `import modules...` find the checkout.
 
   Raises:
-    ValueError: it is no checkout of R2GenCMN.
+    UserError: it is no checkout of R2GenCMN.
   """
   if not (checkout / 'modules' / 'base_cmn.py').is_file():
-    raise ValueError(
+    raise UserError(
       f'{checkout} is no checkout of zhjohnchan/R2GenCMN: modules/base_cmn.py '
       'is missing'
     )

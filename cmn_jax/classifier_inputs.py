@@ -22,6 +22,7 @@ from cmn_jax.training.classifier_step import make_probabilities
 from cmn_jax.training.parallel import AXIS, Parallel
 from input_pipeline import batch_plan
 from input_pipeline import batches as pipeline
+from input_pipeline.errors import UserError
 from input_pipeline.labels import Labels, read_labels
 
 # Changes with what the arrays in data.cache_dir are.
@@ -68,7 +69,7 @@ class ClassifierInputs:
     self.frozen = not c.finetune
     self._augmentation = augmentation_of(config)
     if self._augmentation.flip_with_text and c.inputs == GENERATED:
-      raise ValueError(
+      raise UserError(
         f'classifier.inputs {GENERATED!r} reads reports that were written for '
         'films as they are: set data.flip_with_text=False'
       )

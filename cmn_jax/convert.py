@@ -40,6 +40,7 @@ from cmn_jax.training.checkpoints import (
   make_meta,
   save_model,
 )
+from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.tokenizers import WordTokenizer
 
@@ -271,7 +272,7 @@ def main(argv: list[str]):
       convert_to_r2gencmn(args.folder, args.out)
     else:
       convert_encoder(args.source, args.arch, args.out)
-  except ValueError as error:
+  except UserError as error:
     sys.exit(f'error: {error}')
   print(f'wrote {args.out}')
 

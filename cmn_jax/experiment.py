@@ -11,6 +11,7 @@ from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.shape import Shape
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
+from input_pipeline.errors import UserError
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
@@ -18,7 +19,7 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 def runs_of(config: ConfigDict, workdir: str) -> list[tuple[ConfigDict, str]]:
   """The config and the workdir of each of config.seeds."""
   if config.seeds < 1:
-    raise ValueError(f'seeds is {config.seeds}; it must be at least 1')
+    raise UserError(f'seeds is {config.seeds}; it must be at least 1')
   if config.seeds == 1:
     return [(config, workdir)]
   runs = []
@@ -45,7 +46,7 @@ def make_model(
   """
   c = config.model
   if c.dtype not in DTYPES:
-    raise ValueError(
+    raise UserError(
       f'model.dtype is {c.dtype!r}; choose from {", ".join(DTYPES)}'
     )
   shape = Shape(
@@ -73,7 +74,7 @@ def make_alignment(config: ConfigDict) -> AlignmentShape:
   """The learned part of config.alignment, whatever its weight."""
   c = config.alignment
   if c.form == 'infonce' and c.temperature <= 0:
-    raise ValueError(
+    raise UserError(
       f'alignment.temperature is {c.temperature}; it must be above 0'
     )
   return AlignmentShape(c.text, c.temperature if c.form == 'infonce' else 0.0)

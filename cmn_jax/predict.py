@@ -31,6 +31,7 @@ from cmn_jax.training.checkpoints import (
   find_step,
   load_model,
 )
+from input_pipeline.errors import UserError
 from input_pipeline.findings import Finding
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.images import prepare_films
@@ -168,11 +169,11 @@ class Reporter:
 
     Raises:
       ImageError: a file is not a readable film.
-      ValueError: more films than the model was trained with.
+      UserError: more films than the model was trained with.
     """
     views = self.config.data.views
     if not 1 <= len(paths) <= views:
-      raise ValueError(
+      raise UserError(
         f'{len(paths)} films given; this model takes 1 to {views} of a study'
       )
     size = self.config.data.image_size
@@ -318,7 +319,7 @@ def main():
   try:
     reporter = Reporter.load(args.checkpoint, args.classifier)
     report = reporter.report(args.image, args.beam_size)
-  except ValueError as error:
+  except UserError as error:
     sys.exit(f'error: {error}')
   print_report(reporter, args.image, report, args.json)
 

@@ -14,11 +14,12 @@ from cmn_jax.comparison.comparison import tables_of
 from cmn_jax.comparison.paired_runs import paired_tables, paired_tests
 from cmn_jax.comparison.runs import PAIRED, read_runs
 from cmn_jax.comparison.table import FORMATS
+from input_pipeline.errors import UserError
 
 
 def _save(path: Path, paired: list[dict]):
   if path.exists():
-    raise ValueError(f'{path} exists: choose another --save_tests')
+    raise UserError(f'{path} exists: choose another --save_tests')
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(json.dumps({PAIRED: paired}, indent=1) + '\n')
 
@@ -64,7 +65,7 @@ def main():
       paired += paired_tests(runs, args.against)
     if args.save_tests:
       _save(args.save_tests, paired)
-  except ValueError as error:
+  except UserError as error:
     sys.exit(f'error: {error}')
   if paired:
     tables += paired_tables(paired)

@@ -1,12 +1,35 @@
-"""The files of results that a run leaves."""
+"""Files that are written whole or not at all."""
 
+import contextlib
 import json
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def write_json(path: Path, content):
-  """Writes all or nothing."""
-  partial = path.with_suffix('.partial')
-  partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + '\n')
-  os.replace(partial, path)
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+  """A path beside `path` to write to; it takes that name when all went well.
+
+  What was written is removed where an exception passes, and a file that was
+  there before stays as it was.
+  """
+  path = Path(path)
+  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.partial')
+  try:
+    yield partial
+    os.replace(partial, path)
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path | str, text: str) -> None:
+  """Writes `text` as UTF-8, whole or not at all."""
+  with atomic_path(path) as partial:
+    partial.write_text(text, encoding='utf-8')
+
+
+def write_json(path: Path | str, content: object) -> None:
+  """Writes `content` as indented JSON, whole or not at all."""
+  write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')

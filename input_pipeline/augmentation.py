@@ -7,6 +7,7 @@ has at zero is left out of the program, so the authors' recipe stays as it is.
 import dataclasses
 import math
 
+from input_pipeline.errors import UserError
 from input_pipeline.tensorflow_cpu import tf
 
 # What is drawn from [0, 1) for each film, in this order. The films of a study
@@ -50,17 +51,17 @@ class Augmentation:
       ('contrast', 1),
     ):
       if not 0 <= getattr(self, name) < bound:
-        raise ValueError(
+        raise UserError(
           f'{name} is {getattr(self, name)}; expected 0 or more, and less '
           f'than {bound}.'
         )
     if self.crop_margin and not self.crop:
-      raise ValueError(
+      raise UserError(
         f'crop_margin is {self.crop_margin}, but crop is off: set crop=True '
         f'or crop_margin=0.'
       )
     if self.flip and self.flip_with_text:
-      raise ValueError(
+      raise UserError(
         'flip and flip_with_text are both on: the first leaves the words of a '
         'mirrored film alone, the second swaps them; choose one.'
       )

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from input_pipeline.augmentation import DRAWS
+from input_pipeline.errors import UserError
 
 # Drawn before what came later, so that a seed's order and crops stay the same.
 _FIRST_DRAWS = 3
@@ -13,7 +14,7 @@ _FIRST_DRAWS = 3
 def part_of(batch_size, process_index, process_count):
   """The rows of each global batch that one process reads."""
   if batch_size % process_count:
-    raise ValueError(
+    raise UserError(
       f'batch_size {batch_size} is not divisible by {process_count} processes.'
     )
   rows = batch_size // process_count

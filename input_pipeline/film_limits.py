@@ -1,12 +1,14 @@
 """What can be a film at all: a header may claim anything."""
 
+from input_pipeline.errors import UserError
+
 # The largest detectors give about 20 million pixels.
 MAX_PIXELS = 64_000_000
 MAX_ASPECT = 16
 MAX_BYTES = 512_000_000
 
 
-class ImageError(ValueError):
+class ImageError(UserError):
   """A file that is no readable film; the message names it and says why."""
 
   def __init__(self, path, reason):

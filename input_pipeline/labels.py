@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from input_pipeline.errors import UserError
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import (
   PHANTOM,
@@ -111,7 +112,7 @@ def read_labels(
     skip_bad: go on where a file and the data name different studies.
 
   Raises:
-    ValueError: no such source or class, a class that no training study has, a
+    UserError: no such source or class, a class that no training study has, a
       file that does not fit the data.
   """
   if source == AUTO:
@@ -126,14 +127,14 @@ def read_labels(
     }
   else:
     own = f', {data.label_source!r}' if data.label_source else ''
-    raise ValueError(
+    raise UserError(
       f"classifier.labels is {source!r}; choose from 'auto', 'rules'{own} for "
       f'the data at hand, or the path of a .csv'
     )
   classes = tuple(dict.fromkeys((*findings_reader(source).classes, NO_FINDING)))
   strange = [name for name in leave_out if name not in classes]
   if strange:
-    raise ValueError(
+    raise UserError(
       f'classifier.leave_out names {", ".join(strange)}, no classes of source '
       f'{source!r}: choose from {", ".join(classes)}'
     )
@@ -196,7 +197,7 @@ def _check(labels: Labels):
   """Raises ValueError where there is nothing to learn or to score."""
   for split in SPLITS:
     if not labels.known[split].any():
-      raise ValueError(
+      raise UserError(
         f'no {split} study has labels of source {labels.source!r}'
       )
   positives = (labels.present['train'] & labels.known['train']).sum(axis=0)
@@ -207,7 +208,7 @@ def _check(labels: Labels):
   ]
   if none:
     studies = int(labels.known['train'].any(axis=1).sum())
-    raise ValueError(
+    raise UserError(
       f'{", ".join(none)}: no positive among the {studies} training studies '
       f'with labels of source {labels.source!r}; leave out what cannot be '
       f"learnt, --config.classifier.leave_out='{','.join(none)}'"

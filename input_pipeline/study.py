@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from absl import logging
 
+from input_pipeline.errors import UserError
+
 SPLITS = ('train', 'val', 'test')
 FRONTAL, LATERAL = 'frontal', 'lateral'
 
@@ -32,7 +34,7 @@ VIEW_RULES = ('first', 'frontal_lateral', 'frontal')
 _JOIN_KEY = re.compile(r'(\d+)_(IM-.*)$')
 
 
-class DataError(ValueError):
+class DataError(UserError):
   """Data that cannot be used as it is; the message lists all that is wrong."""
 
 
@@ -84,21 +86,19 @@ class Selection:
 
   def __post_init__(self):
     if self.sections not in SECTIONS:
-      raise ValueError(
+      raise UserError(
         f'sections is {self.sections!r}; expected one of {", ".join(SECTIONS)}.'
       )
     if self.view_rule not in VIEW_RULES:
-      raise ValueError(
+      raise UserError(
         f'view_rule is {self.view_rule!r}; expected one of '
         f'{", ".join(VIEW_RULES)}.'
       )
     for name in ('views', 'min_films'):
       if getattr(self, name) < 1:
-        raise ValueError(
-          f'{name} is {getattr(self, name)}; expected 1 or more.'
-        )
+        raise UserError(f'{name} is {getattr(self, name)}; expected 1 or more.')
     if self.view_rule == 'frontal_lateral' and self.views != 2:
-      raise ValueError(
+      raise UserError(
         f"view_rule 'frontal_lateral' takes 2 films, but views is {self.views}."
       )
 

@@ -16,6 +16,8 @@ import re
 import numpy as np
 import sentencepiece
 
+from input_pipeline.errors import UserError
+
 END = 0  # begins, ends and pads a report
 UNKNOWN = '<unk>'
 
@@ -79,7 +81,7 @@ class WordTokenizer:
     self.words = list(words)
     self.clean = clean
     if self.words != sorted(set(self.words)) or UNKNOWN not in self.words:
-      raise ValueError(
+      raise UserError(
         f'A vocabulary must be sorted, without doubles, and hold {UNKNOWN!r}; '
         f'these {len(self.words)} words are not one.'
       )
@@ -118,7 +120,7 @@ class WordTokenizer:
       if i == END:
         break
       if not 0 < i <= self.vocab_size:
-        raise ValueError(
+        raise UserError(
           f'Word id {i} is not in the vocabulary of {self.vocab_size} words: '
           f'is this the tokenizer that the model was trained with?'
         )
@@ -178,7 +180,7 @@ class SentencePieceTokenizer:
     The same reports in the same order give the same pieces.
     """
     if kind not in PIECE_KINDS:
-      raise ValueError(f'kind is {kind!r}; expected one of {PIECE_KINDS}.')
+      raise UserError(f'kind is {kind!r}; expected one of {PIECE_KINDS}.')
     _check_clean(clean)
     model = io.BytesIO()
     try:
@@ -204,7 +206,7 @@ class SentencePieceTokenizer:
       )
     except RuntimeError as error:
       reason = str(error).rsplit(']', 1)[-1].strip()
-      raise ValueError(
+      raise UserError(
         f'{pieces} pieces of kind {kind!r} cannot be trained on these '
         f'reports: {reason}'
       ) from error
@@ -234,7 +236,7 @@ class SentencePieceTokenizer:
       if i == END:
         break
       if not 0 < i <= self.vocab_size:
-        raise ValueError(
+        raise UserError(
           f'Piece id {i} is not in the vocabulary of {self.vocab_size} pieces: '
           f'is this the tokenizer that the model was trained with?'
         )
@@ -264,7 +266,7 @@ class SentencePieceTokenizer:
       model = base64.b64decode(fields['model'], validate=True)
       return cls(model, fields['kind'], fields['clean'])
     except (binascii.Error, RuntimeError) as error:
-      raise ValueError(f'No SentencePiece model: {error}.') from error
+      raise UserError(f'No SentencePiece model: {error}.') from error
 
   @property
   def fingerprint(self):
@@ -275,11 +277,11 @@ class SentencePieceTokenizer:
 def needs_pieces(tokenizer, pieces):
   """Whether SentencePiece is asked for; ValueError if it is not clear."""
   if tokenizer != 'words' and tokenizer not in PIECE_KINDS:
-    raise ValueError(
+    raise UserError(
       f"tokenizer is {tokenizer!r}; expected 'words' or one of {PIECE_KINDS}."
     )
   if (tokenizer == 'words') != (pieces == 0):
-    raise ValueError(
+    raise UserError(
       f'tokenizer {tokenizer!r} does not go with pieces {pieces}: words have '
       f'0, the others as many as the vocabulary is to hold.'
     )
@@ -300,7 +302,7 @@ def _tokens(tokenizer, ids):
 
 def _check_clean(clean):
   if clean not in CLEANERS:
-    raise ValueError(f'clean is {clean!r}; expected one of {sorted(CLEANERS)}.')
+    raise UserError(f'clean is {clean!r}; expected one of {sorted(CLEANERS)}.')
 
 
 def _normal(report, clean):

@@ -54,6 +54,9 @@ def test_imports_go_down_only(folder):
   assert files
   for path in files:
     for name in _imports(path):
+      # What a person can mend is the one word that all rooms share.
+      if _within(name, 'input_pipeline.errors'):
+        continue
       for package in FORBIDDEN[folder]:
         assert not _within(name, package), f'{path} imports {name}'
 

@@ -5,13 +5,14 @@ import os
 from pathlib import Path
 
 from benchmarks.speed.works import WORKS
+from input_pipeline.errors import UserError
 
 _PARTS = ('machine', 'versions', 'plan', 'rows', 'details')
 # Of the machine, what two calls must agree on.
 _SAME_MACHINE = ('processor', 'cores', 'device')
 
 
-class KeptError(ValueError):
+class KeptError(UserError):
   """A file that is no measurement, or another one's."""
 
 

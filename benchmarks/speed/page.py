@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 from benchmarks.speed.works import GOALS, WORKS
+from input_pipeline.errors import UserError
 
 _BEGIN, _END = '<!-- benchmark -->\n', '<!-- end of benchmark -->\n'
 _WIDTH = 80
@@ -44,11 +45,11 @@ def write_into(file: Path, content: dict):
   """Puts the page between the marks of a Markdown file.
 
   Raises:
-    ValueError: the file has no marks.
+    UserError: the file has no marks.
   """
   text = file.read_text()
   if text.count(_BEGIN) != 1 or text.count(_END) != 1:
-    raise ValueError(
+    raise UserError(
       f'{file} must hold {_BEGIN.strip()} and {_END.strip()} once, each on a '
       'line of its own'
     )

@@ -10,9 +10,10 @@ import time
 from pathlib import Path
 
 from benchmarks.speed.works import Plan
+from input_pipeline.errors import UserError
 
 
-class WorkerError(ValueError):
+class WorkerError(UserError):
   """A side that could not do its work; the message ends with its own words."""
 
 

@@ -11,6 +11,7 @@ import torch
 from benchmarks import authors
 from benchmarks.speed.works import END_BIAS, Plan, features, training_batch
 from cmn_jax.models.films import normalise_films
+from input_pipeline.errors import UserError
 
 
 class Theirs:
@@ -50,7 +51,7 @@ class Theirs:
         state = {k: torch.from_numpy(arrays[k]) for k in arrays.files}
       missing, surplus = model.load_state_dict(state, strict=False)
       if surplus or any(not name.endswith('.pe') for name in missing):
-        raise ValueError(f'their model lacks {surplus} or has more: {missing}')
+        raise UserError(f'their model lacks {surplus} or has more: {missing}')
     model = model.to(self._device)
     if self._at_best:
       extractor = model.visual_extractor

@@ -32,6 +32,7 @@ from benchmarks.tpu.costs import describe, guess_largest, table
 from benchmarks.tpu.programs import Subject, largest_batch
 from cmn_jax.command_line import CONFIG, parse
 from cmn_jax.training.parallel import Parallel
+from input_pipeline.errors import UserError
 
 _TOPOLOGY = flags.DEFINE_string(
   'topology', None, 'Chip and shape, such as v5e:2x4.', required=True
@@ -100,7 +101,7 @@ def main(_):
   batch = _BATCH.value or config.train.batch_size
   try:
     result = check(config, _TOPOLOGY.value, batch, _WORDS.value, _LARGEST.value)
-  except ValueError as error:
+  except UserError as error:
     sys.exit(f'error: {error}')
   print(table(result))
   if _JSON.value:

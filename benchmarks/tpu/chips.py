@@ -4,6 +4,8 @@ import dataclasses
 
 from jax.experimental import topologies
 
+from input_pipeline.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
@@ -29,7 +31,7 @@ CHIPS = {
 }
 
 
-class CheckError(ValueError):
+class CheckError(UserError):
   """The check cannot be made as asked."""
 
 

@@ -12,6 +12,7 @@ from cmn_jax.comparison.table import (
   Table,
   cell_of,
 )
+from input_pipeline.errors import UserError
 
 Columns = Mapping[str, Callable[[Mapping], float | int | None]]
 
@@ -103,7 +104,7 @@ def tables_of(tests: list[dict]) -> list[Table]:
   """All tables of these test.json: reports, retrieval, classification.
 
   Raises:
-    ValueError: two of them are the same run.
+    UserError: two of them are the same run.
   """
   _check_distinct(tests)
   reports = [test for test in tests if not is_classifier(test)]
@@ -150,7 +151,7 @@ def _rows_of_seeds(tests) -> list[list[dict]]:
 def _check_distinct(tests):
   for group in _groups(tests, (*_SECTION, *_ROW, _at('seed'))):
     if len(group) > 1:
-      raise ValueError(
+      raise UserError(
         f'{len(group)} runs of {row_name(group[:1])} on '
         f'{group[0]["dataset"]}: expected each seed once; name each run once, '
         'or tell them apart by --config.variant=ANOTHER_NAME when training'

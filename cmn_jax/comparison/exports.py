@@ -8,6 +8,8 @@ import json
 import os
 from collections.abc import Sequence
 
+from input_pipeline.errors import UserError
+
 
 def write_radeval(path: str | os.PathLike, predictions: Sequence[dict]) -> None:
   """Writes two lists in the same order, for RadEval.
@@ -54,7 +56,7 @@ def _check_ids(predictions):
   seen = set()
   for prediction in predictions:
     if prediction['id'] in seen:
-      raise ValueError(
+      raise UserError(
         f'Study {prediction["id"]!r} is predicted twice: expected one report '
         'for each study. Export one split of one run.'
       )

@@ -5,6 +5,7 @@ import itertools
 from cmn_jax.comparison.runs import Run, is_classifier
 from cmn_jax.comparison.table import RUN, Cell, Row, Table
 from cmn_jax.scores.significance import paired_findings_test, paired_test
+from input_pipeline.errors import UserError
 
 # What the paired test of two report generators prints beside findings.
 _TESTED = ('bleu_1', 'bleu_4', 'rouge_l', 'cider')
@@ -26,14 +27,14 @@ def paired_tests(runs: list[Run], against: str) -> list[dict]:
   together.
 
   Raises:
-    ValueError: no such row, none to compare it with, or other studies.
+    UserError: no such row, none to compare it with, or other studies.
   """
   rows = {}
   for run in runs:
     key = run.test['variant'], _shared(run.test)
     rows.setdefault(key, {})[run.test['seed']] = run
   if not any(variant == against for variant, _ in rows):
-    raise ValueError(
+    raise UserError(
       f'no run of variant {against!r} to compare with: there are '
       f'{", ".join(sorted({variant for variant, _ in rows}))}'
     )
@@ -44,7 +45,7 @@ def paired_tests(runs: list[Run], against: str) -> list[dict]:
     if variant != against and seeds:
       found.append(_paired_test([(row[seed], rivals[seed]) for seed in seeds]))
   if not found:
-    raise ValueError(
+    raise UserError(
       f'no other run shares data, seed and, of classifiers, labels, task and '
       f'inputs with one of {against!r}, which the paired test needs'
     )
@@ -65,7 +66,7 @@ def _paired_test(pairs: list[tuple[Run, Run]]) -> dict:
   same = 'id', 'labels' if classifier else 'reference'
   for one in itertools.chain(*pairs):
     if one.predictions is None:
-      raise ValueError(
+      raise UserError(
         f'{one.path} has no evaluation/test_predictions.json, which the paired '
         'test needs: name the workdir, not its test.json'
       )
@@ -73,7 +74,7 @@ def _paired_test(pairs: list[tuple[Run, Run]]) -> dict:
     for key in same:
       a, b = ([row[key] for row in r.predictions] for r in (one, rival))
       if a != b:
-        raise ValueError(
+        raise UserError(
           f'{one.path} and {rival.path} wrote for other studies: {key} '
           f'differs, of {len(a)} and {len(b)}'
         )

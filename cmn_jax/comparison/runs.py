@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from input_pipeline.errors import UserError
+
 PAIRED = 'paired_tests'  # key of a file of paired tests
 # What the tables read of every run, and of either kind.
 _KEYS = ('dataset', 'variant', 'seed', 'studies', 'baselines')
@@ -38,7 +40,7 @@ def read_runs(path: Path) -> list[Run]:
   """The run at `path`, or all the seeds' runs in it.
 
   Raises:
-    ValueError: there is none, it cannot be read, it is of another split, or
+    UserError: there is none, it cannot be read, it is of another split, or
       lacks what the tables need.
   """
   seeds = sorted(path.glob('seed_*')) if path.is_dir() else []
@@ -61,7 +63,7 @@ def _read(file: Path):
   try:
     return json.loads(file.read_text())
   except (OSError, ValueError) as error:
-    raise ValueError(
+    raise UserError(
       f'{file} cannot be read ({error}): expected a workdir that main.py has '
       'evaluated, or its evaluation/test.json'
     ) from None
@@ -71,20 +73,20 @@ def _read_test(file: Path) -> dict:
   test = _read(file)
   known = 'findings', 'f1_weighted', PAIRED
   if not isinstance(test, dict) or not any(key in test for key in known):
-    raise ValueError(
+    raise UserError(
       f'{file} holds no scores of a run: expected the evaluation/test.json '
       'that main.py writes, or what --save_tests wrote'
     )
   if PAIRED in test:
     return test
   if test.get('split', 'test') != 'test':
-    raise ValueError(
+    raise UserError(
       f'{file} holds the scores of {test["split"]}: the tables are of test'
     )
   keys = _CLASSIFIER_KEYS if is_classifier(test) else _REPORT_KEYS
   missing = [key for key in (*_KEYS, *keys) if not _has(test, key)]
   if missing:
-    raise ValueError(
+    raise UserError(
       f'{file} lacks {", ".join(missing)}, as an older version wrote it: run '
       'main.py again with --mode=evaluate and the same flags'
     )

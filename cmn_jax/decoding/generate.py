@@ -10,6 +10,7 @@ import numpy as np
 
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.decoding.sampling import sample
+from input_pipeline.errors import UserError
 
 METHODS = ('beam', 'greedy', 'sample')
 
@@ -34,13 +35,13 @@ class Decoding:
 
   def __post_init__(self):
     if self.method not in METHODS:
-      raise ValueError(
+      raise UserError(
         f'decode.method is {self.method!r}; choose from {", ".join(METHODS)}'
       )
     if self.beam_size < 1:
-      raise ValueError(f'decode.beam_size is {self.beam_size}; at least 1')
+      raise UserError(f'decode.beam_size is {self.beam_size}; at least 1')
     if self.method == 'sample' and self.temperature <= 0:
-      raise ValueError(
+      raise UserError(
         f'decode.temperature is {self.temperature}; it must be above 0 '
         "(decode.method='greedy' takes the best word)"
       )

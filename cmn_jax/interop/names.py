@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 import flax
 import numpy as np
 
+from input_pipeline.errors import UserError
+
 # Order of axes here of a torch array: convolutions are OIHW there, HWIO here,
 # and linear layers are (out, in) there, (in, out) here.
 _AXES = {'conv': (2, 3, 1, 0), 'linear': (1, 0)}
 _SHOWN = 12
 
 
-class ConversionError(ValueError):
+class ConversionError(UserError):
   """Weights that cannot be used; the message is one sentence for a person."""
 
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from input_pipeline.errors import UserError
+
 MULTI_LABEL, SINGLE_LABEL = 'multi_label', 'single_label'
 TASKS = (MULTI_LABEL, SINGLE_LABEL)
 
@@ -13,7 +15,7 @@ TASKS = (MULTI_LABEL, SINGLE_LABEL)
 def check_task(task: str):
   """Raises ValueError unless `task` is one of TASKS."""
   if task not in TASKS:
-    raise ValueError(
+    raise UserError(
       f'classifier.task is {task!r}; choose from {", ".join(TASKS)}'
     )
 
@@ -43,14 +45,14 @@ class Objective:
   def __post_init__(self):
     check_task(self.task)
     if self.gamma < 0:
-      raise ValueError(f'classifier.gamma is {self.gamma}; at least 0')
+      raise UserError(f'classifier.gamma is {self.gamma}; at least 0')
     if not 0 <= self.alpha <= 1:
-      raise ValueError(
+      raise UserError(
         f'classifier.alpha is {self.alpha}; it must be between 0 and 1'
       )
     weights = self.ce_weight, self.focal_weight
     if min(weights) < 0 or max(weights) == 0:
-      raise ValueError(
+      raise UserError(
         f'classifier.ce_weight is {self.ce_weight} and classifier.focal_weight '
         f'{self.focal_weight}; expected none below 0 and one above'
       )
@@ -131,10 +133,10 @@ def class_weights(labels_NxC, known_NxC, exponent: float) -> tuple[float, ...]:
   """(negatives / positives)^exponent of each class; ones at exponent 0.
 
   Raises:
-    ValueError: the exponent is below 0.
+    UserError: the exponent is below 0.
   """
   if exponent < 0:
-    raise ValueError(f'classifier.class_weights is {exponent}; at least 0')
+    raise UserError(f'classifier.class_weights is {exponent}; at least 0')
   positives_C = (labels_NxC * known_NxC).sum(axis=0)
   negatives_C = known_NxC.sum(axis=0) - positives_C
   ratio_C = np.maximum(negatives_C, 1) / np.maximum(positives_C, 1)

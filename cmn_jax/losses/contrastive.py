@@ -11,6 +11,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from input_pipeline.errors import UserError
+
 FORMS = ('cosine', 'infonce')
 
 
@@ -35,16 +37,16 @@ class Contrast:
 
   def __post_init__(self):
     if self.form not in FORMS:
-      raise ValueError(
+      raise UserError(
         f'alignment.form is {self.form!r}; choose from {", ".join(FORMS)}'
       )
     for name in ('weight', 'warmup_steps'):
       if not getattr(self, name) >= 0:  # NaN is neither
-        raise ValueError(
+        raise UserError(
           f'alignment.{name} is {getattr(self, name)}; it must not be negative'
         )
     if not -1 <= self.margin <= 1:
-      raise ValueError(
+      raise UserError(
         f'alignment.margin is {self.margin}; a cosine lies from -1 to 1'
       )
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from cmn_jax.models.layers import torch_uniform
+from input_pipeline.errors import UserError
 
 TEXTS = ('report', 'report+films')
 # CLIP's bound on how sharp a learned temperature may become.
@@ -37,7 +38,7 @@ class AlignmentShape:
 
   def __post_init__(self):
     if self.text not in TEXTS:
-      raise ValueError(
+      raise UserError(
         f'alignment.text is {self.text!r}; choose from {", ".join(TEXTS)}'
       )
 

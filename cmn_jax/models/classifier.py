@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from cmn_jax.models.layers import Dropout, Linear
 from cmn_jax.models.report_generator import ReportGenerator
+from input_pipeline.errors import UserError
 
 IMAGE, REFERENCE, GENERATED = 'image', 'image+reference', 'image+generated'
 INPUTS = (IMAGE, REFERENCE, GENERATED)
@@ -33,11 +34,11 @@ class ClassifierShape:
 
   def __post_init__(self):
     if self.inputs not in INPUTS:
-      raise ValueError(
+      raise UserError(
         f'classifier.inputs is {self.inputs!r}; choose from {", ".join(INPUTS)}'
       )
     if self.hidden < 1:
-      raise ValueError(f'classifier.hidden is {self.hidden}; at least 1')
+      raise UserError(f'classifier.hidden is {self.hidden}; at least 1')
 
   @property
   def reads_report(self) -> bool:

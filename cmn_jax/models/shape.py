@@ -4,6 +4,7 @@ import dataclasses
 
 from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.encoders import ENCODERS
+from input_pipeline.errors import UserError
 
 MEMORIES = ('none', 'separate', 'shared')
 
@@ -53,11 +54,11 @@ class Shape:
     _require(self.encoder in ENCODERS, 'model.encoder', self.encoder, ENCODERS)
     _require(self.memory in MEMORIES, 'model.memory', self.memory, MEMORIES)
     if self.width % self.heads:
-      raise ValueError(
+      raise UserError(
         f'model.width {self.width} is not divisible by {self.heads} heads'
       )
     if not 1 <= self.memory_top_k <= self.memory_slots:
-      raise ValueError(
+      raise UserError(
         f'model.memory_top_k is {self.memory_top_k}; it must be between 1 and '
         f'model.memory_slots, {self.memory_slots}'
       )
@@ -65,4 +66,4 @@ class Shape:
 
 def _require(ok, field, value, choices):
   if not ok:
-    raise ValueError(f'{field} is {value!r}; choose from {", ".join(choices)}')
+    raise UserError(f'{field} is {value!r}; choose from {", ".join(choices)}')

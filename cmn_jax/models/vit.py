@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from cmn_jax.models.layers import Linear
 from cmn_jax.models.transformer import Attention
+from input_pipeline.errors import UserError
 
 # Positions are stored for the patches of 224 pixels, whatever the films are.
 STORED_GRID = 14
@@ -80,7 +81,7 @@ class ViT(nn.Module):
     del mask_BxI, train
     b, i, *sides, _ = images_BxIxHxWxC.shape
     if any(side % self.patch for side in sides):
-      raise ValueError(
+      raise UserError(
         f'films of {sides[0]} x {sides[1]} pixels do not divide into patches '
         f'of {self.patch}: choose another data.image_size'
       )

@@ -19,12 +19,13 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from cmn_jax.training.state import TrainState
+from input_pipeline.errors import UserError
 
 META_FORMAT = 2  # goes up when older checkpoints can no longer be read
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint')
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
   """A checkpoint is missing, or does not fit what was asked of it."""
 
 

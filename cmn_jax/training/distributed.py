@@ -15,6 +15,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from input_pipeline.errors import UserError
+
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
 _START_SECONDS = 300
 # The first process may prepare data, or score, while the others wait.
@@ -32,22 +34,22 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
     process: which of them this is, from 0; None with the coordinator.
 
   Raises:
-    ValueError: the three do not fit together, or the others cannot be found.
+    UserError: the three do not fit together, or the others cannot be found.
   """
   given = [x is not None for x in (coordinator, processes, process)]
   if any(given) and not all(given):
-    raise ValueError(
+    raise UserError(
       '--coordinator, --processes and --process belong together: give all '
       'three, or none where JAX finds the processes by itself, as on TPU pods'
     )
   if all(given):
     if not _ADDRESS.fullmatch(coordinator):
-      raise ValueError(
+      raise UserError(
         f'--coordinator is {coordinator!r}; expected HOST:PORT of the first '
         'process, such as 10.0.0.1:8476'
       )
     if not 0 <= process < processes:
-      raise ValueError(
+      raise UserError(
         f'--process is {process} of --processes {processes}; expected 0 to '
         f'{processes - 1}'
       )
@@ -64,7 +66,7 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
   except (ValueError, RuntimeError) as error:
     reason = str(error).split('\n')[0]
     hint = '' if all(given) else ' (elsewhere than on TPU pods give all three)'
-    raise ValueError(
+    raise UserError(
       f'the processes did not find each other: {reason}; --coordinator, '
       f'--processes and --process say where they are{hint}'
     ) from error
@@ -73,7 +75,7 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
 def alone():
   """Raises ValueError if there are other processes."""
   if jax.process_count() > 1:
-    raise ValueError(
+    raise UserError(
       f'a classifier trains in one process, not in {jax.process_count()}: '
       'start it on one host, without --distributed'
     )

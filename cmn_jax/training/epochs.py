@@ -14,9 +14,10 @@ from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import Checkpoints
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.state import TrainState
+from input_pipeline.errors import UserError
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
   """Training cannot go on; the checkpoints so far are whole."""
 
 
@@ -120,7 +121,7 @@ def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
 def check_select_by(config: ConfigDict, selectable):
   """Raises ValueError unless validation gives what picks the checkpoint."""
   if config.train.select_by not in selectable:
-    raise ValueError(
+    raise UserError(
       f'train.select_by is {config.train.select_by!r}; choose from '
       f'{", ".join(selectable)}'
     )

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from input_pipeline.errors import UserError
+
 VISUAL = 'visual_encoder'
 SCHEDULES = ('step', 'cosine')
 
@@ -75,7 +77,7 @@ def make_schedule(
   over the first warmup_steps.
   """
   if name not in SCHEDULES:
-    raise ValueError(
+    raise UserError(
       f'optim.schedule is {name!r}; choose from {", ".join(SCHEDULES)}'
     )
   total = max(steps_per_epoch * epochs, 1)

@@ -12,6 +12,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from input_pipeline.errors import UserError
+
 AXIS = 'devices'
 KINDS = ('pmap', 'shard_map')
 
@@ -26,7 +28,7 @@ class Parallel:
 
   def __init__(self, kind: str, devices=None):
     if kind not in KINDS:
-      raise ValueError(
+      raise UserError(
         f'train.parallel is {kind!r}; choose from {", ".join(KINDS)}'
       )
     self.kind = kind
@@ -40,9 +42,9 @@ class Parallel:
   def check_batch_size(self, batch_size: int, field: str):
     """Raises ValueError unless every device gets the same share."""
     if batch_size < 1:
-      raise ValueError(f'{field} is {batch_size}; it must be 1 or more')
+      raise UserError(f'{field} is {batch_size}; it must be 1 or more')
     if batch_size % len(self.devices):
-      raise ValueError(
+      raise UserError(
         f'{field} {batch_size} is not divisible by {len(self.devices)} devices'
       )
 

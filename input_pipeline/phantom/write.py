@@ -10,6 +10,7 @@ import shutil
 
 import numpy as np
 
+from input_pipeline.errors import UserError
 from input_pipeline.findings import Finding, read_findings
 from input_pipeline.phantom.films import draw_films
 from input_pipeline.phantom.progress import Progress
@@ -32,7 +33,7 @@ _DRAWN_AS = {
 }
 
 
-class PhantomError(ValueError):
+class PhantomError(UserError):
   """A phantom that cannot be written as asked."""
 
 

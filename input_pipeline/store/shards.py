@@ -18,6 +18,7 @@ import numpy as np
 import tqdm
 
 from input_pipeline import images
+from input_pipeline.errors import UserError
 from input_pipeline.study import SPLITS
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
 
@@ -39,7 +40,7 @@ class Sizes:
 
   def __post_init__(self):
     if self.stored_size < self.image_size:
-      raise ValueError(
+      raise UserError(
         f'stored_size {self.stored_size} is smaller than image_size '
         f'{self.image_size}: no crop of that size can be cut.'
       )
