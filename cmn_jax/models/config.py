@@ -1,22 +1,30 @@
-"""What a report generator is made of: its sizes and rates."""
+"""What a report generator is made of: the `model` section of a config."""
 
 import dataclasses
+from typing import Any
 
-from cmn_jax.models.alignment import AlignmentShape
+import jax.numpy as jnp
+
+from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.encoders import ENCODERS
 from input_pipeline.errors import UserError
 
 MEMORIES = ('none', 'separate', 'shared')
+DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
-  """Sizes and rates of a report generator, all of them in the config.
+class ModelConfig:
+  """Sizes and rates of a report generator, and what its data give.
+
+  The first fields are those of `config.model`; configs/base.py says what each
+  is for.
 
   Attributes:
     encoder: a key of ENCODERS.
     encoder_width: channels of a ResNet's first stage, or of one head of a
       ViT; as published 64 in both.
+    pretrained: what the encoder starts from; the network does not read it.
     memory: 'none' (base), 'separate' (mem) or 'shared' (cmn).
     memory_slots: rows M of a memory matrix.
     memory_top_k: slots that answer a query.
@@ -27,10 +35,12 @@ class Shape:
     dropout: rate of the Transformer.
     patch_dropout: rate on the embedded patches.
     memory_dropout: rate on the memory's weights.
+    dtype: of matrix products and convolutions, a key of DTYPES.
+    remat: recompute the encoder's blocks in the backward pass.
     vocabulary: words V, the 0 of begin/end/padding included.
     max_length: tokens T of a report, the first and last 0 included.
     findings: logits of the findings head; 0 for none, as the authors have it.
-    alignment: of films and reports; None for none.
+    alignment: of images and reports; None for none.
   """
 
   encoder: str
@@ -47,12 +57,16 @@ class Shape:
   memory_dropout: float
   vocabulary: int
   max_length: int
+  pretrained: str = ''
+  dtype: str = 'float32'
+  remat: bool = False
   findings: int = 0
-  alignment: AlignmentShape | None = None
+  alignment: AlignmentConfig | None = None
 
   def __post_init__(self):
-    _require(self.encoder in ENCODERS, 'model.encoder', self.encoder, ENCODERS)
-    _require(self.memory in MEMORIES, 'model.memory', self.memory, MEMORIES)
+    _require('encoder', self.encoder, ENCODERS)
+    _require('memory', self.memory, MEMORIES)
+    _require('dtype', self.dtype, DTYPES)
     if self.width % self.heads:
       raise UserError(
         f'model.width {self.width} is not divisible by {self.heads} heads'
@@ -63,7 +77,18 @@ class Shape:
         f'model.memory_slots, {self.memory_slots}'
       )
 
+  def with_alignment(self, alignment: AlignmentConfig) -> 'ModelConfig':
+    """The same with another alignment."""
+    return dataclasses.replace(self, alignment=alignment)
 
-def _require(ok, field, value, choices):
-  if not ok:
-    raise UserError(f'{field} is {value!r}; choose from {", ".join(choices)}')
+  @property
+  def precision(self) -> Any:
+    """The JAX type of `dtype`."""
+    return DTYPES[self.dtype]
+
+
+def _require(field, value, choices):
+  if value not in choices:
+    raise UserError(
+      f'model.{field} is {value!r}; choose from {", ".join(choices)}'
+    )
