@@ -31,9 +31,10 @@ from cmn_jax.interop.r2gencmn import (
   to_r2gencmn,
 )
 from cmn_jax.loaded import Loaded
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.tasks.report_model import report_network_of
-from cmn_jax.tasks.reports import report_network
 from cmn_jax.training.checkpoints import (
   META_FORMAT,
   check_same_shapes,
@@ -78,7 +79,7 @@ def convert_r2gencmn(
   tokenizer = WordTokenizer.fit(
     _training_reports(annotation), config.data.min_count, config.data.clean
   )
-  model = report_network(config, tokenizer.vocab_size + 1, (), None)
+  model = ReportGenerator(ModelConfig.of(config, tokenizer.vocab_size + 1))
   variables = from_r2gencmn(model, tensors, str(path))
   name, label_source = _dataset_of(annotation, config)
   best = float(content.get('monitor_best', 0.0))

@@ -18,7 +18,7 @@ from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.layers import sinusoids
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.resnet import RESNETS
-from cmn_jax.training.state import variable_shapes
+from cmn_jax.training.state import study_batch, variable_shapes
 
 _ROOT = 'encoder_decoder'
 # Their tables of sines and cosines, (1, POSITIONS, D): buffers, not learned.
@@ -145,7 +145,7 @@ def batches_tracked(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def expected_variables(model: ReportGenerator) -> dict:
   """The model's variables, abstract."""
-  return variable_shapes(model, 1, 64)
+  return variable_shapes(model, study_batch(1, 64, model.config.max_length))
 
 
 def _check_theirs(config: ModelConfig):

@@ -1,6 +1,7 @@
 """What a report generator is made of: the `model` section of a config."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -76,6 +77,29 @@ class ModelConfig:
         f'model.memory_top_k is {self.memory_top_k}; it must be between 1 and '
         f'model.memory_slots, {self.memory_slots}'
       )
+
+  @classmethod
+  def of(
+    cls,
+    config: Mapping[str, Any],
+    vocabulary: int,
+    finding_targets: Sequence[str] = (),
+  ) -> 'ModelConfig':
+    """Of a whole config.
+
+    Args:
+      config: with the sections model, alignment and data.
+      vocabulary: ids, the 0 counted.
+      finding_targets: of the findings head; none for no such head.
+    """
+    alignment = AlignmentConfig(**config['alignment'])
+    return cls(
+      **config['model'],
+      vocabulary=vocabulary,
+      max_length=config['data']['max_length'],
+      findings=len(finding_targets),
+      alignment=alignment if alignment.weight else None,
+    )
 
   def with_alignment(self, alignment: AlignmentConfig) -> 'ModelConfig':
     """The same with another alignment."""

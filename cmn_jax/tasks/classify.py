@@ -22,11 +22,8 @@ from cmn_jax.models.classifier import (
 )
 from cmn_jax.pages.classifier import classifier_sections
 from cmn_jax.scores import catalogue
-from cmn_jax.scores.multilabel import (
-  choose_thresholds,
-  decide,
-  score_classification,
-)
+from cmn_jax.scores.decisions import choose_thresholds, decide
+from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.tasks.classify_inputs import ReportFeatures
 from cmn_jax.tasks.classify_results import class_predictions, class_results
 from cmn_jax.tasks.report_model import (

@@ -6,12 +6,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.models.classifier import SINGLE_LABEL
-from cmn_jax.scores.multilabel import (
-  calibration,
-  confusion_matrix,
-  decide,
-  score_classification,
-)
+from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
+from cmn_jax.scores.multilabel import score_classification
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.labels import RARE, Labels
 

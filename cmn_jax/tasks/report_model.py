@@ -1,11 +1,10 @@
 """A trained report model as the start of a classifier."""
 
 import jax
-from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.tasks.reports import report_network
 from cmn_jax.training.checkpoints import CheckpointError, check_same_shapes
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.state import study_batch, variable_shapes
@@ -27,9 +26,8 @@ _META = (
 def report_network_of(meta: dict, axis: str | None) -> ReportGenerator:
   """The network that a report model's checkpoint belongs to."""
   vocabulary = tokenizer_from_json(meta['tokenizer']).vocab_size + 1
-  return report_network(
-    ConfigDict(meta['config']), vocabulary, meta['finding_targets'], axis
-  )
+  model = ModelConfig.of(meta['config'], vocabulary, meta['finding_targets'])
+  return ReportGenerator(model, axis)
 
 
 def load_report_model(folder: str) -> Loaded:

@@ -1,6 +1,5 @@
 """Report generation: R2GenCMN, its ablations, and `proposed`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -12,8 +11,7 @@ from ml_collections import ConfigDict
 from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.interop.encoders import put_encoder
 from cmn_jax.loaded import Loaded
-from cmn_jax.losses.contrastive import contrastive_loss
-from cmn_jax.losses.words import findings_loss, language_model_loss
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.alignment import Alignment, AlignmentConfig
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
@@ -40,31 +38,6 @@ _ROWS = {
   'nearest study': ('baselines', 'retrieval'),
   'shuffled images': ('controls', 'shuffled_images'),
 }
-
-
-def report_network(
-  config: ConfigDict,
-  vocabulary: int,
-  finding_targets: Sequence[str],
-  axis: str | None,
-) -> ReportGenerator:
-  """The generator of a config.
-
-  Args:
-    config: the whole one.
-    vocabulary: ids, the 0 counted.
-    finding_targets: of the findings head; none for no such head.
-    axis: mapped axis of batch statistics, or None.
-  """
-  alignment = AlignmentConfig(**config.alignment)
-  model = ModelConfig(
-    **config.model,
-    vocabulary=vocabulary,
-    max_length=config.data.max_length,
-    findings=len(finding_targets),
-    alignment=alignment if alignment.weight else None,
-  )
-  return ReportGenerator(model, axis)
 
 
 class ReportTask:
@@ -99,13 +72,17 @@ class ReportTask:
       self.finding_targets = self._choose_targets()
       self.encoder_start = RANDOM
     self.model = self.network(AXIS)
+    self._objective = ReportObjective(
+      self.model, self._alignment, config.train.findings_weight
+    )
     self._write = make_writer(self.model, self.decoding)
     self._scorers = {}
 
   def network(self, axis: str | None) -> ReportGenerator:
     """The generator, with batch statistics over a mapped axis or not."""
     vocabulary = self.tokenizer.vocab_size + 1
-    return report_network(self._config, vocabulary, self.finding_targets, axis)
+    model = ModelConfig.of(self._config, vocabulary, self.finding_targets)
+    return ReportGenerator(model, axis)
 
   def variables(self, seed: int) -> dict:
     """Random parameters, and the encoder that model.pretrained names."""
@@ -129,23 +106,7 @@ class ReportTask:
 
   def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
     """The words', the findings head's, and the alignment's."""
-    ids_BxT, mask_B = batch['ids_BxT'], batch['mask_B']
-    pair = language_model_loss(outputs['log_probs'], ids_BxT, mask_B)
-    terms = {'loss': (1.0, *pair)}
-    if 'findings' in outputs:
-      pair = findings_loss(outputs['findings'], batch['findings_BxL'], mask_B)
-      terms['findings_loss'] = (self._config.train.findings_weight, *pair)
-    if 'alignment' in outputs:
-      pairs = contrastive_loss(
-        self._alignment,
-        outputs['alignment'],
-        ids_BxT,
-        mask_B,
-        self.model.axis_name,
-      )
-      weight = self._alignment.weight_at(step)
-      terms |= {name: (weight, *pair) for name, pair in pairs.items()}
-    return terms
+    return self._objective.losses(outputs, batch, step)
 
   def predict(self, variables: dict, batch: dict, full: bool) -> dict:
     """'ids', (B, T); with `full` also unit vectors for retrieval, (B, F)."""

@@ -12,16 +12,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from cmn_jax.tasks.writing import ReportWriter
+from cmn_jax.training.epochs import TrainingError
 
 from benchmarks.speed import half_precision
-from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate import evaluate
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.predict import Reporter
-from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
-from cmn_jax.training.epochs import TrainingError
 from cmn_jax.training.parallel import AXIS, Parallel
 from configs import phantom
 from input_pipeline import batches as pipeline
@@ -172,7 +173,9 @@ def test_what_a_run_leaves(whole_run):
 def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
   config = _config(folders)
   data = open_dataset(config)
-  model = experiment.make_model(config, data.tokenizer.vocab_size + 1, AXIS)
+  model = ReportGenerator(
+    ModelConfig.of(config, data.tokenizer.vocab_size + 1), AXIS
+  )
   variables, _ = load_model(find_step(whole_run[0]))
   written = []
   for size in (7, 16):
