@@ -91,7 +91,7 @@ def score_attributes(
   whose reference carries it; a prediction that leaves it out is wrong.
 
   Returns:
-    side_accuracy, zone_accuracy, severity_accuracy (0.0 where nothing counts)
+    side_accuracy, zone_accuracy, severity_accuracy (None where nothing counts)
     and counts: {side, zone, severity}, the number of pairs behind each.
   """
   if len(reference) != len(predicted):
@@ -110,7 +110,7 @@ def score_attributes(
           counts[attribute] += 1
           right[attribute] += value == getattr(guess, attribute)
   accuracies = {
-    f'{name}_accuracy': float(_ratio(right[name], counts[name]))
+    f'{name}_accuracy': right[name] / counts[name] if counts[name] else None
     for name in attributes
   }
   return {**accuracies, 'counts': counts}
