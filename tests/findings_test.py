@@ -154,11 +154,13 @@ def test_every_mapped_class_is_chexperts():
   [
     ('Aorta/tortuous', 'Enlarged Cardiomediastinum'),
     ('Aorta, Thoracic/tortuous/mild', 'Enlarged Cardiomediastinum'),
-    ('Cardiac Shadow/enlarged', 'Enlarged Cardiomediastinum'),
+    ('Cardiac Shadow/enlarged/mild', 'Cardiomegaly'),
+    ('Mediastinum/prominent', 'Enlarged Cardiomediastinum'),
     ('Cardiomegaly/borderline', 'Cardiomegaly'),
     ('Opacity/lung/base/left', 'Lung Opacity'),
     ('Density/retrocardiac', 'Lung Opacity'),
     ('Markings/lung/interstitial', 'Lung Opacity'),
+    ('Lung/bilateral/interstitial/prominent', 'Lung Opacity'),
     ('Nodule/lung/apex/right', 'Lung Lesion'),
     ('Lung Neoplasms', 'Lung Lesion'),
     ('Pulmonary Edema/mild', 'Edema'),
@@ -172,6 +174,7 @@ def test_every_mapped_class_is_chexperts():
     ('Fractures, Bone/ribs/left/healed', 'Fracture'),
     ('Catheters, Indwelling/right', 'Support Devices'),
     ('Tube, Inserted/trachea', 'Support Devices'),
+    ('Tube', 'Support Devices'),
   ],
 )
 def test_mesh_term(term, name):
@@ -187,6 +190,10 @@ def test_mesh_term(term, name):
   [
     'normal',
     'Density/ribs/right',
+    'Density/bilateral/round/small',
+    'Mass/breast/large',
+    'Tuberculosis/lung/healed',
+    'Cardiac Shadow/irregular',
     'Markings/bronchovascular',
     'Aorta/obscured',
     'Calcified Granuloma/lung/base/right',
@@ -204,6 +211,31 @@ def test_mesh_pneumothorax_with_fluid_is_both():
     'Pneumothorax',
     'Pleural Effusion',
   }
+
+
+def test_mesh_round_means_nodular():
+  assert positives(mesh_labels(['Opacity/lung/apex/left/round'])) == {
+    'Lung Opacity',
+    'Lung Lesion',
+  }
+
+
+@pytest.mark.parametrize(
+  ('terms', 'expected'),
+  [
+    (['Nodule/lung/base', 'Calcinosis/lung/base'], {'No Finding'}),
+    (
+      ['Density/lung/apex/left/round', 'Calcified Granuloma/lung/apex/left'],
+      {'No Finding'},
+    ),
+    (['Nodule/lung/apex', 'Calcinosis/lung/base'], {'Lung Lesion'}),
+    (['Nodule/lung/apex', 'Calcified Granuloma'], {'Lung Lesion'}),
+    (['Density/lung/base', 'Calcinosis/aorta'], {'Lung Opacity'}),
+    (['Opacity/lung/base', 'Calcinosis/lung/base'], {'Lung Opacity'}),
+  ],
+)
+def test_a_calcified_nodule_is_no_lesion(terms, expected):
+  assert positives(mesh_labels(terms)) == expected
 
 
 def test_unindexed_studies_are_unknown_not_normal():
