@@ -1,10 +1,11 @@
 """From the text of a report to the findings that it states."""
 
+import functools
 import re
 
 from input_pipeline.findings.attributes import read_attributes
 from input_pipeline.findings.certainty import read_statuses
-from input_pipeline.findings.mentions import find_mentions
+from input_pipeline.findings.rules import RULES
 from input_pipeline.findings.vocabulary import (
   ATTRIBUTES,
   NEGATIVE,
@@ -14,17 +15,22 @@ from input_pipeline.findings.vocabulary import (
   Finding,
 )
 
+# Texts whose readings are kept; all of IU X-Ray's, in some 20 MB.
+_KEPT_TEXTS = 8192
 
-def read_findings(report: str) -> list[Finding]:
+
+@functools.lru_cache(_KEPT_TEXTS)
+def read_findings(report: str) -> tuple[Finding, ...]:
   """Findings of a raw or tokenised report, in the order of the text.
 
   One for each name, side and zone. 'positive' wins over 'uncertain' over
-  'negative' where sentences disagree.
+  'negative' where sentences disagree. A text is read once while it is among
+  the last 8,192.
   """
   found = []
   for sentence in normalize(report):
-    found.extend(_read_sentence(sentence))
-  return _merge(found)
+    found.extend(_findings(sentence, RULES.find(sentence)))
+  return tuple(_merge(found))
 
 
 def normalize(report: str) -> list[str]:
@@ -37,8 +43,7 @@ def normalize(report: str) -> list[str]:
   return [' '.join(sentence.split()) for sentence in sentences]
 
 
-def _read_sentence(sentence):
-  mentions = find_mentions(sentence)
+def _findings(sentence, mentions):
   statuses = read_statuses(sentence, mentions)
   attributes = read_attributes(sentence, mentions)
   for mention, status, (places, severity) in zip(
