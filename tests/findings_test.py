@@ -12,6 +12,7 @@ from input_pipeline.findings import (
   CLASS_OF_FINDING,
   DRAWN_FINDINGS,
   FINDINGS,
+  LABEL_SETS,
   Finding,
   chexpert_labels,
   mesh_labels,
@@ -266,6 +267,7 @@ def test_a_text_is_read_once(monkeypatch):
   report = 'A text of this test alone: small left effusion.'
   first = read_findings(report)
   assert read_findings(report) is first
+  assert LABEL_SETS['iu'].from_text(report)['Pleural Effusion'] == 'positive'
   labels = chexpert_labels(report)
   labels.clear()  # the caller's own
   assert chexpert_labels(report)['Pleural Effusion'] == 'positive'

@@ -1,20 +1,19 @@
-"""CheXpert-14 labels from the MeSH terms that index an Open-i study."""
+"""Which MeSH terms that index an Open-i study stand for which class.
+
+A term is a descriptor and its qualifiers, 'Opacity/lung/base/left'; patterns
+are searched in lower case.
+"""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-from input_pipeline.findings.vocabulary import (
-  CHEXPERT_14,
-  NEGATIVE,
-  NO_FINDING,
-  POSITIVE,
-  SUPPORT_DEVICES,
-)
+from input_pipeline.findings.vocabulary import SUPPORT_DEVICES
 
-_MESH_TERMS = {
+_WIDE = 'enlarged|prominent|widened|large'
+_CHEXPERT = {
+  # In this collection mostly a tortuous aorta.
   'Enlarged Cardiomediastinum': (
-    r'^(mediastinum|aorta|aorta, thoracic)/'
-    r'.*(enlarged|prominent|tortuous|widened|large)'
+    rf'^(mediastinum|aorta|aorta, thoracic)/.*({_WIDE}|tortuous)'
   ),
   # The cardiac silhouette, not the mediastinum.
   'Cardiomegaly': r'^cardiomegaly|^cardiac shadow/.*enlarged',
@@ -43,29 +42,53 @@ _MESH_TERMS = {
     r'|surgical instruments|pacemaker)|prosthes'
   ),
 }
+_IU = _CHEXPERT | {
+  'Enlarged Cardiomediastinum': (
+    rf'^(mediastinum|aorta|aorta, thoracic)/.*({_WIDE})'
+  ),
+  'Tortuous Aorta': r'^aorta(, thoracic)?/.*tortuous',
+  'Aortic Calcification': r'^atherosclerosis|^calcinosis/(aorta|blood vessels)',
+  'Degenerative Spine': (
+    r'^(thoracic vertebrae|spine|lumbar vertebrae|cervical vertebrae'
+    r'|bone and bones)/.*degenerative|^spondylosis|^osteophyte|^hyperostosis'
+  ),
+  'Scoliosis or Kyphosis': r'^scoliosis|^kyphosis',
+  'Granulomatous Disease': (
+    r'granuloma|^calcinosis/(lung|mediastinum|lymph nodes|trachea)'
+  ),
+  'Scarring': r'^cicatrix|(?<!cystic )fibrosis(/|$)',
+  'Hypoinflation': r'^lung/.*hypoinflation',
+  'Hyperinflation': (
+    r'^lung/.*hyperdistention|^lung, hyperlucent|^diaphragm/.*flattened'
+  ),
+  'Emphysema or COPD': (
+    r'^((pulmonary|bullous) )?emphysema|^pulmonary disease, chronic obstructive'
+    r'|^blister'
+  ),
+  'Raised Diaphragm': r'^diaphragm/.*elevat|^diaphragmatic eventration',
+}
+CHEXPERT_MESH = {name: re.compile(it) for name, it in _CHEXPERT.items()}
+IU_MESH = {name: re.compile(it) for name, it in _IU.items()}
+
 _UNKNOWN = 'no indexing'
 _CALCIFIED = re.compile(r'^calcinosis|granuloma')
 
 
-def mesh_labels(terms: Iterable[str]) -> dict[str, str | None]:
-  """positive or negative for each class; all None if the study is not indexed.
+def is_indexed(terms: list[str]) -> bool:
+  """Whether anybody indexed the study: without an index it is not normal."""
+  return bool(terms) and _UNKNOWN not in terms
 
-  Args:
-    terms: `MeSH/major` of the XML, or the `MeSH` column split at ';', such as
-      ['Opacity/lung/base/left', 'Cardiomegaly/mild'] or ['normal'].
-  """
-  terms = [term.strip().lower() for term in terms]
-  if _UNKNOWN in terms or not terms:
-    return dict.fromkeys(CHEXPERT_14)
+
+def match_terms(
+  terms: list[str], patterns: Mapping[str, re.Pattern]
+) -> list[str]:
+  """The classes whose pattern one of the terms, in lower case, matches."""
   terms = _without_echoes(terms)
-  labels = dict.fromkeys(CHEXPERT_14, NEGATIVE)
-  for name, pattern in _MESH_TERMS.items():
-    if any(re.search(pattern, term) for term in terms):
-      labels[name] = POSITIVE
-  diseases = set(_MESH_TERMS) - {SUPPORT_DEVICES}
-  if not any(labels[name] == POSITIVE for name in diseases):
-    labels[NO_FINDING] = POSITIVE
-  return labels
+  return [
+    name
+    for name, pattern in patterns.items()
+    if any(pattern.search(term) for term in terms)
+  ]
 
 
 def _without_echoes(terms):
