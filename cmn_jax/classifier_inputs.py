@@ -12,7 +12,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
-from cmn_jax.dataset import augmentation_of
 from cmn_jax.losses.classification import SINGLE_LABEL
 from cmn_jax.models.classifier import GENERATED, Classifier, ClassifierShape
 from cmn_jax.models.films import normalise_films
@@ -22,6 +21,7 @@ from cmn_jax.training.classifier_step import make_probabilities
 from cmn_jax.training.parallel import AXIS, Parallel
 from input_pipeline import batch_plan
 from input_pipeline import batches as pipeline
+from input_pipeline.config import DataConfig
 from input_pipeline.errors import UserError
 from input_pipeline.labels import Labels, read_labels
 
@@ -67,7 +67,7 @@ class ClassifierInputs:
     shape = ClassifierShape(c.inputs, classes, c.hidden, c.dropout)
     self.model = Classifier(report.generator(AXIS), shape)
     self.frozen = not c.finetune
-    self._augmentation = augmentation_of(config)
+    self._augmentation = DataConfig(**config.data).augmentation
     if self._augmentation.flip_with_text and c.inputs == GENERATED:
       raise UserError(
         f'classifier.inputs {GENERATED!r} reads reports that were written for '
@@ -182,7 +182,7 @@ class ClassifierInputs:
           f'{split}-reports', self._decode_key(), lambda: self._write(split)
         )['ids']
       else:
-        self._ids[split] = pipeline.padded_ids(self._data, split)
+        self._ids[split] = self._data.ids[split]
     return self._ids[split]
 
   def _write(self, split) -> dict:
@@ -270,7 +270,8 @@ class ClassifierInputs:
       self._report.fingerprint,
       key,
       data.films.key,
-      [(study.id, study.ids) for study in data.studies[name.split('-')[0]]],
+      [study.id for study in data.studies[name.split('-')[0]]],
+      data.ids[name.split('-')[0]].tobytes(),
     ]
     digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
     folder = Path(self._config.data.cache_dir).expanduser() / 'classifier'

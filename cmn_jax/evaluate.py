@@ -7,7 +7,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
-from cmn_jax.dataset import open_dataset
 from cmn_jax.decoding.generate import attention_of_words
 from cmn_jax.models.films import normalise_films
 from cmn_jax.pages.report_page import Example, write_report_page
@@ -26,6 +25,7 @@ from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.state import variable_shapes
 from input_pipeline import batches as pipeline
 from input_pipeline.atomic_write import write_json
+from input_pipeline.data import DataConfig, open_data
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.tokenizers import tokenizer_from_json
 
@@ -46,7 +46,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict | None:
   variables, meta = load_model(step_folder)
   parallel = Parallel(config.train.parallel)
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
-  data = open_dataset(config)
+  data = distributed.first_alone(lambda: open_data(DataConfig(**config.data)))
   if meta['tokenizer'] != data.tokenizer.to_json():
     raise CheckpointError(
       f'{step_folder} knows '
@@ -83,7 +83,7 @@ def evaluate(config: ConfigDict, workdir: str) -> dict | None:
     distributed.tell(f'writing and scoring {len(studies)} {split} reports')
     written = writer.write(placed, _rows(config, data, split), len(studies))
     retrieval = align(
-      _rows(config, data, split), [tuple(study.ids) for study in studies]
+      _rows(config, data, split), list(map(tuple, data.ids[split].tolist()))
     )
     if not distributed.is_first():
       continue
@@ -138,7 +138,7 @@ def _score(config, data, reader, split, texts, written: Written, meta) -> dict:
     'variant': config.variant,
     'seed': config.seed,
     'split': split,
-    'split_source': data.split_name,
+    'split_source': data.split_source,
     'selected_on': f'val {config.train.select_by}',
     **score(texts, metrics),
     'baselines': baselines,

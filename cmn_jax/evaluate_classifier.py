@@ -8,7 +8,6 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.classifier_inputs import ClassifierInputs, labels_of
-from cmn_jax.dataset import open_dataset
 from cmn_jax.losses.classification import SINGLE_LABEL
 from cmn_jax.pages.classifier_page import write_classifier_page
 from cmn_jax.report_model import ReportModel
@@ -23,12 +22,14 @@ from cmn_jax.training.checkpoints import (
   find_step,
   load_model,
 )
+from cmn_jax.training.distributed import first_alone
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import (
   check_same_classes,
   check_same_classifier,
 )
 from input_pipeline.atomic_write import write_json
+from input_pipeline.data import DataConfig, open_data
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.labels import RARE, Labels
 
@@ -55,7 +56,7 @@ def evaluate_classifier(config: ConfigDict, workdir: str) -> dict:
   check_same_classifier(meta['config'], config, step_folder)
   parallel = Parallel(config.train.parallel)
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
-  data = open_dataset(config)
+  data = first_alone(lambda: open_data(DataConfig(**config.data)))
   report = _report_model(config, variables, meta, step_folder)
   report.check_fits(data)
   labels = labels_of(config, data)
@@ -114,7 +115,7 @@ def _about(config, data, meta, split) -> dict:
     'variant': config.variant,
     'seed': config.seed,
     'split': split,
-    'split_source': data.split_name,
+    'split_source': data.split_source,
     'selected_on': f'val {config.train.select_by}',
     'inputs': c.inputs,
     'task': c.task,

@@ -7,7 +7,6 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax import experiment
-from cmn_jax.dataset import augmentation_of, open_dataset
 from cmn_jax.interop.encoders import (
   IMAGENET,
   UnreachableError,
@@ -31,6 +30,7 @@ from cmn_jax.training.state import (
   make_train_step,
 )
 from input_pipeline import batches as pipeline
+from input_pipeline.data import DataConfig, open_data
 from input_pipeline.findings_reader import (
   finding_targets,
   findings_reader,
@@ -66,8 +66,9 @@ class Trainer:
     self.parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
     check_select_by(config, SELECTABLE)
     decoding = experiment.make_decoding(config)
-    self._augmentation = augmentation_of(config)
-    self.data = open_dataset(config)
+    data_config = DataConfig(**config.data)
+    self._augmentation = data_config.augmentation
+    self.data = distributed.first_alone(lambda: open_data(data_config))
     vocabulary = self.data.tokenizer.vocab_size + 1
     self._reader = findings_reader(self.data.label_source)
     self.targets = self._finding_targets()

@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 
 from cmn_jax import experiment
 from cmn_jax.classifier_inputs import ClassifierInputs, labels_of
-from cmn_jax.dataset import open_dataset
 from cmn_jax.losses.classification import (
   MULTI_LABEL,
   Objective,
@@ -24,6 +23,7 @@ from cmn_jax.scores.classification import (
 )
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.classifier_step import make_classifier_step
+from cmn_jax.training.distributed import first_alone
 from cmn_jax.training.epochs import check_select_by, run_epochs, tell
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.resuming import (
@@ -33,6 +33,7 @@ from cmn_jax.training.resuming import (
 )
 from cmn_jax.training.state import TrainState, init_state
 from input_pipeline import batches as pipeline
+from input_pipeline.data import DataConfig, open_data
 
 # Validation scores that can pick the checkpoint.
 SELECTABLE = (
@@ -63,7 +64,7 @@ class ClassifierTrainer:
     self.parallel.check_batch_size(config.train.batch_size, 'train.batch_size')
     self.parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
     check_select_by(config, SELECTABLE)
-    self.data = open_dataset(config)
+    self.data = first_alone(lambda: open_data(DataConfig(**config.data)))
     report.check_fits(self.data)
     self.report = report
     self.labels = labels_of(config, self.data)

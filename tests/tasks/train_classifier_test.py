@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from cmn_jax import experiment
-from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate_classifier import evaluate_classifier
 from cmn_jax.predict import Reporter, print_report
 from cmn_jax.train_classifier import ClassifierTrainer, train_classifier
@@ -21,6 +20,7 @@ from cmn_jax.training.checkpoints import (
 )
 from cmn_jax.training.state import init_variables
 from configs import phantom
+from input_pipeline.data import DataConfig, open_data
 from input_pipeline.labels import or_no_finding
 from input_pipeline.phantom.write import write_phantom
 
@@ -52,7 +52,7 @@ def folders(tmp_path_factory):
   root = tmp_path_factory.mktemp('classifiers')
   write_phantom(root / 'data', studies=60, seed=3, size=48, workers=2)
   config = _config(root, 'cmn')
-  data = open_dataset(config)
+  data = open_data(DataConfig(**config.data))
   model = experiment.make_model(config, data.tokenizer.vocab_size + 1, None)
   variables = init_variables(model, 0, 2, 32)
   meta = make_meta(
@@ -127,7 +127,7 @@ def test_what_a_run_leaves(folders, frozen):
 
 
 def test_predict_tells_what_the_evaluation_found(folders, frozen, capsys):
-  data = open_dataset(_config(folders))
+  data = open_data(DataConfig(**_config(folders).data))
   study = data.studies['test'][0]
   rows = json.loads(
     (folders / 'frozen' / 'evaluation' / 'test_predictions.json').read_text()

@@ -15,8 +15,8 @@ import pytest
 
 from benchmarks.speed import half_precision
 from cmn_jax import experiment
-from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate import evaluate
+from cmn_jax.models.films import normalise_films
 from cmn_jax.predict import Reporter
 from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.train import train
@@ -25,7 +25,8 @@ from cmn_jax.training.epochs import TrainingError
 from cmn_jax.training.parallel import AXIS, Parallel
 from configs import phantom
 from input_pipeline import batches as pipeline
-from input_pipeline.images import normalise, prepare_films
+from input_pipeline.data import DataConfig, open_data
+from input_pipeline.images import prepare_films
 from input_pipeline.phantom.write import write_phantom
 
 ROOT = Path(__file__).parents[2]
@@ -171,7 +172,7 @@ def test_what_a_run_leaves(whole_run):
 
 def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
   config = _config(folders)
-  data = open_dataset(config)
+  data = open_data(DataConfig(**config.data))
   model = experiment.make_model(config, data.tokenizer.vocab_size + 1, AXIS)
   variables, _ = load_model(find_step(whole_run[0]))
   written = []
@@ -190,7 +191,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
 
 def test_reporter_agrees_with_the_evaluation(folders, whole_run):
   reporter = Reporter.load(whole_run[0])
-  data = open_dataset(_config(folders))
+  data = open_data(DataConfig(**_config(folders).data))
   rows = json.loads(
     (whole_run[0] / 'evaluation' / 'test_predictions.json').read_text()
   )
@@ -198,10 +199,8 @@ def test_reporter_agrees_with_the_evaluation(folders, whole_run):
   report = reporter.report(study.films)
   assert report.text == rows[2]['prediction']
   assert report.attention.shape == (len(report.text.split(' ')), 2, 2, 2)
-  images = normalise(prepare_films(study.films, 64))[None]
-  ids = np.zeros((1, 60), np.int32)
-  ids[0, : len(study.ids)] = study.ids
-  rows = reporter.log_probs(images, ids)
+  images = normalise_films(prepare_films(study.films, 64)[None])
+  rows = reporter.log_probs(images, data.ids['test'][2:3])
   assert rows.shape == (1, 59, data.tokenizer.vocab_size + 1)
   np.testing.assert_allclose(np.exp(rows).sum(-1), 1, atol=1e-5)
 
