@@ -6,6 +6,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cmn_jax.models.films import normalise_films
 
 from benchmarks.speed.flops import matmul_flops
 from benchmarks.speed.machine import machine, matmul_peak
@@ -14,7 +15,6 @@ from cmn_jax import experiment
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.decoding.generate import make_writer
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
-from cmn_jax.models.films import normalise_films
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.state import init_state, init_variables, make_train_step
