@@ -1,45 +1,34 @@
-"""How well the findings of generated reports agree with the references'.
+"""How often side, zone and severity of a finding are right in a report.
 
 The findings are read by our own rules (source `rules`): they are not CheXbert's
 and scores of the two are not comparable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import numpy as np
+from cmn_jax.scores.checks import check_pairs
+from input_pipeline.findings import ATTRIBUTES, Finding
 
-from input_pipeline.findings import ATTRIBUTES, NO_FINDING, Finding
-from input_pipeline.findings import chexpert_labels as chexpert_labels
-from input_pipeline.findings import read_findings as read_findings
+_SCORED = ('side', 'zone', 'severity')
 
 
-def score_findings(
-  reference: list[set[str]],
-  predicted: list[set[str]],
-  classes: Sequence[str],
-  *,
-  bootstrap: int = 1000,
-  seed: int = 0,
+def score_attributes(
+  reference: Sequence[Sequence[Finding]],
+  predicted: Sequence[Sequence[Finding]],
 ) -> dict:
-  """Precision, recall and F1 of multi-label findings, with 95 % intervals.
+  """How often side, zone and severity are right where a finding was found.
 
-  Args:
-    reference: the classes present in each study.
-    predicted: the classes said to be present; the same studies, same order.
-    classes: what is scored; names outside it are ignored. 'No Finding' gets
-      its line in `per_class` but stays out of the micro and macro averages.
-    bootstrap: resamples of the studies for the percentile intervals.
-    seed: of the resampling.
+  Counted for an attribute are the pairs of `pair_findings` whose reference
+  carries it; a prediction that leaves it out is wrong.
 
   Returns:
-    micro_f1, macro_f1 (over classes with support), their `_interval`s
-    [low, high], and per_class: {name: {precision, recall, f1, support,
-    f1_interval}}. An undefined ratio is 0.0. A class's interval is over the
-    resamples in which the class occurs.
+    side_accuracy, zone_accuracy, severity_accuracy (None where nothing counts)
+    and counts: {side, zone, severity}, the number of pairs behind each.
 
   Raises:
     ValueError: no studies, or lists of unequal length.
   """
+<<<<<<< HEAD
   if len(reference) != len(predicted) or not reference:
     raise ValueError(
       f'{len(reference)} reference and {len(predicted)} predicted studies: '
@@ -106,22 +95,41 @@ def score_attributes(
     for i, j in pair_findings(truths, guesses):
       truth, guess = truths[i], guesses[j]
       for attribute in attributes:
+=======
+  check_pairs(reference, predicted)
+  right = dict.fromkeys(_SCORED, 0)
+  counts = dict.fromkeys(_SCORED, 0)
+  for truths, guesses in zip(reference, predicted, strict=True):
+    for truth, guess in pair_findings(truths, guesses):
+      for attribute in _SCORED:
+>>>>>>> scores
         if value := getattr(truth, attribute):
           counts[attribute] += 1
           right[attribute] += value == getattr(guess, attribute)
   accuracies = {
     f'{name}_accuracy': right[name] / counts[name] if counts[name] else None
+<<<<<<< HEAD
     for name in attributes
+=======
+    for name in _SCORED
+>>>>>>> scores
   }
   return {**accuracies, 'counts': counts}
 
 
 def pair_findings(
   truths: Sequence[Finding], guesses: Sequence[Finding]
+<<<<<<< HEAD
 ) -> list[tuple[int, int]]:
   """Positions (i, j) of positive findings of one name, the best agreed first.
 
   Each is in one pair at most. What scores the attributes colours the page too.
+=======
+) -> Iterator[tuple[Finding, Finding]]:
+  """Pairs of positive mentions of one name, those that agree most first.
+
+  Each mention is in one pair at most; a truth without a pair was not found.
+>>>>>>> scores
   """
   candidates = sorted(
     (-_agreement(truth, guess), i, j)
@@ -142,30 +150,3 @@ def _agreement(truth, guess):
     getattr(truth, attribute) == getattr(guess, attribute)
     for attribute in ATTRIBUTES[truth.name]
   )
-
-
-def _indicators(studies, classes):
-  return np.array(
-    [[name in study for name in classes] for study in studies], float
-  )
-
-
-def _averages(counts_3xC, averaged):
-  """Micro F1, macro F1 and F1 by class from (hits, guesses, support)."""
-  hits, guesses, support = counts_3xC[..., averaged]
-  micro = _ratio(2 * hits.sum(-1), (guesses + support).sum(-1))
-  f1 = _ratio(2 * hits, guesses + support)
-  macro = _ratio((f1 * (support > 0)).sum(-1), (support > 0).sum(-1))
-  return micro, macro, _ratio(2 * counts_3xC[0], counts_3xC[1] + counts_3xC[2])
-
-
-def _ratio(part, whole):
-  """part / whole, and 0 where whole is 0."""
-  whole = np.asarray(whole, float)
-  return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
-
-
-def _interval(values):
-  if not len(values):
-    return [0.0, 0.0]
-  return [float(value) for value in np.percentile(values, [2.5, 97.5])]
