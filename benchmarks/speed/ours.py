@@ -1,4 +1,4 @@
-"""Our side of each work."""
+"""Our side of each workload."""
 
 import itertools
 import time
@@ -7,25 +7,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import models
 from benchmarks.speed.flops import matmul_flops
 from benchmarks.speed.machine import machine, matmul_peak
-from benchmarks.speed.works import END_BIAS, Plan, features, training_batch
-from cmn_jax import experiment
+from benchmarks.speed.workloads import (
+  END_BIAS,
+  Plan,
+  features,
+  training_batch,
+)
 from cmn_jax.decoding.beam_search import beam_search
-from cmn_jax.decoding.generate import make_writer
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
 from cmn_jax.models.films import normalise_films
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.state import init_state, init_variables, make_train_step
+from cmn_jax.training.state import init_state, init_variables
+from input_pipeline import batches
 
 
 class Ours:
-  """The works by name; each gives a function without arguments that runs it.
+  """The workloads by name; each gives a function that runs it.
 
   Attributes:
-    compile_seconds: what compiling the last work took.
-    flops: of the last work's matrix products, None where they are not counted.
+    compile_seconds: what compiling the last workload took.
+    flops: of its matrix products, None where they are not counted.
     warm_up: what warms up instead of a whole run, or None.
   """
 
@@ -36,15 +41,14 @@ class Ours:
     self.flops = self.warm_up = None
 
   def _model(self, vocabulary: int) -> ReportGenerator:
-    return experiment.make_model(self._config, vocabulary, axis_name=None)
+    return models.make_model(self._config, vocabulary)
 
   def prepare(self) -> dict:
-    """Draws the weights of both sides; tells what the machine is."""
+    """Draws the weights of both sides; says what the machine is."""
     model = self._model(self._plan.vocabulary)
     arrays = to_r2gencmn(model.shape, self._drawn(model), {})
     np.savez(self._plan.weights, **arrays)
-    dtype = experiment.DTYPES[self._plan.dtype]
-    return machine() | {'matmul_peak_flops': matmul_peak(dtype)}
+    return machine() | {'matmul_peak_flops': matmul_peak(model.dtype)}
 
   def _drawn(self, model: ReportGenerator):
     """Random weights that never end a report."""
@@ -111,21 +115,18 @@ class Ours:
   def train_step(self):
     """A step on one batch, again and again."""
     batch = jax.tree.map(jnp.asarray, training_batch(self._plan))
-    step, state = self._step(batch)
+    model = self._model(self._plan.vocabulary)
+    optimizer = models.make_optimizer(self._config, steps_per_epoch=1)
+    state = init_state(self._variables(model), optimizer)
+    step = models.make_step(self._config, model, optimizer)
+    compiled = self._compile(step, state, batch, donate=(0,))
     held = [state]
 
     def run():
-      held[0], metrics = step(held[0], batch)
+      held[0], metrics = compiled(held[0], batch)
       jax.block_until_ready(metrics)
 
     return run
-
-  def _step(self, batch):
-    model = self._model(self._plan.vocabulary)
-    optimizer = experiment.make_optimizer_of(self._config, 1)
-    state = init_state(self._variables(model), optimizer)
-    step = make_train_step(model, optimizer, self._config.seed)
-    return self._compile(step, state, batch, donate=(0,)), state
 
   def write_reports(self):
     """Words of one batch from its patches."""
@@ -155,12 +156,10 @@ class Ours:
 
   def test_split(self):
     """Films on disk to text, batch by batch, as `evaluate` does it."""
-    from input_pipeline import pipeline
-
-    plan, data = self._plan, self._open_data()
+    plan, data = self._plan, models.open_data(self._config)
     model = self._model(data.tokenizer.vocab_size + 1)
     variables = self._drawn(model)
-    write = make_writer(model, experiment.make_decoding(self._config))
+    write = models.make_writer(self._config, model)
 
     def write_films(variables, films_BxIxHxW, mask_B):
       return write(variables, normalise_films(films_BxIxHxW), mask_B)[0]
@@ -171,15 +170,15 @@ class Ours:
     compiled = self._compile(
       write_films, variables, films, mask_B, while_trips=trips
     )
-    batches, _ = plan.split_share('ours')
-    self.flops *= batches
+    count, _ = plan.split_share('ours')
+    self.flops *= count
 
-    def run(batches=batches):
+    def run(count=count):
       split = itertools.chain.from_iterable(
-        pipeline.eval_batches(data, 'test', batch_size=plan.batch)
+        batches.eval_batches(data, 'test', batch_size=plan.batch)
         for _ in itertools.count()
       )
-      for batch in itertools.islice(split, batches):
+      for batch in itertools.islice(split, count):
         ids_BxT = compiled(variables, batch['images_BxIxHxW'], mask_B)
         for ids in np.asarray(ids_BxT):
           data.text_of(ids)
@@ -187,49 +186,22 @@ class Ours:
     self.warm_up = lambda: run(1)
     return run
 
-  def _open_data(self):
-    from cmn_jax.dataset import open_dataset
-
-    return open_dataset(self._config)
-
-  def _batches(self, data):
-    from cmn_jax.dataset import augmentation_of
-    from input_pipeline import pipeline
-
-    c = self._config
-    return pipeline.train_batches(
-      data,
-      batch_size=self._plan.batch,
-      seed=c.seed,
-      augmentation=augmentation_of(c),
-    )
-
   def input(self):
     """One epoch of training films; gives the batches that it had."""
-    data = self._open_data()
+    data = models.open_data(self._config)
+    augmentation = models.augmentation_of(self._config)
     steps = len(data.studies['train']) // self._plan.batch
     self.compile_seconds, self.flops = 0.0, None
 
     def run():
-      for _ in itertools.islice(self._batches(data), steps):
+      epochs = batches.train_batches(
+        data,
+        batch_size=self._plan.batch,
+        seed=self._config.seed,
+        augmentation=augmentation,
+      )
+      for _ in itertools.islice(epochs, steps):
         pass
       return steps
-
-    return run
-
-  def wait(self):
-    """Steps fed from disk: gives the seconds that each waited for its batch."""
-    batches = self._batches(self._open_data())
-    first = training_batch(self._plan)
-    step, state = self._step(first)
-    held, waits = [state], []
-
-    def run():
-      begin = time.perf_counter()
-      batch = next(batches)
-      waits.append(time.perf_counter() - begin)
-      held[0], metrics = step(held[0], {name: batch[name] for name in first})
-      jax.block_until_ready(metrics)
-      return waits[1:]  # The first of all opens the files.
 
     return run

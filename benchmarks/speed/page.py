@@ -4,7 +4,7 @@ import statistics
 import textwrap
 from pathlib import Path
 
-from benchmarks.speed.works import GOALS, WORKS
+from benchmarks.speed.workloads import WORKLOADS
 from input_pipeline.errors import UserError
 
 _BEGIN, _END = '<!-- benchmark -->\n', '<!-- end of benchmark -->\n'
@@ -45,9 +45,9 @@ def write_into(file: Path, content: dict):
   """Puts the page between the marks of a Markdown file.
 
   Raises:
-    UserError: the file has no marks.
+    UserError: the file is not there or has no marks.
   """
-  text = file.read_text()
+  text = file.read_text() if file.is_file() else ''
   if text.count(_BEGIN) != 1 or text.count(_END) != 1:
     raise UserError(
       f'{file} must hold {_BEGIN.strip()} and {_END.strip()} once, each on a '
@@ -65,7 +65,7 @@ def _times(row: dict, detail: dict) -> list[str]:
     _number(row['ours_seconds'], '.3g'),
     _number(row['theirs_seconds'], '.3g'),
     _number(row['ratio'], '.3g'),
-    _number(GOALS.get(row['work']), 'g'),
+    _number(row['goal'], 'g'),
     ', '.join(f'{side["spread"]:.0%}' for side in sides),
     ', '.join(str(len(side['seconds'])) for side in sides),
   ]
@@ -115,18 +115,11 @@ def _wrapped(text: str, bullet: str = '') -> list[str]:
 
 
 def _notes(rows, plan: dict, details: dict) -> list[str]:
-  lines = [f'`{row["work"]}`: {WORKS[row["work"]]}.' for row in rows]
+  lines = [f'`{row["work"]}`: {WORKLOADS[row["work"]]}.' for row in rows]
   if 'test_split' in details:
-    ran = details['test_split'].get('theirs_batches')
-    lines.append(
-      f'The test split has {plan["studies"]} studies'
-      + (
-        f"; the authors' time is scaled from {ran} "
-        f'{"batch" if ran == 1 else "batches"} of it.'
-        if ran
-        else '.'
-      )
-    )
+    scale = details['test_split']['theirs_scale'] or 1
+    scaled = f"; the authors' time is scaled by {scale:g}" if scale > 1 else ''
+    lines.append(f'The test split has {plan["studies"]} studies{scaled}.')
   written = details.get('write_reports', {})
   if 'same_reports' in written:
     lines.append(
@@ -140,13 +133,6 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
       'keeps them resized. Opening them, with the resizing where it had '
       f'not been done, took {seconds:.0f} s, which the row leaves out.'
     )
-  if details.get('wait', {}).get('seconds'):
-    seconds = details['wait']['seconds']
-    lines.append(
-      f'Training steps fed from disk: each waited '
-      f'{1000 * statistics.median(seconds):.1f} ms (median of {len(seconds)}) '
-      f'and at most {1000 * max(seconds):.1f} ms for its batch.'
-    )
   lines += [
     'Seconds are medians; spread is the largest less the smallest, over the '
     'median. Spread, runs and first run are of ours, then of theirs. Bytes are '
@@ -157,7 +143,7 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
     'neither.',
   ]
   for work, detail in details.items():
-    best = detail.get('sides', {}).get('theirs_best')
+    best = detail['sides'].get('theirs_best')
     if best:
       theirs = detail['sides']['theirs']['seconds']
       lines.append(

@@ -1,4 +1,4 @@
-"""Both sides of a work, each in its process, asked in turn."""
+"""Both sides of a workload, each in its process, asked in turn."""
 
 import dataclasses
 import json
@@ -9,24 +9,24 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.speed.works import Plan
+from benchmarks.speed.workloads import Plan
 from input_pipeline.errors import UserError
 
 
 class WorkerError(UserError):
-  """A side that could not do its work; the message ends with its own words."""
+  """A side that failed; the message ends with its own words."""
 
 
 class Worker:
-  """A process of one side and one work, set up and warm."""
+  """A process of one side and one workload, set up and warm."""
 
-  def __init__(self, side: str, work: str, plan: Plan):
-    self._what = f'{work} of {side}'
-    command = [sys.executable, '-m', 'benchmarks.speed.worker', side, work]
-    log = Path(plan.folder) / f'{side}_{work}.log'
+  def __init__(self, side: str, workload: str, plan: Plan):
+    self._what = f'{workload} of {side}'
+    command = [sys.executable, '-m', 'benchmarks.speed.worker', side]
+    log = Path(plan.folder) / f'{side}_{workload}.log'
     self._errors = log.open('w+')
     self._process = subprocess.Popen(
-      [*command, str(plan.save())],
+      [*command, workload, str(plan.save())],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=self._errors,
@@ -53,11 +53,11 @@ class Worker:
     said = self._errors.read().strip().splitlines()
     raise WorkerError(
       f'{self._what} stopped with status {self._process.returncode}: '
-      f'{said[-1] if said else "it said nothing"}'
+      f'{said[-1] if said else "no output"}'
     )
 
   def run(self) -> dict:
-    """Runs once: seconds, peak_bytes and the work's result."""
+    """Runs once: seconds, peak_bytes and the workload's result."""
     self._process.stdin.write('run\n')
     self._process.stdin.flush()
     return self._read()
@@ -72,7 +72,7 @@ class Worker:
 
 @dataclasses.dataclass
 class Measured:
-  """One side of one work.
+  """One side of one workload.
 
   Attributes:
     seconds: of each run.
@@ -104,7 +104,7 @@ class Measured:
 
 
 def measure(
-  work: str, sides: tuple[str, ...], plan: Plan, rounds: int, budget: float
+  workload: str, sides: tuple[str, ...], plan: Plan, rounds: int, budget: float
 ) -> dict[str, Measured]:
   """Runs the sides in turn, `rounds` times or until `budget` seconds are over.
 
@@ -113,7 +113,7 @@ def measure(
   workers = {}
   try:
     for side in sides:
-      workers[side] = Worker(side, work, plan)
+      workers[side] = Worker(side, workload, plan)
     runs = {side: [] for side in sides}
     begin = time.perf_counter()
     for _ in range(rounds):
@@ -138,8 +138,8 @@ def measure(
   }
 
 
-def do_once(work: str, plan: Plan):
-  """Runs a work of ours that is not measured; what it tells."""
-  worker = Worker('ours', work, plan)
+def do_once(workload: str, plan: Plan) -> dict:
+  """Runs a workload of ours that is not measured; what it answers."""
+  worker = Worker('ours', workload, plan)
   worker.close()
   return worker.start['facts']

@@ -1,4 +1,4 @@
-"""The authors' side of each work: their code as published, or at its best."""
+"""The authors' side of each workload: as published, or at its best."""
 
 import argparse
 import contextlib
@@ -8,14 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import authors
-from benchmarks.speed.works import END_BIAS, Plan, features, training_batch
+from benchmarks import authors, models
+from benchmarks.speed.workloads import (
+  END_BIAS,
+  Plan,
+  features,
+  training_batch,
+)
 from cmn_jax.models.films import normalise_films
 from input_pipeline.errors import UserError
 
 
 class Theirs:
-  """The works by name; each gives a function without arguments that runs it.
+  """The workloads by name; each gives a function that runs it.
 
   At its best means what their users can switch on around their code, and we
   do: channels-last films and convolutions, bfloat16 autocast, torch.compile
@@ -33,15 +38,11 @@ class Theirs:
     self.compile_seconds, self.flops = None, None
     self.warm_up = None
 
-  def _shape(self, vocabulary: int):
-    from cmn_jax import experiment
-
-    return experiment.make_model(self._config, vocabulary, None).shape
-
   def _model(self, words: list[str] | None = None):
     """Their model; with the shared weights, or for `words` with its own."""
     vocabulary = len(words) + 1 if words else self._plan.vocabulary
-    shape, views = self._shape(vocabulary), self._config.data.views
+    shape = models.make_shape(self._config, vocabulary)
+    views = self._config.data.views
     model = authors.build_model(shape, views, words)
     if words:
       with torch.no_grad():
@@ -184,7 +185,7 @@ class Theirs:
     from modules.dataloaders import R2DataLoader
     from modules.tokenizers import Tokenizer
 
-    shape = self._shape(self._plan.vocabulary)
+    shape = models.make_shape(self._config, self._plan.vocabulary)
     folder = Path(self._plan.data)
     arguments = argparse.Namespace(
       **vars(authors.arguments(shape, self._config.data.views)),

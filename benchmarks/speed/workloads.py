@@ -1,4 +1,4 @@
-"""What is measured: the works, their sizes and their data, for both sides."""
+"""What is measured: the workloads, their sizes and data, for both sides."""
 
 import dataclasses
 import json
@@ -9,8 +9,8 @@ from ml_collections import ConfigDict
 
 from configs import iu_xray
 
-# Each work, and what one run of it is. The order is that of the table.
-WORKS = {
+# Each workload, and what one run of it is. The order is that of the table.
+WORKLOADS = {
   'memory': 'querying the memory, forward + backward, one batch, training',
   'encoder': 'visual encoder, forward, one batch',
   'train_step': 'one training step: loss, gradients, optimizer',
