@@ -16,19 +16,15 @@ from absl import app, flags, logging
 from cmn_jax import compilation_cache
 from cmn_jax.command_line import CONFIG, parse
 from cmn_jax.evaluate import evaluate
-from cmn_jax.evaluate_classifier import evaluate_classifier
-from cmn_jax.experiment import runs_of
+from cmn_jax.opening import runs_of
 from cmn_jax.train import train
-from cmn_jax.train_classifier import train_classifier
-from cmn_jax.training.distributed import alone, start
+from cmn_jax.training.distributed import start
 from input_pipeline.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
 _MODE = flags.DEFINE_enum(
   'mode', 'train', ['train', 'evaluate'], 'Train and evaluate, or the latter.'
 )
-
-
 _DISTRIBUTED = flags.DEFINE_bool(
   'distributed', False, 'One of several processes that train as one.'
 )
@@ -41,19 +37,16 @@ _PROCESS = flags.DEFINE_integer('process', None, 'Which this is, from 0.')
 
 def main(_):
   """Runs the mode; what a person can mend is told in one sentence."""
-  logging.set_verbosity(logging.WARNING)  # Orbax tells of every file it opens
+  logging.set_verbosity(logging.WARNING)  # Orbax logs every file it opens
   compilation_cache.enable()
   job = _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
   try:
     if _DISTRIBUTED.value or any(x is not None for x in job):
       start(*job)
-    verbs = train, evaluate
-    if CONFIG.value.variant.startswith('classifier'):
-      alone()
-      verbs = train_classifier, evaluate_classifier
     for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
-      for verb in verbs if _MODE.value == 'train' else verbs[1:]:
-        verb(config, workdir)
+      if _MODE.value == 'train':
+        train(config, workdir)
+      evaluate(config, workdir)
   except UserError as error:
     sys.exit(f'error: {error}')
 

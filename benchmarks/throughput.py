@@ -22,9 +22,9 @@ from benchmarks import models
 from benchmarks.mimic_cxr import write_mimic_cxr
 from configs import mimic_cxr
 from input_pipeline.batches import steps_per_epoch, train_batches
+from input_pipeline.config import VIEW_RULES
 from input_pipeline.errors import UserError
 from input_pipeline.phantom.write import write_phantom
-from input_pipeline.study import VIEW_RULES
 
 _DRAWN_PIXELS = 256
 

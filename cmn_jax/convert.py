@@ -14,7 +14,6 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from cmn_jax import experiment
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   read_pth,
@@ -31,12 +30,14 @@ from cmn_jax.interop.r2gencmn import (
   from_r2gencmn,
   to_r2gencmn,
 )
+from cmn_jax.loaded import Loaded
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.tasks.report_model import report_network_of
 from cmn_jax.training.checkpoints import (
   META_FORMAT,
   check_same_shapes,
-  find_step,
-  load_model,
   make_meta,
   save_model,
 )
@@ -78,22 +79,22 @@ def convert_r2gencmn(
   tokenizer = WordTokenizer.fit(
     _training_reports(annotation), config.data.min_count, config.data.clean
   )
-  model = experiment.make_model(config, tokenizer.vocab_size + 1, None)
+  model = ReportGenerator(ModelConfig.of(config, tokenizer.vocab_size + 1))
   variables = from_r2gencmn(model, tensors, str(path))
   name, label_source = _dataset_of(annotation, config)
-  meta = make_meta(
-    config,
-    tokenizer,
-    dataset=name,
-    label_source=findings_reader(label_source).source,
-    history=[],
-  )
-  meta['r2gencmn'] = {
-    'epoch': int(content.get('epoch', 0)),
-    'monitor_best': float(content.get('monitor_best', 0.0)),
-    'batches_tracked': batches_tracked(tensors),
+  best = float(content.get('monitor_best', 0.0))
+  about = {
+    'tokenizer': tokenizer.to_json(),
+    'dataset': name,
+    'label_source': findings_reader(label_source).source,
+    'finding_targets': [],
+    'r2gencmn': {
+      'epoch': int(content.get('epoch', 0)),
+      'monitor_best': best,
+      'batches_tracked': batches_tracked(tensors),
+    },
   }
-  _write(out, variables, meta)
+  _write(out, variables, make_meta(config, [], best, about))
 
 
 def convert_to_r2gencmn(folder: Path | str, out: Path | str):
@@ -113,17 +114,15 @@ def convert_to_r2gencmn(folder: Path | str, out: Path | str):
   out = Path(out)
   if out.exists():
     raise ConversionError(f'{out} exists: choose another --out')
-  variables, meta = load_model(find_step(folder))
-  if 'tokenizer' not in meta:
+  loaded = Loaded.load(folder)
+  variables, meta = loaded.variables, loaded.meta
+  if meta.get('task') != 'report':
     raise ConversionError(f'{folder} holds no report generator')
-  words = len(meta['tokenizer']['words'])
-  model = experiment.make_model(
-    ConfigDict(meta['config']), words + 1, None, len(meta['finding_targets'])
-  )
+  model = report_network_of(meta, None)
   check_same_shapes(variables, expected_variables(model), str(folder))
   origin = meta.get('r2gencmn') or _origin_of(meta)
-  arrays = to_r2gencmn(model.shape, variables, origin['batches_tracked'])
-  positions = torch_positions(POSITIONS, model.shape.width)
+  arrays = to_r2gencmn(model.config, variables, origin['batches_tracked'])
+  positions = torch_positions(POSITIONS, model.config.width)
   arrays.update(dict.fromkeys(POSITION_NAMES, positions))
   out.parent.mkdir(parents=True, exist_ok=True)
   content = {
@@ -200,7 +199,7 @@ def _dataset_of(annotation: Path | str, config: ConfigDict):
 def _origin_of(meta: dict) -> dict:
   """Of a model trained here, what the authors' checkpoint says of itself."""
   history = meta['history']
-  scores = [row['val']['bleu_4'] for row in history]
+  scores = [row['val']['bleu_4'] for row in history if 'val' in row]
   return {
     'epoch': history[-1]['epoch'] if history else 0,
     'monitor_best': max(scores, default=0.0),

@@ -12,26 +12,23 @@ and classifier_ce, as in iu_xray.py.
 
 from ml_collections import ConfigDict
 
-from configs import classification, iu_xray
+from configs import base
+
+CHANGES = {
+  'seed': 9153,
+  'data.dir': 'data/mimic_cxr_jpg',
+  'data.views': 1,
+  'data.min_films': 1,
+  'data.max_length': 100,
+  'data.reference_length': 100,
+  'data.min_count': 10,
+  'data.clean': 'mimic_cxr',
+  'optim.step_epochs': 3,
+  'train.epochs': 30,
+  'train.log_every': 100,
+}
 
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with what the authors changed for MIMIC-CXR."""
-  config = iu_xray.get_config(variant)
-  config.update_from_flattened_dict(
-    {
-      'seed': 9153,
-      'data.dir': 'data/mimic_cxr_jpg',
-      'data.views': 1,
-      'data.min_films': 1,
-      'data.max_length': 100,
-      'data.reference_length': 100,
-      'data.min_count': 10,
-      'data.clean': 'mimic_cxr',
-      'optim.step_epochs': 3,
-      'train.epochs': 30,
-      'train.log_every': 100,
-    }
-  )
-  classification.set_training(config)
-  return config
+  return base.get_config('mimic_cxr.py', variant, CHANGES)

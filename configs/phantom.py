@@ -8,45 +8,42 @@ default.
 
 from ml_collections import ConfigDict
 
-from configs import classification, iu_xray
+from configs import base
+
+CHANGES = {
+  'seed': 1,
+  'data.dir': 'data/phantom',
+  'data.phantom_studies': 3000,
+  'data.phantom_seed': 2,
+  'data.phantom_size': 128,
+  'data.image_size': 112,
+  'data.stored_size': 128,
+  'model.encoder': 'resnet18',
+  'model.encoder_width': 16,
+  'model.pretrained': '',
+  'model.memory_slots': 256,
+  'model.memory_top_k': 16,
+  'model.width': 128,
+  'model.heads': 4,
+  'model.hidden': 256,
+  'model.layers': 2,
+  'model.patch_dropout': 0.1,
+  'optim.visual_rate': 2e-3,
+  'optim.rate': 1e-3,
+  'optim.schedule': 'cosine',
+  'optim.warmup_steps': 100,
+  'optim.amsgrad': False,
+  'optim.weight_decay': 0.0,
+  # Without a pretrained encoder, words alone teach it too slowly.
+  'train.findings_weight': 0.3,
+  'train.batch_size': 8,
+  'train.epochs': 12,
+  'train.patience': 12,
+  'train.select_by': 'micro_f1',
+  'eval.batch_size': 32,
+}
 
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with a small model and data that it draws itself."""
-  config = iu_xray.get_config(variant)
-  config.update_from_flattened_dict(
-    {
-      'seed': 1,
-      'data.dir': 'data/phantom',
-      'data.phantom_studies': 3000,
-      'data.phantom_seed': 2,
-      'data.phantom_size': 128,
-      'data.image_size': 112,
-      'data.stored_size': 128,
-      'model.encoder': 'resnet18',
-      'model.encoder_width': 16,
-      'model.pretrained': '',
-      'model.memory_slots': 256,
-      'model.memory_top_k': 16,
-      'model.width': 128,
-      'model.heads': 4,
-      'model.hidden': 256,
-      'model.layers': 2,
-      'model.patch_dropout': 0.1,
-      'optim.visual_rate': 2e-3,
-      'optim.rate': 1e-3,
-      'optim.schedule': 'cosine',
-      'optim.warmup_steps': 100,
-      'optim.amsgrad': False,
-      'optim.weight_decay': 0.0,
-      # Without a pretrained encoder, words alone teach it too slowly.
-      'train.findings_weight': 0.3,
-      'train.batch_size': 8,
-      'train.epochs': 12,
-      'train.patience': 12,
-      'train.select_by': 'micro_f1',
-      'eval.batch_size': 32,
-    }
-  )
-  classification.set_training(config)
-  return config
+  return base.get_config('phantom.py', variant, CHANGES)

@@ -7,7 +7,8 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from cmn_jax import experiment
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.state import variable_shapes
 from configs import iu_xray, mimic_cxr, phantom
 
@@ -51,18 +52,18 @@ def test_all_configs_have_the_same_fields(name):
 @pytest.mark.parametrize('name', CONFIGS)
 def test_every_variant_builds(name, variant):
   config = CONFIGS[name].get_config(variant)
-  model = experiment.make_model(config, 761, None)
+  model = ReportGenerator(ModelConfig.of(config, 761))
   shapes = variable_shapes(model, config.data.views, config.data.image_size)
   has_memory = 'memory' in shapes['params']
   assert has_memory == (variant != 'base')
   assert ('text_memory' in shapes['params']) == (variant == 'mem')
   assert ('alignment' in shapes['params']) == (variant == 'proposed')
-  experiment.make_optimizer_of(config, steps_per_epoch=10)
-  experiment.make_decoding(config)
+  make_optimizer(OptimConfig(**config.optim), 10, 1)
+  Decoding(**config.decode, seed=config.seed)
 
 
 def test_published_sizes():
-  model = experiment.make_model(iu_xray.get_config('cmn'), 761, None)
+  model = ReportGenerator(ModelConfig.of(iu_xray.get_config('cmn'), 761))
   shapes = variable_shapes(model, 2, 224)
   params = shapes['params']
   assert params['memory'].shape == (2048, 512)
@@ -78,16 +79,16 @@ def test_the_recipe_of_mimic_cxr():
   assert (config.optim.step_epochs, config.optim.gamma) == (3, 0.8)
   assert (config.optim.visual_rate, config.optim.rate) == (1e-4, 5e-4)
   assert (config.train.epochs, config.train.batch_size) == (30, 16)
-  model = experiment.make_model(config, 400, None)
+  model = ReportGenerator(ModelConfig.of(config, 400))
   shapes = variable_shapes(model, 1, 224)
   assert shapes['params']['logits']['kernel'].shape == (512, 400)
 
 
 def test_one_command_runs_several_seeds():
   config = phantom.get_config().lock()
-  assert experiment.runs_of(config, 'runs/x') == [(config, 'runs/x')]
+  assert runs_of(config, 'runs/x') == [(config, 'runs/x')]
   config.seeds = 3
-  runs = experiment.runs_of(config, 'runs/x')
+  runs = runs_of(config, 'runs/x')
   assert [str(workdir) for _, workdir in runs] == [
     f'runs/x/seed_{config.seed + n}' for n in range(3)
   ]
@@ -98,7 +99,7 @@ def test_one_command_runs_several_seeds():
   assert config.seeds == 3
   config.seeds = 0
   with pytest.raises(ValueError, match='seeds is 0'):
-    experiment.runs_of(config, 'runs/x')
+    runs_of(config, 'runs/x')
 
 
 def test_an_unknown_variant_is_named():
@@ -118,5 +119,5 @@ def test_wrong_values_are_named(field, value, says):
   config = phantom.get_config()
   config.update_from_flattened_dict({field: value})
   with pytest.raises(ValueError, match=says):
-    experiment.make_model(config, 100, None)
-    experiment.make_decoding(config)
+    ReportGenerator(ModelConfig.of(config, 100))
+    Decoding(**config.decode, seed=config.seed)

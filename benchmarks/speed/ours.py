@@ -18,10 +18,10 @@ from benchmarks.speed.workloads import (
 )
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.state import init_state, init_variables
+from cmn_jax.training.state import init_state
 from input_pipeline import batches
 
 
@@ -46,14 +46,15 @@ class Ours:
   def prepare(self) -> dict:
     """Draws the weights of both sides; says what the machine is."""
     model = self._model(self._plan.vocabulary)
-    arrays = to_r2gencmn(model.shape, self._drawn(model), {})
+    arrays = to_r2gencmn(model.config, self._drawn(model), {})
     np.savez(self._plan.weights, **arrays)
-    return machine() | {'matmul_peak_flops': matmul_peak(model.dtype)}
+    return machine() | {
+      'matmul_peak_flops': matmul_peak(model.config.precision)
+    }
 
   def _drawn(self, model: ReportGenerator):
     """Random weights that never end a report."""
-    views, size = self._config.data.views, self._plan.image_size
-    variables = init_variables(model, self._config.seed, views, size)
+    variables = models.random_variables(self._config, model)
     logits = variables['params']['logits']
     logits['bias'] = logits['bias'].at[0].set(END_BIAS)
     return variables
@@ -76,11 +77,11 @@ class Ours:
     model = self._model(self._plan.vocabulary)
     params = self._variables(model)['params']
     params = {name: params[name] for name in ('memory', 'memory_query')}
-    s = model.shape
+    c = model.config
     query = MemoryQuery(
-      s.width, s.heads, s.memory_top_k, s.memory_dropout, model.dtype
+      c.width, c.heads, c.memory_top_k, c.memory_dropout, c.precision
     )
-    x_BxQxD = features(self._plan, model.shape.width)
+    x_BxQxD = features(self._plan, c.width)
     out_BxQxD = np.random.default_rng(3).normal(size=x_BxQxD.shape)
     out_BxQxD = jnp.asarray(out_BxQxD, jnp.float32)
 
@@ -101,7 +102,7 @@ class Ours:
     model = self._model(self._plan.vocabulary)
     variables = self._variables(model)
     batch = training_batch(self._plan)
-    images = jnp.asarray(normalise_films(batch['images_BxIxHxW']))
+    images = normalise_images(batch['images_BxIxHxW'])
 
     def encode(variables, images, mask_B):
       return model.apply(
@@ -116,7 +117,7 @@ class Ours:
     """A step on one batch, again and again."""
     batch = jax.tree.map(jnp.asarray, training_batch(self._plan))
     model = self._model(self._plan.vocabulary)
-    optimizer = models.make_optimizer(self._config, steps_per_epoch=1)
+    optimizer = models.optimizer_of(self._config)
     state = init_state(self._variables(model), optimizer)
     step = models.make_step(self._config, model, optimizer)
     compiled = self._compile(step, state, batch, donate=(0,))
@@ -131,7 +132,7 @@ class Ours:
   def write_reports(self):
     """Words of one batch from its patches."""
     plan, model = self._plan, self._model(self._plan.vocabulary)
-    length = model.shape.max_length
+    length = model.config.max_length
     variables = self._variables(model)
     width = variables['params']['patch_embed']['kernel'].shape[0]
     features_BxPxF = jnp.asarray(features(plan, width))
@@ -157,18 +158,16 @@ class Ours:
   def test_split(self):
     """Films on disk to text, batch by batch, as `evaluate` does it."""
     plan, data = self._plan, models.open_data(self._config)
-    model = self._model(data.tokenizer.vocab_size + 1)
+    model = self._model(data.vocabulary)
     variables = self._drawn(model)
-    write = models.make_writer(self._config, model)
-
-    def write_films(variables, films_BxIxHxW, mask_B):
-      return write(variables, normalise_films(films_BxIxHxW), mask_B)[0]
-
-    films = training_batch(plan)['images_BxIxHxW']
+    images = training_batch(plan)['images_BxIxHxW']
     mask_B = np.ones(plan.batch, bool)
-    trips = model.shape.max_length
-    compiled = self._compile(
-      write_films, variables, films, mask_B, while_trips=trips
+    write = self._compile(
+      models.writer_of(self._config, model),
+      variables,
+      images,
+      mask_B,
+      while_trips=model.config.max_length,
     )
     count, _ = plan.split_share('ours')
     self.flops *= count
@@ -179,7 +178,7 @@ class Ours:
         for _ in itertools.count()
       )
       for batch in itertools.islice(split, count):
-        ids_BxT = compiled(variables, batch['images_BxIxHxW'], mask_B)
+        ids_BxT, _ = write(variables, batch['images_BxIxHxW'], mask_B)
         for ids in np.asarray(ids_BxT):
           data.text_of(ids)
 

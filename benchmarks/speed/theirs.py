@@ -15,7 +15,7 @@ from benchmarks.speed.workloads import (
   features,
   training_batch,
 )
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from input_pipeline.errors import UserError
 
 
@@ -41,9 +41,9 @@ class Theirs:
   def _model(self, words: list[str] | None = None):
     """Their model; with the shared weights, or for `words` with its own."""
     vocabulary = len(words) + 1 if words else self._plan.vocabulary
-    shape = models.make_shape(self._config, vocabulary)
+    ours = models.make_model(self._config, vocabulary).config
     views = self._config.data.views
-    model = authors.build_model(shape, views, words)
+    model = authors.build_model(ours, views, words)
     if words:
       with torch.no_grad():
         model.encoder_decoder.logit.bias[0] = END_BIAS
@@ -98,7 +98,7 @@ class Theirs:
 
   def _films(self, model):
     batch = training_batch(self._plan)
-    images = np.asarray(normalise_films(batch['images_BxIxHxW']))
+    images = np.asarray(normalise_images(batch['images_BxIxHxW']))
     films = authors.films_for(model, images).to(self._device)
     return films, torch.from_numpy(batch['ids_BxT']).long().to(self._device)
 
@@ -185,10 +185,10 @@ class Theirs:
     from modules.dataloaders import R2DataLoader
     from modules.tokenizers import Tokenizer
 
-    shape = models.make_shape(self._config, self._plan.vocabulary)
+    ours = models.make_model(self._config, self._plan.vocabulary).config
     folder = Path(self._plan.data)
     arguments = argparse.Namespace(
-      **vars(authors.arguments(shape, self._config.data.views)),
+      **vars(authors.arguments(ours, self._config.data.views)),
       ann_path=str(folder / 'annotation.json'),
       image_dir=str(folder / 'images'),
       batch_size=self._plan.batch,

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from benchmarks import models
 from benchmarks.tpu.chips import CheckError
 from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.state import init_state, variable_shapes
+from cmn_jax.training.state import init_state
 
 # Targets of a findings head; their number depends on the data, its cost not.
 _FINDINGS = 14
@@ -40,9 +40,9 @@ class Subject:
     config = self.config
     findings = _FINDINGS if config.train.findings_weight else 0
     model = models.make_model(config, self.words, AXIS, findings)
-    optimizer = models.make_optimizer(config, steps_per_epoch=100)
+    optimizer = models.optimizer_of(config)
     step = models.make_step(config, model, optimizer)
-    variables = self._variables(model)
+    variables = models.shapes_of(config, model)
     state = jax.eval_shape(lambda v: init_state(v, optimizer), variables)
     batch = self._batch(studies)
     if findings:
@@ -53,17 +53,20 @@ class Subject:
   def writer(self, studies: int):
     """The report writer for a batch of `studies` over all chips."""
     model = models.make_model(self.config, self.words, AXIS)
-    write = models.make_batch_writer(self.config, model)
+    write = models.writer_of(self.config, model)
+
+    def write_batch(variables, batch):
+      return write(
+        variables, batch['images_BxIxHxW'], batch['mask_B'], batch['mask_BxI']
+      )
+
     batch = self._batch(studies)
     del batch['ids_BxT']
+    variables = models.shapes_of(self.config, model)
     return _compile(
-      self.parallel.studies_program(write),
-      *self.parallel.describe(self._variables(model), batch),
+      self.parallel.studies_program(write_batch),
+      *self.parallel.describe(variables, batch),
     )
-
-  def _variables(self, model):
-    data = self.config.data
-    return variable_shapes(model, data.views, data.image_size)
 
   def _batch(self, studies: int) -> dict:
     data = self.config.data

@@ -53,7 +53,7 @@ def make_writer(model: nn.Module, decoding: Decoding) -> Callable:
   mask_BxI is False for the films that a study does not have; the ids are
   (B, T), zero after the end.
   """
-  length = model.shape.max_length
+  length = model.config.max_length
   beams = decoding.beam_size if decoding.method == 'beam' else 1
 
   def write(module: nn.Module, images_BxIxHxWxC, mask_B, mask_BxI):

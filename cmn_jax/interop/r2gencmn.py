@@ -14,11 +14,11 @@ from cmn_jax.interop.names import (
   to_variables,
 )
 from cmn_jax.interop.resnets import R2GENCMN, batch_counters, resnet_rows
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.layers import sinusoids
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.resnet import RESNETS
-from cmn_jax.models.shape import Shape
-from cmn_jax.training.state import variable_shapes
+from cmn_jax.training.state import study_batch, variable_shapes
 
 _ROOT = 'encoder_decoder'
 # Their tables of sines and cosines, (1, POSITIONS, D): buffers, not learned.
@@ -33,9 +33,9 @@ _POSITION_TOLERANCE = 1e-3
 _PROJECTIONS = ('query', 'key', 'value', 'out')
 
 
-def r2gencmn_rows(shape: Shape) -> list[Row]:
+def r2gencmn_rows(config: ModelConfig) -> list[Row]:
   """The table of all arrays of the authors' model."""
-  rows = resnet_rows(shape.encoder, R2GENCMN)
+  rows = resnet_rows(config.encoder, R2GENCMN)
   rows += linear_rows('params/patch_embed', f'{_ROOT}.att_embed.0')
   rows.append(Row('params/memory', f'{_ROOT}.memory_matrix'))
   for n, name in enumerate(_PROJECTIONS):
@@ -48,7 +48,7 @@ def r2gencmn_rows(shape: Shape) -> list[Row]:
   rows.append(Row('params/word_embed', embedding))
   encoder = {'self_attention': 'self_attn'}
   decoder = {'self_attention': 'self_attn', 'cross_attention': 'src_attn'}
-  for layer in range(shape.layers):
+  for layer in range(config.layers):
     rows += _layer_rows('encoder', layer, encoder)
     rows += _layer_rows('decoder', layer, decoder)
   for stack in ('encoder', 'decoder'):
@@ -95,39 +95,39 @@ def from_r2gencmn(
   Raises:
     ConversionError: lists all that is missing, surplus or mis-shaped.
   """
-  _check_theirs(model.shape)
-  if model.shape.alignment:
+  _check_theirs(model.config)
+  if model.config.alignment:
     raise ConversionError(
       'R2GenCMN has no alignment of films and reports: use a config without '
       '(variant cmn)'
     )
   # A model that was trained on several GPUs has this before each name.
   tensors = {k.removeprefix('module.'): v for k, v in tensors.items()}
-  _check_vocabulary(model.shape, tensors, what)
-  rows = r2gencmn_rows(model.shape)
+  _check_vocabulary(model.config, tensors, what)
+  rows = r2gencmn_rows(model.config)
   ignored = (*batch_counters(rows), *POSITION_NAMES)
   shapes = shapes_of(expected_variables(model))
   check_fit(rows, shapes, tensors, ignored, what)
   for name in POSITION_NAMES:
-    _check_positions(model.shape, tensors.get(name), name, what)
+    _check_positions(model.config, tensors.get(name), name, what)
   return to_variables(rows, tensors)
 
 
 def to_r2gencmn(
-  shape: Shape, variables, batches: Mapping[str, int]
+  config: ModelConfig, variables, batches: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
   """The authors' state dict of our variables, without the position tables.
 
   Args:
-    shape: of the model.
+    config: of the model.
     variables: ours.
     batches: torch's batch counters by name; those not given are 0.
 
   Raises:
     ConversionError: the authors have no such model.
   """
-  _check_theirs(shape)
-  rows = r2gencmn_rows(shape)
+  _check_theirs(config)
+  rows = r2gencmn_rows(config)
   arrays = to_state_dict(rows, variables)
   for name in batch_counters(rows):
     arrays[name] = np.array(batches.get(name, 0), np.int64)
@@ -145,43 +145,43 @@ def batches_tracked(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def expected_variables(model: ReportGenerator) -> dict:
   """The model's variables, abstract."""
-  return variable_shapes(model, 1, 64)
+  return variable_shapes(model, study_batch(1, 64, model.config.max_length))
 
 
-def _check_theirs(shape: Shape):
-  if shape.memory != 'shared':
+def _check_theirs(config: ModelConfig):
+  if config.memory != 'shared':
     raise ConversionError(
       f"R2GenCMN has one memory, model.memory='shared' (variant cmn), and "
-      f'this config says {shape.memory!r}'
+      f'this config says {config.memory!r}'
     )
-  if shape.encoder not in RESNETS:
+  if config.encoder not in RESNETS:
     raise ConversionError(
-      f'R2GenCMN has ResNets alone, not model.encoder={shape.encoder!r}'
+      f'R2GenCMN has ResNets alone, not model.encoder={config.encoder!r}'
     )
 
 
-def _check_vocabulary(shape: Shape, tensors, what: str):
+def _check_vocabulary(config: ModelConfig, tensors, what: str):
   if _LOGITS in tensors and tensors[_LOGITS].ndim == 2:
     words = tensors[_LOGITS].shape[0]
-    if words != shape.vocabulary:
+    if words != config.vocabulary:
       raise ConversionError(
         f'{what} has {words} logits, the annotation gives '
-        f'{shape.vocabulary} ({shape.vocabulary - 1} words and the 0): its '
+        f'{config.vocabulary} ({config.vocabulary - 1} words and the 0): its '
         'training split, or the threshold data.min_count or the cleaning '
         'data.clean, differs from what the checkpoint was trained with'
       )
 
 
-def _check_positions(shape: Shape, table, name: str, what: str):
+def _check_positions(config: ModelConfig, table, name: str, what: str):
   """The tables are computed, not learned: they must be the ones we compute."""
   if table is None:
     return
-  fits = table.ndim == 3 and table.shape[::2] == (1, shape.width)
+  fits = table.ndim == 3 and table.shape[::2] == (1, config.width)
   if fits:
-    ours = sinusoids(table.shape[1], shape.width)
+    ours = sinusoids(table.shape[1], config.width)
     fits = np.max(np.abs(ours - table[0])) < _POSITION_TOLERANCE
   if not fits:
     raise ConversionError(
       f'{what} has other positions than sines and cosines of width '
-      f'{shape.width} in {name}'
+      f'{config.width} in {name}'
     )

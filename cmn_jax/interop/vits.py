@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cmn_jax.interop.names import ConversionError, Row, linear_rows
-from cmn_jax.models.films import IMAGENET_MEAN, IMAGENET_STD
+from cmn_jax.models.images import IMAGENET_MEAN, IMAGENET_STD
 
 VITS = ('vit_b16',)
 _LAYERS = 12

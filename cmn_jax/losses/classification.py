@@ -1,65 +1,24 @@
 """Losses of a classifier, each as a (sum, count) so that devices add up."""
 
-import dataclasses
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from input_pipeline.errors import UserError
-
-MULTI_LABEL, SINGLE_LABEL = 'multi_label', 'single_label'
-TASKS = (MULTI_LABEL, SINGLE_LABEL)
-
-
-def check_task(task: str):
-  """Raises ValueError unless `task` is one of TASKS."""
-  if task not in TASKS:
-    raise UserError(
-      f'classifier.task is {task!r}; choose from {", ".join(TASKS)}'
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Objective:
-  """What a classifier's loss is made of.
-
-  Attributes:
-    task: 'multi_label' (a sigmoid for each class) or 'single_label' (a softmax
-      over the classes).
-    ce_weight: of the cross-entropy.
-    focal_weight: of the focal loss; 0 leaves it out.
-    gamma: how much the focal loss cares less for what is already right.
-    alpha: the focal loss's weight of positives, 1 - alpha that of negatives;
-      with a softmax, which has no negatives, of the whole.
-    weights_C: of each class's positives, in both losses.
-  """
-
-  task: str
-  ce_weight: float
-  focal_weight: float
-  gamma: float
-  alpha: float
-  weights_C: tuple[float, ...]
-
-  def __post_init__(self):
-    check_task(self.task)
-    if self.gamma < 0:
-      raise UserError(f'classifier.gamma is {self.gamma}; at least 0')
-    if not 0 <= self.alpha <= 1:
-      raise UserError(
-        f'classifier.alpha is {self.alpha}; it must be between 0 and 1'
-      )
-    weights = self.ce_weight, self.focal_weight
-    if min(weights) < 0 or max(weights) == 0:
-      raise UserError(
-        f'classifier.ce_weight is {self.ce_weight} and classifier.focal_weight '
-        f'{self.focal_weight}; expected none below 0 and one above'
-      )
+from cmn_jax.models.classifier import (
+  MULTI_LABEL,
+  SINGLE_LABEL,
+  ClassifierConfig,
+)
 
 
 def classification_losses(
-  objective: Objective, logits_BxC, labels_BxC, known_BxC
+  config: ClassifierConfig,
+  weights_C: Sequence[float],
+  logits_BxC: jax.Array,
+  labels_BxC: jax.Array,
+  known_BxC: jax.Array,
 ) -> dict:
   """The weighted sum of both losses as 'loss', and each one alone.
 
@@ -68,7 +27,8 @@ def classification_losses(
   of what is true.
 
   Args:
-    objective: weights and exponents.
+    config: weights of the two losses, and exponents.
+    weights_C: of each class's positives, in both losses.
     logits_BxC: any floats.
     labels_BxC: 1 where a study has a class, else 0.
     known_BxC: False where nobody knows, and in padding studies.
@@ -78,22 +38,22 @@ def classification_losses(
     labels (studies, with a softmax), and their number.
   """
   form = {MULTI_LABEL: _sigmoid_terms, SINGLE_LABEL: _softmax_terms}
-  log_p, log_rest, positive, known = form[objective.task](
+  log_p, log_rest, positive, known = form[config.task](
     logits_BxC.astype(jnp.float32), labels_BxC, known_BxC
   )
-  weights = jnp.asarray(objective.weights_C, jnp.float32)
+  weights = jnp.asarray(weights_C, jnp.float32)
   weight = known * (positive * weights + (1.0 - positive))
-  if objective.task == SINGLE_LABEL:
-    balance = objective.alpha * positive
+  if config.task == SINGLE_LABEL:
+    balance = config.alpha * positive
     weight = weight * positive
   else:
-    balance = jnp.where(positive > 0, objective.alpha, 1.0 - objective.alpha)
+    balance = jnp.where(positive > 0, config.alpha, 1.0 - config.alpha)
   # (1 - p)^gamma by way of its logarithm: no slope is infinite, at no gamma.
-  easy = jnp.exp(objective.gamma * log_rest)
+  easy = jnp.exp(config.gamma * log_rest)
   cross_entropy = -jnp.sum(weight * log_p)
   focal = -jnp.sum(weight * balance * easy * log_p)
   count = jnp.sum(known)
-  total = objective.ce_weight * cross_entropy + objective.focal_weight * focal
+  total = config.ce_weight * cross_entropy + config.focal_weight * focal
   return {
     'loss': (total, count),
     'cross_entropy': (cross_entropy, count),
@@ -130,13 +90,7 @@ def _softmax_terms(logits_BxC, labels_BxC, known_BxC):
 
 
 def class_weights(labels_NxC, known_NxC, exponent: float) -> tuple[float, ...]:
-  """(negatives / positives)^exponent of each class; ones at exponent 0.
-
-  Raises:
-    UserError: the exponent is below 0.
-  """
-  if exponent < 0:
-    raise UserError(f'classifier.class_weights is {exponent}; at least 0')
+  """(negatives / positives)^exponent of each class; ones at exponent 0."""
   positives_C = (labels_NxC * known_NxC).sum(axis=0)
   negatives_C = known_NxC.sum(axis=0) - positives_C
   ratio_C = np.maximum(negatives_C, 1) / np.maximum(positives_C, 1)

@@ -6,58 +6,15 @@ devices' sums add up to the loss of one device with the whole batch, and so do
 their gradients.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
-from input_pipeline.errors import UserError
-
-FORMS = ('cosine', 'infonce')
+from cmn_jax.models.alignment import AlignmentConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-  """How films and reports are compared.
-
-  Attributes:
-    weight: of the term beside the report's loss.
-    form: 'cosine' or 'infonce'.
-    margin: cosine below which a pair that does not match costs nothing; of
-      'cosine' alone.
-    mask_identical: a study with word for word the same report is no negative.
-    warmup_steps: training steps over which the weight rises from 0 evenly.
-  """
-
-  weight: float
-  form: str
-  margin: float
-  mask_identical: bool
-  warmup_steps: int = 0
-
-  def __post_init__(self):
-    if self.form not in FORMS:
-      raise UserError(
-        f'alignment.form is {self.form!r}; choose from {", ".join(FORMS)}'
-      )
-    for name in ('weight', 'warmup_steps'):
-      if not getattr(self, name) >= 0:  # NaN is neither
-        raise UserError(
-          f'alignment.{name} is {getattr(self, name)}; it must not be negative'
-        )
-    if not -1 <= self.margin <= 1:
-      raise UserError(
-        f'alignment.margin is {self.margin}; a cosine lies from -1 to 1'
-      )
-
-  def weight_at(self, step):
-    """The weight in a training step, counted from 0."""
-    if not self.warmup_steps:
-      return self.weight
-    return self.weight * jnp.minimum((step + 1) / self.warmup_steps, 1.0)
-
-
-def contrastive_loss(contrast: Contrast, aligned, ids_BxT, mask_B, axis=None):
+def contrastive_loss(
+  config: AlignmentConfig, aligned, ids_BxT, mask_B, axis=None
+):
   """The two halves of the loss, each a mean to be.
 
   cosine: the mean of 1 - cos over studies, and over pairs of films and another
@@ -66,7 +23,7 @@ def contrastive_loss(contrast: Contrast, aligned, ids_BxT, mask_B, axis=None):
   picking its films for its report, both halved.
 
   Args:
-    contrast: how to compare.
+    config: how to compare.
     aligned: what `Alignment` returns.
     ids_BxT: the reports; equal rows are the same report to the model.
     mask_B: False for padding studies, which match nothing and are no negative.
@@ -90,13 +47,13 @@ def contrastive_loss(contrast: Contrast, aligned, ids_BxT, mask_B, axis=None):
   own_BxA = rows == jnp.arange(len(everyone['mask_B']))
   real_B = jnp.asarray(mask_B)
   negative_BxA = real_B[:, None] & everyone['mask_B'] & ~own_BxA
-  if contrast.mask_identical:
+  if config.mask_identical:
     negative_BxA &= ~_same_rows(ids_BxT, everyone['ids_BxT'])
   films, texts = aligned['films_BxF'], aligned['text_BxF']
   to_text_BxA = films @ everyone['text_BxF'].T
-  if contrast.form == 'cosine':
+  if config.form == 'cosine':
     own_B = jnp.sum(films * texts, axis=1)
-    excess_BxA = jnp.maximum(to_text_BxA - contrast.margin, 0.0)
+    excess_BxA = jnp.maximum(to_text_BxA - config.margin, 0.0)
     return {
       'alignment_matching': _masked(1.0 - own_B, real_B),
       'alignment_others': _masked(excess_BxA, negative_BxA),

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from cmn_jax.models.layers import torch_uniform
 from input_pipeline.errors import UserError
 
+FORMS = ('cosine', 'infonce')
 TEXTS = ('report', 'report+films')
 # CLIP's bound on how sharp a learned temperature may become.
 _LEAST_TEMPERATURE = 0.01
@@ -24,23 +25,60 @@ _LEAST_SQUARE = 1e-12
 
 
 @dataclasses.dataclass(frozen=True)
-class AlignmentShape:
-  """What the alignment is made of.
+class AlignmentConfig:
+  """How images and reports are aligned: the `alignment` section of a config.
 
   Attributes:
+    weight: of the loss beside the report's; 0 for no alignment.
+    warmup_steps: training steps over which the weight rises from 0 evenly.
+    form: 'cosine' or 'infonce'.
+    margin: cosine below which a pair that does not match costs nothing; of
+      'cosine' alone.
+    temperature: that the learned one of 'infonce' starts from.
     text: what the decoder has seen when its output becomes the report's
       features: 'report', or 'report+films' as it is trained to write.
-    temperature: that a learned temperature starts from; 0 for none.
+    mask_identical: a study with word for word the same report is no negative.
   """
 
-  text: str
-  temperature: float
+  weight: float = 1.0
+  warmup_steps: int = 0
+  form: str = 'cosine'
+  margin: float = 0.0
+  temperature: float = 0.07
+  text: str = 'report'
+  mask_identical: bool = True
 
   def __post_init__(self):
-    if self.text not in TEXTS:
+    for name, choices in (('form', FORMS), ('text', TEXTS)):
+      value = getattr(self, name)
+      if value not in choices:
+        raise UserError(
+          f'alignment.{name} is {value!r}; choose from {", ".join(choices)}'
+        )
+    for name in ('weight', 'warmup_steps'):
+      if not getattr(self, name) >= 0:  # NaN is neither
+        raise UserError(
+          f'alignment.{name} is {getattr(self, name)}; it must not be negative'
+        )
+    if not -1 <= self.margin <= 1:
       raise UserError(
-        f'alignment.text is {self.text!r}; choose from {", ".join(TEXTS)}'
+        f'alignment.margin is {self.margin}; a cosine lies from -1 to 1'
       )
+    if self.learns_temperature and self.temperature <= 0:
+      raise UserError(
+        f'alignment.temperature is {self.temperature}; it must be above 0'
+      )
+
+  @property
+  def learns_temperature(self) -> bool:
+    """Whether the loss divides cosines by a learned temperature."""
+    return self.form == 'infonce'
+
+  def weight_at(self, step: jax.Array | int) -> jax.Array | float:
+    """The loss's weight in a training step, counted from 0."""
+    if not self.warmup_steps:
+      return self.weight
+    return self.weight * jnp.minimum((step + 1) / self.warmup_steps, 1.0)
 
 
 def unit(x_BxF):
@@ -79,10 +117,10 @@ class Alignment(nn.Module):
   """The learned part: projection, scoring vector, and maybe a temperature.
 
   Attributes:
-    shape: see `AlignmentShape`.
+    config: see `AlignmentConfig`.
   """
 
-  shape: AlignmentShape
+  config: AlignmentConfig
 
   @nn.compact
   def __call__(self, text_BxTxV, real_BxT, means_BxIxF):
@@ -110,10 +148,10 @@ class Alignment(nn.Module):
       'films_BxF': unit(jnp.mean(means_BxIxF, axis=1)),
       'text_BxF': unit(text_BxF),
     }
-    if self.shape.temperature:
+    if self.config.learns_temperature:
       log_temperature = self.param(
         'log_temperature',
-        nn.initializers.constant(math.log(self.shape.temperature)),
+        nn.initializers.constant(math.log(self.config.temperature)),
         (),
       )
       aligned['temperature'] = jnp.maximum(

@@ -16,34 +16,80 @@ INPUTS = (IMAGE, REFERENCE, GENERATED)
 FEATURES = ('visual', 'encoded', 'textual')
 
 
+MULTI_LABEL, SINGLE_LABEL = 'multi_label', 'single_label'
+TASKS = (MULTI_LABEL, SINGLE_LABEL)
+
+
 @dataclasses.dataclass(frozen=True)
-class ClassifierShape:
-  """Sizes of a classifier, all of them in the config.
+class ClassifierConfig:
+  """The `classifier` section of a config; configs/base.py explains each field.
 
   Attributes:
-    inputs: one of INPUTS; without a report there is no textual branch.
-    classes: logits.
+    checkpoint: workdir or step of the report model to start from.
+    finetune: whether that model is trained too.
+    inputs: one of INPUTS; with 'image' there is no textual branch.
+    task: one of TASKS.
+    labels: source of the labels.
+    leave_out: classes to do without, separated by commas.
+    ce_weight: of the cross-entropy.
+    focal_weight: of the focal loss; 0 leaves it out.
+    gamma: how much the focal loss cares less for what is already right.
+    alpha: the focal loss's weight of positives, 1 - alpha that of negatives;
+      with a softmax, which has no negatives, of the whole.
+    class_weights: positives weigh (negatives / positives) to this power.
+    balanced_sampling: draw studies so that all classes come up alike.
     hidden: width of the branches and of the layer that fuses them.
     dropout: rate after either.
   """
 
-  inputs: str
-  classes: int
-  hidden: int
-  dropout: float
+  checkpoint: str = ''
+  finetune: bool = False
+  inputs: str = IMAGE
+  task: str = MULTI_LABEL
+  labels: str = 'auto'
+  leave_out: str = ''
+  ce_weight: float = 1.0
+  focal_weight: float = 0.0
+  gamma: float = 2.0
+  alpha: float = 0.25
+  class_weights: float = 0.0
+  balanced_sampling: bool = False
+  hidden: int = 256
+  dropout: float = 0.3
 
   def __post_init__(self):
-    if self.inputs not in INPUTS:
+    for name, choices in (('inputs', INPUTS), ('task', TASKS)):
+      value = getattr(self, name)
+      if value not in choices:
+        raise UserError(
+          f'classifier.{name} is {value!r}; choose from {", ".join(choices)}'
+        )
+    for name, least in (('hidden', 1), ('gamma', 0), ('class_weights', 0)):
+      if getattr(self, name) < least:
+        raise UserError(
+          f'classifier.{name} is {getattr(self, name)}; at least {least}'
+        )
+    if not 0 <= self.alpha <= 1:
       raise UserError(
-        f'classifier.inputs is {self.inputs!r}; choose from {", ".join(INPUTS)}'
+        f'classifier.alpha is {self.alpha}; it must be between 0 and 1'
       )
-    if self.hidden < 1:
-      raise UserError(f'classifier.hidden is {self.hidden}; at least 1')
+    weights = self.ce_weight, self.focal_weight
+    if min(weights) < 0 or max(weights) == 0:
+      raise UserError(
+        f'classifier.ce_weight is {self.ce_weight} and classifier.focal_weight '
+        f'{self.focal_weight}; expected none below 0 and one above'
+      )
 
   @property
   def reads_report(self) -> bool:
     """Whether there is a textual branch."""
     return self.inputs != IMAGE
+
+  @property
+  def left_out(self) -> tuple[str, ...]:
+    """The classes that `leave_out` names."""
+    names = (name.strip() for name in self.leave_out.split(','))
+    return tuple(filter(None, names))
 
 
 class Classifier(nn.Module):
@@ -52,8 +98,8 @@ class Classifier(nn.Module):
   What it sees. Visual features: the patches of all views, as the visual encoder
   gives them, (B, 2F), and as the Transformer's encoder makes them, (B, 2D),
   mean and maximum of each. Textual features: the decoder's last states while
-  it reads the report over the same films, as it was trained to, mean and
-  maximum over the words, (B, 2D). So the textual branch sees the films too,
+  it reads the report over the same images, as it was trained to, mean and
+  maximum over the words, (B, 2D). So the textual branch sees the images too,
   through the decoder's cross-attention and the memory; nothing sees a report
   where `inputs` is 'image'. With 'image+reference' the report is the
   radiologist's, which nobody has at the bedside, and which labels that were
@@ -62,44 +108,37 @@ class Classifier(nn.Module):
   Attributes:
     report: the report model; its parameters are in 'report', the rest in
       'head'.
-    shape: sizes.
+    config: sizes, and what is read.
+    classes: logits.
   """
 
   report: ReportGenerator
-  shape: ClassifierShape
+  config: ClassifierConfig
+  classes: int
 
   def setup(self):
     self.head = FusionHead(
-      self.shape.hidden, self.shape.dropout, self.shape.classes
+      self.config.hidden, self.config.dropout, self.classes
     )
 
-  def __call__(
-    self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool, mask_BxI=None
-  ):
-    """Logits, (B, classes).
+  def __call__(self, batch: dict, train: bool = False) -> dict:
+    """{'logits': (B, classes)}.
 
     Args:
-      images_BxIxHxWxC: normalised films, float32.
-      ids_BxT: [0] + words, then zeros; not looked at with inputs 'image'.
-      mask_B: False for padding studies, which batch statistics leave out.
+      batch: as a report model takes it ('ids_BxT' is not looked at with
+        inputs 'image'), or what `features` gave for it, by FEATURES.
       train: dropout and batch statistics on.
-      mask_BxI: False for films that a study does not have; None where all
-        are there.
     """
-    features = self.features(images_BxIxHxWxC, ids_BxT, mask_B, train, mask_BxI)
-    return self.classify(features, train)
+    features = {name: batch[name] for name in FEATURES if name in batch}
+    if not features:
+      features = self.features(batch, train)
+    return {'logits': self.head(features, train)}
 
-  def features(
-    self,
-    images_BxIxHxWxC,
-    ids_BxT,
-    mask_B,
-    train: bool = False,
-    mask_BxI=None,
-  ):
+  def features(self, batch: dict, train: bool = False) -> dict:
     """What is fused, {name: (B, ...)}, float32; see FEATURES."""
+    ids_BxT, mask_BxI = batch['ids_BxT'], batch['mask_BxI']
     patches_BxPxF, _ = self.report.visual_features(
-      images_BxIxHxWxC, mask_B, train, mask_BxI
+      batch['images_BxIxHxW'], batch['mask_B'], train, mask_BxI
     )
     encoded_BxPxD, mask_Bx1x1xP = self.report.encode_features(
       patches_BxPxF, train, mask_BxI
@@ -109,16 +148,12 @@ class Classifier(nn.Module):
       'visual': mean_and_maximum(patches_BxPxF, real_BxP),
       'encoded': mean_and_maximum(encoded_BxPxD, real_BxP),
     }
-    if self.shape.reads_report:
+    if self.config.reads_report:
       states_BxTxD = self.report.states(
         ids_BxT, encoded_BxPxD, mask_Bx1x1xP, train
       )
       features['textual'] = mean_and_maximum(states_BxTxD, ids_BxT > 0)
     return features
-
-  def classify(self, features: dict, train: bool):
-    """Logits, (B, classes), of what `features` gives."""
-    return self.head(features, train)
 
 
 class FusionHead(nn.Module):

@@ -1,18 +1,18 @@
 """The report generator: films in, words out, with or without memory."""
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from cmn_jax.models.alignment import Alignment
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.images import as_pixels
 from cmn_jax.models.layers import Dropout, Linear, sinusoids
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.normalization import LayerNorm
-from cmn_jax.models.shape import Shape
 from cmn_jax.models.transformer import DecoderLayer, EncoderLayer
 
 
@@ -20,24 +20,21 @@ class ReportGenerator(nn.Module):
   """R2GenCMN and its two ablations, one or two views from one set of weights.
 
   Attributes:
-    shape: sizes and rates.
+    config: sizes and rates.
     axis_name: mapped axis of batch statistics, or None.
-    dtype: type of matrix products and convolutions.
-    remat: recompute the encoder's blocks in the backward pass.
   """
 
-  shape: Shape
+  config: ModelConfig
   axis_name: str | None = None
-  dtype: Any = jnp.float32
-  remat: bool = False
 
   def setup(self):
-    s = self.shape
+    s = self.config
+    self.dtype = s.precision
     self.visual_encoder = ENCODERS[s.encoder](
       width=s.encoder_width,
       axis_name=self.axis_name,
       dtype=self.dtype,
-      remat=self.remat,
+      remat=s.remat,
     )
     self.patch_embed = Linear(s.width, 'torch', self.dtype)
     self.patch_drop = Dropout(s.patch_dropout)
@@ -58,7 +55,7 @@ class ReportGenerator(nn.Module):
     self._setup_memory()
 
   def _setup_memory(self):
-    s = self.shape
+    s = self.config
     if s.memory == 'none':
       return
     start = nn.initializers.normal(1.0 / s.width)
@@ -70,72 +67,74 @@ class ReportGenerator(nn.Module):
       self.text_memory = self.param('text_memory', start, size)
       self.text_memory_query = MemoryQuery(*query)
 
-  def __call__(
-    self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool, mask_BxI=None
-  ):
-    """Teacher-forced log-probabilities, (B, T-1, V); row t predicts t + 1.
+  def __call__(self, batch: dict, train: bool = False) -> dict:
+    """All that is trained, by name; a head that is not there is left out.
 
     Args:
-      images_BxIxHxWxC: normalised films, float32.
-      ids_BxT: [0] + words + [0], then zeros.
-      mask_B: False for padding studies, which batch statistics leave out.
+      batch: of it are read
+        images_BxIxHxW: grey uint8; or normalised, (B, I, H, W, 3).
+        ids_BxT: [0] + words + [0], then zeros.
+        mask_B: False for padding studies, which batch statistics leave out.
+        mask_BxI: False for images that a study does not have: nothing depends
+          on what is in their place.
       train: dropout and batch statistics on.
-      mask_BxI: False for films that a study does not have: nothing depends
-        on what is in their place. None where every study has all of them.
-    """
-    patches, mask_Bx1x1xP = self.encode(
-      images_BxIxHxWxC, mask_B, train, mask_BxI
-    )
-    return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
 
-  def outputs(
-    self, images_BxIxHxWxC, ids_BxT, mask_B, train: bool, mask_BxI=None
-  ) -> dict:
-    """All that is trained: what `__call__` gives as 'log_probs', and the heads.
-
-    'findings', (B, findings), are logits that read the visual features
-    themselves. A finding is present if any patch shows it: a study's logits
-    are the soft maximum of its patches'. 'alignment' is what `Alignment`
-    returns. A head that the model does not have is left out.
+    Returns:
+      'log_probs', (B, T-1, V), teacher-forced: row t predicts ids[t + 1].
+      'findings', (B, findings), logits that read the visual features
+      themselves. A finding is present if any patch shows it: a study's logits
+      are the soft maximum of its patches'. 'alignment' is what `Alignment`
+      returns.
     """
+    ids_BxT, mask_BxI = batch['ids_BxT'], batch['mask_BxI']
     features, means = self.visual_features(
-      images_BxIxHxWxC, mask_B, train, mask_BxI
+      batch['images_BxIxHxW'], batch['mask_B'], train, mask_BxI
     )
     patches, mask_Bx1x1xP = self.encode_features(features, train, mask_BxI)
     outputs = {}
-    if self.shape.findings:
+    if self.config.findings:
       real_BxPx1 = mask_Bx1x1xP[:, 0, 0, :, None]
       logits = self.findings(features)
       logits = jax.nn.logsumexp(logits, axis=1, where=real_BxPx1)
       outputs['findings'] = logits - jnp.log(jnp.sum(real_BxPx1, axis=1))
     logits = self._decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
     outputs['log_probs'] = jax.nn.log_softmax(logits, axis=-1)
-    if self.shape.alignment:
-      if self.shape.alignment.text == 'report':
+    if self.config.alignment:
+      if self.config.alignment.text == 'report':
         logits = self._decode_blind(ids_BxT[:, :-1], train)
       outputs['alignment'] = self.alignment(
         logits, _real(ids_BxT[:, :-1]), means
       )
     return outputs
 
-  def align(self, images_BxIxHxWxC, ids_BxT, mask_B, mask_BxI=None) -> dict:
+  def log_probs(
+    self, images, ids_BxT, mask_B, train: bool = False, mask_BxI=None
+  ):
+    """'log_probs' of `__call__` alone, (B, T-1, V)."""
+    patches, mask_Bx1x1xP = self.encode(images, mask_B, train, mask_BxI)
+    return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
+
+  def align(self, batch: dict) -> dict:
     """Unit vectors 'films_BxF' and 'text_BxF', each without the other.
 
     However the alignment was trained, the decoder sees no film here: a
     report's vector must not know whose it is.
     """
-    _, means = self.visual_features(images_BxIxHxWxC, mask_B, mask_BxI=mask_BxI)
+    _, means = self.visual_features(
+      batch['images_BxIxHxW'], batch['mask_B'], mask_BxI=batch['mask_BxI']
+    )
+    ids_BxT = batch['ids_BxT']
     logits = self._decode_blind(ids_BxT[:, :-1])
     aligned = self.alignment(logits, _real(ids_BxT[:, :-1]), means)
     return {name: aligned[name] for name in ('films_BxF', 'text_BxF')}
 
-  def visual_features(
-    self, images_BxIxHxWxC, mask_B, train: bool = False, mask_BxI=None
-  ):
+  def visual_features(self, images, mask_B, train: bool = False, mask_BxI=None):
     """Patches of all views, (B, P, F), and each view's mean, (B, I, F).
 
-    Both are zero for films that a study does not have.
+    Both are zero for images that a study does not have. `images` are as
+    `as_pixels` takes them.
     """
+    images_BxIxHxWxC = as_pixels(images)
     b, i = images_BxIxHxWxC.shape[:2]
     if mask_BxI is None:
       mask_BxI = jnp.ones((b, i), bool)
@@ -146,20 +145,16 @@ class ReportGenerator(nn.Module):
     means_BxIxF = jnp.mean(maps, axis=(2, 3), dtype=jnp.float32)
     return maps.reshape(b, -1, maps.shape[-1]), means_BxIxF
 
-  def encode(
-    self, images_BxIxHxWxC, mask_B, train: bool = False, mask_BxI=None
-  ):
+  def encode(self, images, mask_B, train: bool = False, mask_BxI=None):
     """Encoded patches (B, P, D) and their attention mask (B, 1, 1, P)."""
-    features, _ = self.visual_features(
-      images_BxIxHxWxC, mask_B, train, mask_BxI
-    )
+    features, _ = self.visual_features(images, mask_B, train, mask_BxI)
     return self.encode_features(features, train, mask_BxI)
 
   def encode_features(self, features_BxPxF, train: bool = False, mask_BxI=None):
     """The part of `encode` after the visual encoder."""
     x = nn.relu(self.patch_embed(features_BxPxF))
     x = self.patch_drop(x, train)
-    if self.shape.memory != 'none':
+    if self.config.memory != 'none':
       x = x + self.memory_query(x, self.memory, train)
     x = x + sinusoids(x.shape[1], x.shape[2]).astype(x.dtype)
     x = self.position_drop(x, train)
@@ -196,7 +191,7 @@ class ReportGenerator(nn.Module):
   def _decode_blind(self, ids_BxT, train: bool = False):
     """Logits of a decoder that looks at one patch of zeros."""
     batch = ids_BxT.shape[0]
-    nothing = jnp.zeros((batch, 1, self.shape.width), self.dtype)
+    nothing = jnp.zeros((batch, 1, self.config.width), self.dtype)
     return self._decode(
       ids_BxT, nothing, jnp.ones((batch, 1, 1, 1), bool), train
     )
@@ -205,11 +200,11 @@ class ReportGenerator(nn.Module):
     """What all steps of decoding share, and an empty cache for K beams.
 
     The cache is a pair: the beam that each position of a beam was written by,
-    (B, K, T), which follows the beams when these are dealt anew, and keys and
+    (B, K, T), which follows the beams when these are reordered, and keys and
     values by the beam that wrote them, which stay where they are.
     """
     b = patches_BxPxD.shape[0]
-    s = self.shape
+    s = self.config
     shared = {
       'patches': [
         layer.cross_attention.project_heads(patches_BxPxD)
@@ -241,7 +236,7 @@ class ReportGenerator(nn.Module):
     writers_BxKxT, kept = cache
     beams = jnp.arange(ids_BxK.shape[1])
     writers_BxKxT = writers_BxKxT.at[:, :, position].set(beams)
-    positions_T = jnp.arange(self.shape.max_length)
+    positions_T = jnp.arange(self.config.max_length)
     seen = (writers_BxKxT[..., None] == beams) & (
       positions_T[:, None] <= position
     )
@@ -263,7 +258,7 @@ class ReportGenerator(nn.Module):
 
   def _embed(self, ids, positions_T, train: bool, shared=None):
     """Words (..., T) to (..., T, D), positions and memory response added."""
-    s = self.shape
+    s = self.config
     x = self.word_embed[ids] * math.sqrt(s.width)
     table = jnp.asarray(sinusoids(s.max_length, s.width))
     x = (x + table[positions_T]).astype(self.dtype)
@@ -277,7 +272,7 @@ class ReportGenerator(nn.Module):
 
   def _text_memory(self):
     """The memory that words query, and how they do it."""
-    if self.shape.memory == 'separate':
+    if self.config.memory == 'separate':
       return self.text_memory_query, self.text_memory
     return self.memory_query, self.memory
 

@@ -91,7 +91,7 @@ def score_attributes(
   whose reference carries it; a prediction that leaves it out is wrong.
 
   Returns:
-    side_accuracy, zone_accuracy, severity_accuracy (0.0 where nothing counts)
+    side_accuracy, zone_accuracy, severity_accuracy (None where nothing counts)
     and counts: {side, zone, severity}, the number of pairs behind each.
   """
   if len(reference) != len(predicted):
@@ -103,34 +103,38 @@ def score_attributes(
   right = dict.fromkeys(attributes, 0)
   counts = dict.fromkeys(attributes, 0)
   for truths, guesses in zip(reference, predicted, strict=True):
-    for truth, guess in _pairs(truths, guesses):
+    for i, j in pair_findings(truths, guesses):
+      truth, guess = truths[i], guesses[j]
       for attribute in attributes:
         if value := getattr(truth, attribute):
           counts[attribute] += 1
           right[attribute] += value == getattr(guess, attribute)
   accuracies = {
-    f'{name}_accuracy': float(_ratio(right[name], counts[name]))
+    f'{name}_accuracy': right[name] / counts[name] if counts[name] else None
     for name in attributes
   }
   return {**accuracies, 'counts': counts}
 
 
-def _pairs(truths, guesses):
-  """Pairs of positive mentions of one name, those that agree most first."""
+def pair_findings(
+  truths: Sequence[Finding], guesses: Sequence[Finding]
+) -> list[tuple[int, int]]:
+  """Positions (i, j) of positive findings of one name, the best agreed first.
+
+  Each is in one pair at most. What scores the attributes colours the page too.
+  """
   candidates = sorted(
-    (
-      (-_agreement(truth, guess), i, j)
-      for i, truth in enumerate(truths)
-      for j, guess in enumerate(guesses)
-      if truth.name == guess.name and truth.status == guess.status == 'positive'
-    ),
+    (-_agreement(truth, guess), i, j)
+    for i, truth in enumerate(truths)
+    for j, guess in enumerate(guesses)
+    if truth.name == guess.name and truth.status == guess.status == 'positive'
   )
-  used_truths, used_guesses = set(), set()
+  pairs, paired = [], set()
   for _, i, j in candidates:
-    if i not in used_truths and j not in used_guesses:
-      used_truths.add(i)
-      used_guesses.add(j)
-      yield truths[i], guesses[j]
+    if not {('truth', i), ('guess', j)} & paired:
+      pairs.append((i, j))
+      paired |= {('truth', i), ('guess', j)}
+  return pairs
 
 
 def _agreement(truth, guess):

@@ -14,14 +14,16 @@ from typing import Any
 import flax
 import jax
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 from absl import logging
 from ml_collections import ConfigDict
 
-from cmn_jax.training.state import TrainState
+from cmn_jax.training.state import TrainState, init_state
 from input_pipeline.errors import UserError
 
-META_FORMAT = 2  # goes up when older checkpoints can no longer be read
+META_FORMAT = 3  # goes up when older checkpoints need to be read otherwise
+_NO_TASK = 2
 _PACKAGES = ('jax', 'flax', 'optax', 'orbax-checkpoint')
 
 
@@ -30,30 +32,68 @@ class CheckpointError(UserError):
 
 
 class _LatestAndBest:
-  """Keeps the newest checkpoint and the first of those that score best."""
+  """Preserves the newest checkpoint and the first of those that score best.
+
+  Orbax stores no metrics with such a policy, so the scores come from the metas:
+  a resumed run knows its best checkpoint as one that was never stopped.
+  """
+
+  def __init__(self, scores: dict[int, float]):
+    self.scores = scores
 
   def should_preserve(self, checkpoints: Sequence[Any], *, context):
     del context
-    scores = [_score(c.metrics) for c in checkpoints]
-    keep = [False] * len(checkpoints)
-    if keep:
-      keep[scores.index(max(scores))] = True
-      keep[-1] = True
-    return keep
+    steps = [c.step for c in checkpoints]
+    if not steps:
+      return []
+    preserved = {best_step(steps, self.scores), max(steps)}
+    return [step in preserved for step in steps]
 
 
-def _score(metrics) -> float:
-  return metrics['score'] if metrics else -np.inf
+def best_step(steps: Sequence[int], scores: dict[int, float]) -> int:
+  """The first of the steps that score best."""
+  return max(steps, key=lambda step: (scores[step], -step))
+
+
+def score_of(meta: dict | None) -> float:
+  """The validation score that chooses among a run's checkpoints.
+
+  Where an older meta has none, it is the last of its history.
+  """
+  meta = meta or {}
+  if 'score' in meta:
+    return meta['score']
+  rows = meta.get('history') or [{}]
+  select_by = meta.get('config', {}).get('train', {}).get('select_by')
+  return rows[-1].get('val', {}).get(select_by, -np.inf)
+
+
+def _scores_in(root: Path) -> dict[int, float]:
+  """{step: score} of the complete checkpoints in a folder."""
+  return {
+    n: score_of(_read_json(root / str(n) / 'meta')) for n in _steps_in(root)
+  }
+
+
+def _steps_in(root: Path) -> list[int]:
+  """Steps of the complete checkpoints in a folder."""
+  return [
+    int(p.name)
+    for p in (root.iterdir() if root.is_dir() else ())
+    if p.name.isdigit() and (p / 'model').is_dir() and (p / 'meta').is_dir()
+  ]
 
 
 class Checkpoints:
   """The checkpoints of one run, written in the background."""
 
   def __init__(self, workdir: Path | str):
+    root = Path(workdir).absolute() / 'checkpoints'
+    self._policy = _LatestAndBest(_scores_in(root))
     self._manager = ocp.CheckpointManager(
-      Path(workdir).absolute() / 'checkpoints',
+      root,
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=_LatestAndBest(),
+        preservation_policy=self._policy,
         enable_async_checkpointing=True,
       ),
     )
@@ -63,8 +103,9 @@ class Checkpoints:
     """Step of the newest complete checkpoint."""
     return self._manager.latest_step()
 
-  def save(self, step: int, state: TrainState, meta: dict, score: float):
-    """Saves in the background; `score` (validation) says which is best."""
+  def save(self, step: int, state: TrainState, meta: dict) -> None:
+    """Saves in the background; the meta's 'score' says which is best."""
+    self._policy.scores[step] = meta['score']
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -72,25 +113,30 @@ class Checkpoints:
         train=ocp.args.StandardSave(_writable(_train_item(state))),
         meta=ocp.args.JsonSave(meta),
       ),
-      metrics={'score': score},
     )
 
-  def meta(self, step: int) -> dict:
-    """The meta of a step."""
-    return self._manager.restore(
-      step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())
-    ).meta
+  def restore(
+    self, step: int, optimizer: optax.GradientTransformation, frozen
+  ) -> TrainState:
+    """The whole state of a step, as numpy arrays.
 
-  def restore(self, step: int, like: TrainState) -> TrainState:
-    """The whole state of a step, as numpy arrays."""
+    Args:
+      step: one that is there.
+      optimizer: whose state was saved.
+      frozen: top-level names of what is not trained.
+    """
+    variables, _ = load_model(self._manager.directory / str(step))
+    state = jax.eval_shape(
+      lambda tree: init_state(tree, optimizer, frozen), variables
+    )
     restored = self._manager.restore(
       step,
       args=ocp.args.Composite(
-        model=ocp.args.StandardRestore(_as_numpy(like.variables)),
-        train=ocp.args.StandardRestore(_as_numpy(_train_item(like))),
+        train=ocp.args.StandardRestore(_as_numpy(_train_item(state))),
       ),
     )
-    return like.replace(**restored.train, **restored.model)
+    whole = init_state(variables, optax.identity(), frozen)
+    return whole.replace(**restored.train)
 
   def wait(self):
     """Blocks until what was saved is on disk."""
@@ -118,24 +164,24 @@ def _as_numpy(tree):
 
 
 def make_meta(
-  config: ConfigDict,
-  tokenizer,
-  *,
-  dataset: str,
-  label_source: str,
-  history: list[dict],
-  finding_targets: Sequence[str] = (),
+  config: ConfigDict, history: list[dict], score: float, about: dict
 ) -> dict:
-  """The JSON of a checkpoint: all that its parameters need to be used."""
+  """The JSON of a checkpoint: all that its parameters need to be used.
+
+  Args:
+    config: the whole one.
+    history: a row for each epoch so far.
+    score: on validation, by which checkpoints are chosen.
+    about: what the task adds, such as its vocabulary.
+  """
   return {
     'format': META_FORMAT,
+    'task': config.task,
     'config': config.to_dict(),
-    'tokenizer': tokenizer.to_json(),
-    'dataset': dataset,
-    'label_source': label_source,
     'history': history,
-    'finding_targets': list(finding_targets),
+    'score': score,
     'versions': {p: importlib.metadata.version(p) for p in _PACKAGES},
+    **about,
   }
 
 
@@ -161,25 +207,27 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
     return folder
   root = folder / 'checkpoints'
   root = root if root.is_dir() else folder
-  found = sorted(
-    int(p.name)
-    for p in (root.iterdir() if root.is_dir() else ())
-    if p.name.isdigit() and (p / 'model').is_dir()
-  )
-  if not found:
+  scores = _scores_in(root)
+  if not scores:
     raise CheckpointError(
       f'no checkpoint in {folder}: expected a workdir with '
       'checkpoints/<step>/, or a folder that holds model/ and meta/; train one '
       'with main.py'
     )
   if step is None:
-    scores = {n: _score(_read_json(root / str(n) / 'metrics')) for n in found}
-    step = max(found, key=lambda n: (scores[n], -n))
-  if step not in found:
+    step = best_step(list(scores), scores)
+  if step not in scores:
     raise CheckpointError(
-      f'no checkpoint of step {step} in {root}: there are {found}'
+      f'no checkpoint of step {step} in {root}: there are {sorted(scores)}'
     )
   return root / str(step)
+
+
+def latest_folder(workdir: Path) -> Path | None:
+  """The folder of the newest complete checkpoint of a run, None before one."""
+  root = Path(workdir).absolute() / 'checkpoints'
+  steps = _steps_in(root)
+  return root / str(max(steps)) if steps else None
 
 
 def load_model(step_folder: Path) -> tuple[dict, dict]:
@@ -188,8 +236,8 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
   Raises:
     CheckpointError: the files are damaged or of another format.
   """
+  meta = load_meta(step_folder)
   try:
-    meta = _read_json(step_folder / 'meta')
     with _without_warnings(), ocp.StandardCheckpointer() as checkpointer:
       tree = checkpointer.metadata(step_folder / 'model').item_metadata.tree
       variables = checkpointer.restore(step_folder / 'model', _as_numpy(tree))
@@ -198,13 +246,47 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
     raise CheckpointError(
       f'cannot read the checkpoint {step_folder}: {reason}'
     ) from error
+  return {'batch_stats': {}, **variables}, meta
+
+
+def load_meta(step_folder: Path) -> dict:
+  """The meta of a step, as this version writes it.
+
+  Raises:
+    CheckpointError: it is damaged or of another format.
+  """
+  try:
+    meta = _read_json(step_folder / 'meta')
+  except Exception as error:
+    raise CheckpointError(
+      f'cannot read the checkpoint {step_folder}: '
+      f'{str(error).strip().splitlines()[0]}'
+    ) from error
   found = None if meta is None else meta.get('format')
-  if found != META_FORMAT:
+  if found not in (_NO_TASK, META_FORMAT):
     raise CheckpointError(
       f'{step_folder}/meta is of format {found}, this version reads format '
       f'{META_FORMAT}: train or convert again'
     )
-  return variables, meta
+  return _with_task(meta) if found == _NO_TASK else meta
+
+
+def _with_task(meta: dict) -> dict:
+  """A meta of format 2, which named task and row by one 'variant'."""
+  if 'config' not in meta:  # An encoder alone.
+    return {**meta, 'format': META_FORMAT}
+  config = dict(meta['config'])
+  variant = config.pop('variant')
+  task = 'classify' if 'classifier' in meta else 'report'
+  config |= {'task': task, 'name': variant, 'named': f':{variant}'}
+  meta = {**meta, 'task': task, 'config': config, 'format': META_FORMAT}
+  if task == 'classify':
+    about = meta['classifier']
+    meta['classifier'] = {
+      **about,
+      'report_model': _with_task({**about['report_model'], 'format': _NO_TASK}),
+    }
+  return meta
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+import tqdm
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
@@ -72,8 +73,8 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
     ) from error
 
 
-def alone():
-  """Raises ValueError if there are other processes."""
+def alone() -> None:
+  """Raises UserError if there are other processes."""
   if jax.process_count() > 1:
     raise UserError(
       f'a classifier trains in one process, not in {jax.process_count()}: '
@@ -86,10 +87,10 @@ def is_first() -> bool:
   return jax.process_index() == 0
 
 
-def tell(line: str):
-  """Prints a line to stderr, once for all processes."""
+def log(line: str) -> None:
+  """Prints a line to stderr beside a progress bar, once for all processes."""
   if is_first():
-    print(line, file=sys.stderr)
+    tqdm.tqdm.write(line, file=sys.stderr)
 
 
 def part() -> dict:

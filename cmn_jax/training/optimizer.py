@@ -1,5 +1,6 @@
 """The optimizer: Adam as torch computes it, two learning rates."""
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -60,70 +61,87 @@ def scale_by_torch_adam(
   return optax.GradientTransformation(init, update)
 
 
-def make_schedule(
-  name: str,
-  rate: float,
-  *,
-  steps_per_epoch: int,
-  epochs: int,
-  step_epochs: int,
-  gamma: float,
-  warmup_steps: int,
-) -> optax.Schedule:
-  """Learning rate by step.
+@dataclasses.dataclass(frozen=True)
+class OptimConfig:
+  """The `optim` section of a config; configs/base.py explains each field."""
 
-  'step' multiplies by gamma every step_epochs epochs (torch's StepLR, called
-  once an epoch); 'cosine' falls to zero at the last step. Both rise linearly
-  over the first warmup_steps.
-  """
-  if name not in SCHEDULES:
-    raise UserError(
-      f'optim.schedule is {name!r}; choose from {", ".join(SCHEDULES)}'
-    )
-  total = max(steps_per_epoch * epochs, 1)
+  visual_rate: float
+  rate: float
+  schedule: str
+  step_epochs: int
+  gamma: float
+  warmup_steps: int
+  b1: float
+  b2: float
+  epsilon: float
+  weight_decay: float
+  amsgrad: bool
+  clip_norm: float
 
-  def schedule(step):
-    if name == 'step':
-      factor = gamma ** (step // (steps_per_epoch * step_epochs))
-    else:
-      factor = 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total, 1.0)))
-    warm = jnp.minimum((step + 1) / max(warmup_steps, 1), 1.0)
-    return rate * factor * warm
+  def __post_init__(self):
+    if self.schedule not in SCHEDULES:
+      raise UserError(
+        f'optim.schedule is {self.schedule!r}; choose from '
+        f'{", ".join(SCHEDULES)}'
+      )
+    if self.step_epochs < 1:
+      raise UserError(
+        f'optim.step_epochs is {self.step_epochs}; it must be at least 1'
+      )
 
-  return schedule
+  def schedules(
+    self, steps_per_epoch: int, epochs: int
+  ) -> tuple[optax.Schedule, optax.Schedule]:
+    """Learning rates by step: of the visual encoder, and of the rest.
+
+    'step' multiplies by gamma every step_epochs epochs (torch's StepLR, called
+    once an epoch); 'cosine' falls to zero at the last step. Both rise linearly
+    over the first warmup_steps.
+    """
+    total = max(steps_per_epoch * epochs, 1)
+
+    def factor(step):
+      if self.schedule == 'step':
+        part = self.gamma ** (step // (steps_per_epoch * self.step_epochs))
+      else:
+        part = 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step / total, 1.0)))
+      return part, jnp.minimum((step + 1) / max(self.warmup_steps, 1), 1.0)
+
+    def scheduled(rate):
+      def schedule(step):
+        part, warm = factor(step)
+        return rate * part * warm
+
+      return schedule
+
+    return scheduled(self.visual_rate), scheduled(self.rate)
 
 
 def make_optimizer(
-  visual_schedule: optax.Schedule,
-  schedule: optax.Schedule,
-  *,
-  b1: float,
-  b2: float,
-  epsilon: float,
-  weight_decay: float,
-  amsgrad: bool,
-  clip_norm: float,
+  config: OptimConfig, steps_per_epoch: int, epochs: int
 ) -> optax.GradientTransformation:
   """One rate for the visual encoder, one for the rest.
 
   Weight decay is coupled, as in R2GenCMN: added to the gradient before Adam.
   clip_norm bounds the gradient's global norm; 0 leaves it alone.
   """
+  visual, rest = config.schedules(steps_per_epoch, epochs)
 
   def labels(params):
     return jax.tree_util.tree_map_with_path(
       lambda path, _: 'visual' if VISUAL in _names(path) else 'rest', params
     )
 
-  steps = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+  c = config
+  clip = [optax.clip_by_global_norm(c.clip_norm)] if c.clip_norm else []
   return optax.chain(
-    *steps,
-    optax.add_decayed_weights(weight_decay),
-    scale_by_torch_adam(b1, b2, epsilon, amsgrad),
+    *clip,
+    optax.add_decayed_weights(c.weight_decay),
+    scale_by_torch_adam(c.b1, c.b2, c.epsilon, c.amsgrad),
     optax.multi_transform(
       {
-        'visual': optax.scale_by_learning_rate(visual_schedule),
-        'rest': optax.scale_by_learning_rate(schedule),
+        'visual': optax.scale_by_learning_rate(visual),
+        'rest': optax.scale_by_learning_rate(rest),
       },
       labels,
     ),

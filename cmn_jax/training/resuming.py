@@ -1,10 +1,11 @@
-"""Whether a run can be continued with the config and data at hand."""
+"""Whether a run can be resumed, or evaluated, with the config at hand."""
 
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from cmn_jax.training.checkpoints import CheckpointError
+from configs import base
 from input_pipeline.tokenizers import tokenizer_from_json
 
 # What may differ between a run and its continuation.
@@ -15,20 +16,20 @@ _FREE_FIELDS = (
   'classifier.checkpoint',  # its parameters are compared instead
   'train.parallel',
   'train.log_every',
+  'name',
+  'named',
+  'seeds',
 )
 _FREE_SECTIONS = ('eval.', 'decode.')
 
 
-def check_same_run(saved: dict, config: ConfigDict, workdir: Path):
-  """Raises CheckpointError if the run in `workdir` was another one."""
-  old, new = _flat(saved), _flat(config.to_dict())
-  differing = [
-    f'{k} was {old.get(k)!r}, is {new.get(k)!r}'
-    for k in sorted(old.keys() | new.keys())
-    if old.get(k) != new.get(k)
-    and k not in _FREE_FIELDS
-    and not k.startswith(_FREE_SECTIONS)
-  ]
+def check_same_run(saved: dict, config: ConfigDict, workdir: Path) -> None:
+  """Raises CheckpointError if the run in `workdir` was another one.
+
+  A field that the saved config lacks had the value that it has by default.
+  """
+  old, new = _completed(saved, config), base.flat(config.to_dict())
+  differing = _differing(old, new, old.keys() | new.keys())
   if differing:
     raise CheckpointError(
       f'{workdir} holds a run of another config ({"; ".join(differing)}): '
@@ -36,55 +37,79 @@ def check_same_run(saved: dict, config: ConfigDict, workdir: Path):
     )
 
 
-def check_same_words(saved: dict, tokenizer, workdir: Path):
-  """Raises CheckpointError if the run's vocabulary is not the data's."""
-  if saved != tokenizer.to_json():
-    raise CheckpointError(
-      f'{workdir} holds a run with {tokenizer_from_json(saved).vocab_size} '
-      'words, the data give '
-      f'{tokenizer.vocab_size}, not the same ones: the training reports, '
-      'data.min_count or data.clean have changed'
-    )
+def evaluation_config(
+  saved: dict, config: ConfigDict, where: Path
+) -> ConfigDict:
+  """The config that a checkpoint is evaluated with.
 
+  All that makes the network, its data and its labels is the checkpoint's; how
+  it is evaluated, paths, and how devices are used are the command's.
 
-def check_same_classifier(saved: dict, config: ConfigDict, where: Path):
-  """Raises CheckpointError if a classifier was trained as another one.
+  Args:
+    saved: the config in the checkpoint's meta.
+    config: the command's.
+    where: the checkpoint.
 
-  Its classes and its report model are compared by `check_same_classes` and by
-  their parameters.
+  Raises:
+    CheckpointError: the command changes a field that only training can.
   """
-  old, new = saved['classifier'], config.classifier.to_dict()
-  differing = [
-    f'classifier.{k} was {old.get(k)!r}, is {new.get(k)!r}'
-    for k in sorted(old.keys() | new.keys())
-    if old.get(k) != new.get(k)
-    and k not in ('checkpoint', 'labels', 'leave_out')
-  ]
+  old = _completed(saved, config)
+  # Of the same config only what the command changes counts; else all of it.
+  variant = config.named.partition(':')[2]
+  same = saved['named'] in (config.named, f':{variant}')
+  changed = base.difference(config) if same else base.flat(config.to_dict())
+  if config.task != saved['task']:
+    raise CheckpointError(
+      f'{where} holds what the task {saved["task"]!r} trained, '
+      f'{config.named} is of the task {config.task!r}: evaluate it with '
+      f'--config=configs/{saved["named"].lstrip(":")}'
+    )
+  differing = _differing(old, changed, changed.keys())
   if differing:
     raise CheckpointError(
-      f'{where} holds another classifier ({"; ".join(differing)}): evaluate it '
-      'with the config that it was trained with'
+      f'{where} was trained otherwise ({"; ".join(differing)}): evaluation '
+      'takes the checkpoint as it is, leave these fields out'
     )
+  new = base.flat(config.to_dict())
+  merged = ConfigDict(config)
+  merged.update_from_flattened_dict(
+    {
+      field: value
+      for field, value in old.items()
+      if field in new and not _evaluates(field)
+    }
+  )
+  return merged
 
 
-def check_same_classes(saved, classes, where: Path):
-  """Raises CheckpointError if a classifier's classes are not the labels'."""
-  if list(saved) != list(classes):
-    lost = [name for name in saved if name not in classes]
-    new = [name for name in classes if name not in saved]
+def check_same_words(saved: dict, tokenizer, where: Path) -> None:
+  """Raises CheckpointError if a run's vocabulary is not the data's."""
+  if saved != tokenizer.to_json():
     raise CheckpointError(
-      f'{where} holds a classifier of {len(saved)} classes, the labels have '
-      f'{len(classes)} (only there: {", ".join(lost) or "none"}; only here: '
-      f'{", ".join(new) or "none"}): set classifier.labels and '
-      'classifier.leave_out as they were'
+      f'{where} knows {tokenizer_from_json(saved).vocab_size} words, the '
+      f'training reports at hand give {tokenizer.vocab_size}, not the same '
+      'ones: the reports, data.min_count or data.clean have changed'
     )
 
 
-def _flat(tree: dict, prefix: str = '') -> dict:
-  flat = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat.update(_flat(value, f'{prefix}{key}.'))
-    else:
-      flat[prefix + key] = list(value) if isinstance(value, tuple) else value
-  return flat
+def _evaluates(field: str) -> bool:
+  """Whether a field is the command's when a checkpoint is evaluated."""
+  free = ('data.dir', 'data.cache_dir', 'data.stream', 'train.parallel')
+  return field in (*free, 'classifier.checkpoint') or field.startswith(
+    _FREE_SECTIONS
+  )
+
+
+def _completed(saved: dict, config: ConfigDict) -> dict:
+  """A saved config, flat, with today's defaults where it lacks a field."""
+  return {**base.defaults(config), **base.flat(saved)}
+
+
+def _differing(old: dict, new: dict, fields) -> list[str]:
+  return [
+    f'{field} was {old.get(field)!r}, is {new.get(field)!r}'
+    for field in sorted(fields)
+    if old.get(field) != new.get(field)
+    and field not in _FREE_FIELDS
+    and not field.startswith(_FREE_SECTIONS)
+  ]

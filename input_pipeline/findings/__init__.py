@@ -1,13 +1,19 @@
 """Findings in report text: a rule labeler (source `rules`, not CheXbert)."""
 
-from input_pipeline.findings.chexpert import CLASS_OF_FINDING, chexpert_labels
-from input_pipeline.findings.mesh import mesh_labels
-from input_pipeline.findings.reader import read_findings
+from input_pipeline.findings.label_sets import (
+  CLASS_OF_FINDING,
+  LABEL_SETS,
+  LabelSet,
+  chexpert_labels,
+  mesh_labels,
+)
+from input_pipeline.findings.reader import read_findings, read_iu_findings
 from input_pipeline.findings.vocabulary import (
   ATTRIBUTES,
   CHEXPERT_14,
   DRAWN_FINDINGS,
   FINDINGS,
+  IU_CLASSES,
   NO_FINDING,
   Finding,
 )
@@ -18,9 +24,13 @@ __all__ = [
   'CLASS_OF_FINDING',
   'DRAWN_FINDINGS',
   'FINDINGS',
+  'IU_CLASSES',
+  'LABEL_SETS',
   'NO_FINDING',
   'Finding',
+  'LabelSet',
   'chexpert_labels',
   'mesh_labels',
   'read_findings',
+  'read_iu_findings',
 ]

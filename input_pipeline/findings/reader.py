@@ -1,10 +1,12 @@
 """From the text of a report to the findings that it states."""
 
+import functools
 import re
 
 from input_pipeline.findings.attributes import read_attributes
 from input_pipeline.findings.certainty import read_statuses
-from input_pipeline.findings.mentions import find_mentions
+from input_pipeline.findings.iu_rules import IU_RULES
+from input_pipeline.findings.rules import RULES
 from input_pipeline.findings.vocabulary import (
   ATTRIBUTES,
   NEGATIVE,
@@ -14,17 +16,38 @@ from input_pipeline.findings.vocabulary import (
   Finding,
 )
 
+# Texts whose readings are kept; all of IU X-Ray's, in some 20 MB.
+_KEPT_TEXTS = 8192
 
-def read_findings(report: str) -> list[Finding]:
+
+def read_findings(report: str) -> tuple[Finding, ...]:
   """Findings of a raw or tokenised report, in the order of the text.
 
   One for each name, side and zone. 'positive' wins over 'uncertain' over
-  'negative' where sentences disagree.
+  'negative' where sentences disagree. A text is read once while it is among
+  the last 8,192.
   """
-  found = []
+  return _read(report)[0]
+
+
+def read_iu_findings(report: str) -> tuple[Finding, ...]:
+  """What the label set `iu` needs beside `read_findings`: names and statuses.
+
+  One for each name, by the same rules of certainty; sides, zones and
+  severities are not read.
+  """
+  return _read(report)[1]
+
+
+@functools.lru_cache(_KEPT_TEXTS)
+def _read(report):
+  found, of_iu = [], []
   for sentence in normalize(report):
-    found.extend(_read_sentence(sentence))
-  return _merge(found)
+    mentions = RULES.find(sentence)
+    iu_mentions = IU_RULES.find(sentence)
+    found.extend(_findings(sentence, mentions, iu_mentions))
+    of_iu.extend(_iu_findings(sentence, iu_mentions, mentions))
+  return tuple(_merge(found)), tuple(_merge(of_iu))
 
 
 def normalize(report: str) -> list[str]:
@@ -37,9 +60,8 @@ def normalize(report: str) -> list[str]:
   return [' '.join(sentence.split()) for sentence in sentences]
 
 
-def _read_sentence(sentence):
-  mentions = find_mentions(sentence)
-  statuses = read_statuses(sentence, mentions)
+def _findings(sentence, mentions, others):
+  statuses = read_statuses(sentence, mentions, others)
   attributes = read_attributes(sentence, mentions)
   for mention, status, (places, severity) in zip(
     mentions, statuses, attributes, strict=True
@@ -47,6 +69,13 @@ def _read_sentence(sentence):
     for name in mention.rule.names:
       for side, zone in places or [('', '')]:
         yield _finding(name, side, zone, severity, status)
+
+
+def _iu_findings(sentence, mentions, others):
+  statuses = read_statuses(sentence, mentions, others)
+  for mention, status in zip(mentions, statuses, strict=True):
+    for name in mention.rule.names:
+      yield Finding(name, status=status)
 
 
 def _finding(name, side, zone, severity, status):

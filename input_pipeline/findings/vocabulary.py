@@ -72,6 +72,23 @@ CHEXPERT_14 = (
   NO_FINDING,
 )
 
+# CheXpert's without tortuous aorta among its first class, and ten that are
+# commoner in the Indiana collection than most of those.
+IU_CLASSES = (
+  *CHEXPERT_14[:-1],
+  'Tortuous Aorta',
+  'Aortic Calcification',
+  'Degenerative Spine',
+  'Scoliosis or Kyphosis',
+  'Granulomatous Disease',
+  'Scarring',
+  'Hypoinflation',
+  'Hyperinflation',
+  'Emphysema or COPD',
+  'Raised Diaphragm',
+  NO_FINDING,
+)
+
 _EVERYTHING = ('side', 'zone', 'severity')
 
 # Which words of place and degree a finding can carry: a heart has no zone.

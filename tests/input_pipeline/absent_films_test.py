@@ -6,13 +6,13 @@ import optax
 import pytest
 from PIL import Image
 
-from cmn_jax import experiment
-from cmn_jax.losses.contrastive import Contrast
-from cmn_jax.models.alignment import AlignmentShape
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.alignment import AlignmentConfig
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.predict import Reporter
-from cmn_jax.training.state import init_state, make_train_step
+from cmn_jax.training.state import init_state
+from cmn_jax.training.step import make_train_step
 from configs import phantom
 from input_pipeline.images import prepare_films
 from input_pipeline.tokenizers import WordTokenizer
@@ -24,7 +24,7 @@ OPTIMIZER = optax.sgd(0.1)
 
 @pytest.fixture(scope='module')
 def model():
-  alignment = AlignmentShape(text='report', temperature=0.1)
+  alignment = AlignmentConfig(text='report', temperature=0.1)
   return ReportGenerator(small.shape(findings=FINDINGS, alignment=alignment))
 
 
@@ -35,7 +35,9 @@ def variables(model):
 
 @pytest.fixture(scope='module')
 def step(model):
-  contrast = Contrast(1.0, 'infonce', 0.0, True)
+  contrast = AlignmentConfig(
+    weight=1.0, form='infonce', margin=0.0, mask_identical=True
+  )
   return jax.jit(make_train_step(model, OPTIMIZER, 0, 0.5, contrast))
 
 
@@ -134,7 +136,7 @@ def test_predict_masks_the_film_that_is_not_given(tmp_path):
   words = WordTokenizer(
     sorted(['<unk>', *(f'w{n}' for n in range(28))]), 'iu_xray'
   )
-  model = experiment.make_model(config, words.vocab_size + 1, None)
+  model = ReportGenerator(ModelConfig.of(config, words.vocab_size + 1))
   reporter = Reporter(
     small.variables(model),
     {
@@ -153,6 +155,6 @@ def test_predict_masks_the_film_that_is_not_given(tmp_path):
   film = prepare_films([path], small.SIZE)
   films = np.stack([film, rng.integers(0, 256, film.shape, np.uint8)], axis=1)
   ids = reporter.generate(
-    np.asarray(normalise_films(films)), 1, np.array([[True, False]])
+    np.asarray(normalise_images(films)), 1, np.array([[True, False]])
   )
   assert report.text == words.decode(ids[0]) != ''

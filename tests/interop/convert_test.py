@@ -15,7 +15,7 @@ from cmn_jax.interop.r2gencmn import (
   from_r2gencmn,
   r2gencmn_rows,
 )
-from cmn_jax.models.alignment import AlignmentShape
+from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.checkpoints import find_step, load_model, save_model
 from tests.made import small
@@ -137,9 +137,7 @@ def test_heads_that_the_authors_do_not_have_stay_behind(files, tensors):
   _convert(files)
   variables, meta = load_model(find_step(files / 'out'))
   more = ReportGenerator(
-    dataclasses.replace(
-      SHAPE, alignment=AlignmentShape('report', 0.0), findings=2
-    )
+    dataclasses.replace(SHAPE, alignment=AlignmentConfig(), findings=2)
   )
   heads = expected_variables(more)['params']
   for name in ('alignment', 'findings'):

@@ -21,15 +21,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from cmn_jax.tasks.writing import ReportWriter
 
 from benchmarks.compiled_program import Program
 from cmn_jax.decoding.generate import Decoding
-from cmn_jax.losses.contrastive import FORMS, Contrast, contrastive_loss
-from cmn_jax.models.alignment import AlignmentShape
+from cmn_jax.losses.contrastive import FORMS, contrastive_loss
+from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.training.parallel import AXIS, KINDS, Parallel
-from cmn_jax.training.state import init_state, make_train_step
+from cmn_jax.training.state import init_state
+from cmn_jax.training.step import make_train_step
 from tests.made import small
 
 STUDIES = 8
@@ -50,7 +51,9 @@ def batch():
 
 def contrastive_gradient(parallel: Parallel, form: str):
   """Gradient of the loss by weights that make unit vectors, and its value."""
-  contrast = Contrast(1.0, form, 0.0, True)
+  contrast = AlignmentConfig(
+    weight=1.0, form=form, margin=0.0, mask_identical=True
+  )
 
   def step(weights_2x5x3, batch):
     def loss(weights_2x5x3):
@@ -77,7 +80,8 @@ def contrastive_gradient(parallel: Parallel, form: str):
 def make_model() -> ReportGenerator:
   """With batch statistics of two blocks, and learned alignment."""
   shape = small.shape(
-    encoder=small.add_tiny_encoder(), alignment=AlignmentShape('report', 0.1)
+    encoder=small.add_tiny_encoder(),
+    alignment=AlignmentConfig(form='infonce', temperature=0.1),
   )
   return ReportGenerator(shape, AXIS)
 
@@ -94,7 +98,9 @@ def collectives(program) -> dict[str, np.ndarray]:
 def train(model: ReportGenerator, variables, parallel: Parallel):
   """Two steps: the variables after them, the metrics, and the collectives."""
   optimizer = optax.sgd(0.1)
-  contrast = Contrast(1.0, 'infonce', 0.0, True)
+  contrast = AlignmentConfig(
+    weight=1.0, form='infonce', margin=0.0, mask_identical=True
+  )
   step = parallel.map_step(
     make_train_step(model, optimizer, seed=0, contrast=contrast),
     donate_state=True,

@@ -5,11 +5,11 @@ import functools
 import jax
 import numpy as np
 
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.resnet import BasicBlock, ResNet
-from cmn_jax.models.shape import Shape
-from cmn_jax.training.state import init_variables
+from cmn_jax.training.state import init_variables, study_batch
 
 SIZE = 64
 VIEWS = 2
@@ -22,7 +22,7 @@ def add_tiny_encoder() -> str:
   return TINY
 
 
-def shape(**changes) -> Shape:
+def shape(**changes) -> ModelConfig:
   """A two-layer generator over 30 words; `changes` replace fields."""
   fields = {
     'encoder': 'resnet18',
@@ -41,10 +41,10 @@ def shape(**changes) -> Shape:
     'max_length': 10,
     'findings': 0,
   }
-  return Shape(**{**fields, **changes})
+  return ModelConfig(**{**fields, **changes})
 
 
-def flags(shape: Shape) -> list[str]:
+def flags(shape: ModelConfig) -> list[str]:
   """Of a command, those that make the model of its config this one."""
   fields = 'encoder encoder_width memory_slots memory_top_k'.split()
   fields += 'width heads hidden layers'.split()
@@ -76,7 +76,9 @@ def images(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
 
 def variables(model: ReportGenerator, seed: int = 0, noise: float = 0.2):
   """Random variables far from the start: biases and memory matter."""
-  start = init_variables(model, seed, 1, SIZE)
+  start = init_variables(
+    model, seed, study_batch(1, SIZE, model.config.max_length)
+  )
   rng = np.random.default_rng(seed)
   params = jax.tree.map(
     lambda x: x + noise * rng.normal(size=x.shape).astype(np.float32),

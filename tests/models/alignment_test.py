@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cmn_jax.losses.contrastive import FORMS, Contrast, contrastive_loss
+from cmn_jax.losses.contrastive import FORMS, contrastive_loss
 from cmn_jax.models.alignment import (
-  AlignmentShape,
+  AlignmentConfig,
   project_and_pool,
   unit,
 )
@@ -106,7 +106,9 @@ def _in_numpy(contrast, films, texts, ids_BxT, mask_B):
 @pytest.mark.parametrize('form', FORMS)
 @pytest.mark.parametrize('mask_identical', [True, False])
 def test_loss_equals_loops_over_pairs(form, mask_identical):
-  contrast = Contrast(1.0, form, 0.1, mask_identical)
+  contrast = AlignmentConfig(
+    weight=1.0, form=form, margin=0.1, mask_identical=mask_identical
+  )
   batch = _batch([4, 9, 4, 2, 9, 9], [True, True, True, True, True, False])
   np.testing.assert_allclose(
     _objective(contrast, *batch), _in_numpy(contrast, *batch), rtol=1e-5
@@ -115,7 +117,9 @@ def test_loss_equals_loops_over_pairs(form, mask_identical):
 
 @pytest.mark.parametrize('form', FORMS)
 def test_gradient_equals_differences_of_numpy(form):
-  contrast = Contrast(1.0, form, 0.1, True)
+  contrast = AlignmentConfig(
+    weight=1.0, form=form, margin=0.1, mask_identical=True
+  )
   films, texts, *rest = _batch([4, 9, 4, 2], [True, True, True, False])
   got = jax.grad(lambda f, t: _objective(contrast, f, t, *rest), (0, 1))(
     films, texts
@@ -135,7 +139,9 @@ def test_identical_reports_do_not_push_each_other(form):
   films, texts, ids_BxT, mask_B = _batch([4, 4, 4], [True, True, True])
 
   def pull_on_texts(mask_identical):
-    contrast = Contrast(1.0, form, -1.0, mask_identical)
+    contrast = AlignmentConfig(
+      weight=1.0, form=form, margin=-1.0, mask_identical=mask_identical
+    )
     return jax.grad(
       lambda texts: _objective(contrast, films, texts, ids_BxT, mask_B)
     )(texts)
@@ -161,7 +167,9 @@ def test_identical_reports_do_not_push_each_other(form):
 )
 def test_extreme_batches_are_finite(form, reports, real):
   films, texts, *rest = _batch(reports, real)
-  contrast = Contrast(1.0, form, 0.0, True)
+  contrast = AlignmentConfig(
+    weight=1.0, form=form, margin=0.0, mask_identical=True
+  )
 
   def loss(films, texts, temperature):
     return _objective(contrast, unit(films), unit(texts), *rest, temperature)
@@ -177,7 +185,7 @@ def test_extreme_batches_are_finite(form, reports, real):
 @pytest.fixture(scope='module')
 def aligned():
   """(text, method, films' seed) -> vectors of three studies, one empty."""
-  shape = small.shape(alignment=AlignmentShape('report', 0.0))
+  shape = small.shape(alignment=AlignmentConfig())
   variables = small.variables(ReportGenerator(shape))
   data = small.batch(3)
   data['ids_BxT'][1, 1:] = 0
@@ -185,7 +193,7 @@ def aligned():
 
   def run(text, method, seed):
     if (text, method) not in compiled:
-      shape = small.shape(alignment=AlignmentShape(text, 0.0))
+      shape = small.shape(alignment=AlignmentConfig(text=text))
       args = data['ids_BxT'], data['mask_B']
       args += (False,) if method == 'outputs' else ()
       compiled[text, method] = jax.jit(
@@ -216,22 +224,37 @@ def test_or_by_a_decoder_that_sees_them(aligned):
 
 
 def test_the_weight_rises_over_its_warm_up():
-  contrast = Contrast(0.5, 'cosine', 0.0, True, warmup_steps=4)
+  contrast = AlignmentConfig(
+    weight=0.5, form='cosine', margin=0.0, mask_identical=True, warmup_steps=4
+  )
   weights = [contrast.weight_at(step) for step in range(6)]
   np.testing.assert_allclose(weights, [0.125, 0.25, 0.375, 0.5, 0.5, 0.5])
-  assert Contrast(0.5, 'cosine', 0.0, True).weight_at(0) == 0.5
+  assert (
+    AlignmentConfig(
+      weight=0.5, form='cosine', margin=0.0, mask_identical=True
+    ).weight_at(0)
+    == 0.5
+  )
 
 
 def test_unknown_choices_are_named():
   with pytest.raises(ValueError, match=r"alignment.form is 'cos'.*infonce"):
-    Contrast(1.0, 'cos', 0.0, True)
+    AlignmentConfig(weight=1.0, form='cos', margin=0.0, mask_identical=True)
   with pytest.raises(ValueError, match=r'alignment.weight is -1.0'):
-    Contrast(-1.0, 'cosine', 0.0, True)
+    AlignmentConfig(weight=-1.0, form='cosine', margin=0.0, mask_identical=True)
   with pytest.raises(ValueError, match=r'alignment.weight is nan'):
-    Contrast(float('nan'), 'cosine', 0.0, True)
+    AlignmentConfig(
+      weight=float('nan'), form='cosine', margin=0.0, mask_identical=True
+    )
   with pytest.raises(ValueError, match=r'alignment.margin is 3'):
-    Contrast(1.0, 'cosine', 3, True)
+    AlignmentConfig(weight=1.0, form='cosine', margin=3, mask_identical=True)
   with pytest.raises(ValueError, match=r'alignment.warmup_steps is -5'):
-    Contrast(1.0, 'cosine', 0.0, True, -5)
+    AlignmentConfig(
+      weight=1.0,
+      form='cosine',
+      margin=0.0,
+      mask_identical=True,
+      warmup_steps=-5,
+    )
   with pytest.raises(ValueError, match=r"alignment.text is 'film'.*report"):
-    AlignmentShape('film', 0.0)
+    AlignmentConfig(text='film')

@@ -11,9 +11,11 @@ import pytest
 from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.interop.names import to_state_dict
 from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.optimizer import make_optimizer
-from cmn_jax.training.state import init_state, make_train_step
+from cmn_jax.training.state import init_state
+from cmn_jax.training.step import make_train_step
 from tests.parity import draw, golden
 
 _GOLDEN = json.loads(golden.PATH.read_text())
@@ -72,7 +74,7 @@ def test_training(drawn):
     ),
   )
   state = init_state(variables, optimizer)
-  step = jax.jit(make_train_step(model, optimizer, seed=0))
+  step = jax.jit(make_train_step(ReportObjective(model), optimizer, 0, None))
   batch = golden.training_batch()
   expected = _GOLDEN['training']
   for number in range(golden.STEPS):

@@ -11,8 +11,8 @@ from cmn_jax.decoding.generate import (
   attention_of_words,
   make_writer,
 )
+from cmn_jax.models.config import MEMORIES
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.models.shape import MEMORIES
 from tests.made import small
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cmn_jax.interop.names import to_state_dict, to_variables
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
 from tests.parity import draw, golden
 
@@ -30,7 +30,7 @@ def test_variant(memory):
   assert not loaded.unexpected_keys
   assert all('num_batches' in name for name in loaded.missing_keys)
   batch = golden.training_batch()
-  images = np.array(normalise_films(batch['images_BxIxHxW']))
+  images = np.array(normalise_images(batch['images_BxIxHxW']))
   log_probs = twin.train()(
     torch.from_numpy(images).permute(0, 1, 4, 2, 3),
     torch.from_numpy(batch['ids_BxT']).long(),

@@ -14,13 +14,15 @@ from cmn_jax.interop.encoders import encoder_shapes, load_encoder, put_encoder
 from cmn_jax.interop.names import ConversionError, flatten, shapes_of
 from cmn_jax.interop.r2gencmn import to_r2gencmn
 from cmn_jax.interop.vits import vit_tensors
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.encoders import ENCODERS
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.vit import ViT
 from cmn_jax.training.checkpoints import META_FORMAT as FORMAT
 from cmn_jax.training.checkpoints import find_step, load_model, save_model
-from cmn_jax.training.state import init_state, init_variables, make_train_step
+from cmn_jax.training.state import init_state, init_variables, study_batch
+from cmn_jax.training.step import make_train_step
 from tests.made import small
 from tests.parity.draw import draw_films
 
@@ -112,7 +114,7 @@ def test_features_are_torchs(timm_file, sides):
   )
   with torch.no_grad():
     expected = twin((pixels - mean) / std).numpy()
-  images = normalise_films(films.reshape(2, 2, *sides))
+  images = normalise_images(films.reshape(2, 2, *sides))
   encoder = ENCODERS[ARCH](width=WIDTH)
   got = jax.jit(encoder.apply, static_argnums=3)(
     load_encoder(timm_file, ARCH, WIDTH), images, np.ones((2, 2), bool), False
@@ -193,11 +195,13 @@ def test_every_array_has_a_gradient(two_layers):
 
 def test_in_a_model(tmp_path, two_layers):
   model = ReportGenerator(small.shape(encoder=ARCH, encoder_width=WIDTH))
-  variables = init_variables(model, 0, small.VIEWS, small.SIZE)
+  variables = init_variables(
+    model, 0, study_batch(small.VIEWS, small.SIZE, model.config.max_length)
+  )
   assert variables['batch_stats'] == {}
   optimizer = optax.sgd(0.1)
   state = init_state(variables, optimizer)
-  step = make_train_step(model, optimizer, seed=0)
+  step = make_train_step(ReportObjective(model), optimizer, 0, None)
   after, _ = jax.eval_shape(step, state, small.batch(2))
   assert jax.tree.structure(after) == jax.tree.structure(state)
 
@@ -206,7 +210,12 @@ def test_in_a_model(tmp_path, two_layers):
   again, _ = load_model(find_step(tmp_path / 'run'))
   assert flatten(again).keys() == flatten(variables).keys()
   encoder = load_encoder(str(tmp_path / 'run'), ARCH, WIDTH)
-  start = put_encoder(init_variables(model, 1, 2, small.SIZE), encoder)
+  start = put_encoder(
+    init_variables(
+      model, 1, study_batch(2, small.SIZE, model.config.max_length)
+    ),
+    encoder,
+  )
   np.testing.assert_array_equal(
     start['params']['visual_encoder']['class_token'],
     variables['params']['visual_encoder']['class_token'],

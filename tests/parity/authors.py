@@ -7,12 +7,12 @@ from torch import nn
 
 from benchmarks import authors
 from benchmarks.authors import films_for as films_for
-from cmn_jax.models.shape import Shape
+from cmn_jax.models.config import ModelConfig
 
 _shortcuts = {'on': True, 'writing': False}
 
 
-def build_model(shape: Shape, views: int, image_size: int, dropout: bool):
+def build_model(shape: ModelConfig, views: int, image_size: int, dropout: bool):
   """The authors' BaseCMNModel of our sizes, in evaluation mode."""
   model = authors.build_model(shape, views)
   if image_size != 224:  # Their pooling fits 224 pixels; nothing reads it.

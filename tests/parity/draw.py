@@ -10,8 +10,8 @@ import numpy as np
 
 from cmn_jax.interop.names import Row, shapes_of
 from cmn_jax.interop.r2gencmn import expected_variables
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.models.shape import Shape
 
 # RandomState draws the same numbers in every version of numpy.
 _Draw = np.random.RandomState
@@ -19,7 +19,7 @@ _MEMORY_SCORES = tuple(f'memory_query/{k}/kernel' for k in ('query', 'key'))
 
 
 def draw_state_dict(
-  shape: Shape,
+  shape: ModelConfig,
   table: list[Row],
   seed: int,
   end_bias: float = 0.0,
@@ -92,7 +92,7 @@ def draw_films(count: int, views: int, size: int, seed: int) -> np.ndarray:
   return np.rint(grey).astype(np.uint8)
 
 
-def draw_ids(count: int, shape: Shape, seed: int) -> np.ndarray:
+def draw_ids(count: int, shape: ModelConfig, seed: int) -> np.ndarray:
   """Reports of random words and lengths, int32 (B, T); one is cut at T."""
   draw = _Draw(seed)
   ids = np.zeros((count, shape.max_length), np.int32)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from tests.made import small
 from tests.parity import draw
 
@@ -59,7 +59,7 @@ def write():
 def inputs(views: int):
   """Normalised films and ids of the golden studies."""
   films = draw.draw_films(STUDIES, views, IMAGE, SEED + 1)
-  return np.asarray(normalise_films(films)), draw.draw_ids(
+  return np.asarray(normalise_images(films)), draw.draw_ids(
     STUDIES, SHAPE, SEED + 2
   )
 

@@ -14,7 +14,7 @@ import pycocoevalcap  # pip's, before the authors' path can hide it.
 import torch
 from PIL import Image
 
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.scores.metrics import score_reports
 from input_pipeline import images
 from input_pipeline.tokenizers import WordTokenizer
@@ -95,7 +95,7 @@ def _picture(path: Path, film) -> Image.Image:
 
 def _grey_levels(film_HxW, picture: Image.Image) -> np.ndarray:
   """Differences of the normalised images, in grey levels."""
-  ours = np.asarray(normalise_films(film_HxW[None, None]))[0, 0]
+  ours = np.asarray(normalise_images(film_HxW[None, None]))[0, 0]
   theirs = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
   std = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
   mean = torch.tensor((0.485, 0.456, 0.406))[:, None, None]

@@ -6,11 +6,10 @@ import jax
 import numpy as np
 import torch
 
-from cmn_jax import experiment
 from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.models.shape import Shape
 from configs import iu_xray
 from tests.made import small
 from tests.parity import authors, draw
@@ -27,7 +26,7 @@ SMALL = small.shape(
 )
 # Of the published config and vocabulary, but for dropout.
 PUBLISHED = dataclasses.replace(
-  experiment.make_model(iu_xray.get_config('cmn'), 761, None).shape,
+  ReportGenerator(ModelConfig.of(iu_xray.get_config('cmn'), 761)).shape,
   dropout=0.0,
   patch_dropout=0.0,
   memory_dropout=0.0,
@@ -50,7 +49,7 @@ class Size:
   """
 
   name: str
-  shape: Shape
+  shape: ModelConfig
   image: int
   studies: int
   batch: int
@@ -99,7 +98,7 @@ def _centre_patches(size: Size, model: ReportGenerator, tensors):
   reports are alike. Changes the patch embedding in place.
   """
   variables = from_r2gencmn(model, tensors, 'the drawn weights')
-  films = normalise_films(draw.draw_films(8, 1, size.image, seed=9))
+  films = normalise_images(draw.draw_films(8, 1, size.image, seed=9))
   patches, _ = model.apply(
     variables, films, np.ones(8, bool), method=model.visual_features
   )
@@ -147,7 +146,7 @@ def log_probs(size: Size, views: int, studies: int) -> list[Row]:
 
 
 def _their_log_probs(theirs, batch) -> np.ndarray:
-  images = np.asarray(normalise_films(batch['images_BxIxHxW']))
+  images = np.asarray(normalise_images(batch['images_BxIxHxW']))
   dtype = next(theirs.parameters()).dtype
   images = images.astype(str(dtype).removeprefix('torch.'))
   return authors.log_probs(theirs.eval(), images, batch['ids_BxT'])
@@ -156,7 +155,7 @@ def _their_log_probs(theirs, batch) -> np.ndarray:
 def worst_log_prob(theirs, ours: ReportGenerator, variables, batch) -> float:
   """Largest difference of teacher-forced log-probabilities."""
   expected = _their_log_probs(theirs, batch)
-  images = np.asarray(normalise_films(batch['images_BxIxHxW']))
+  images = np.asarray(normalise_images(batch['images_BxIxHxW']))
   apply = jax.jit(ours.apply, static_argnums=4)
   got = apply(variables, images, batch['ids_BxT'], batch['mask_B'], False)
   return float(np.max(np.abs(np.asarray(got) - expected)))

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from cmn_jax.decoding.generate import Decoding, make_writer
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from tests.parity import authors, draw, models, training
 from tests.parity.kept import Kept, digest_of
 from tests.parity.results import Row, none_of
@@ -71,7 +71,7 @@ def compare_reports(
 
   def write_theirs(films, method, shortcuts=True):
     def write():
-      images = np.asarray(normalise_films(films))
+      images = np.asarray(normalise_images(films))
       how = contextlib.nullcontext if shortcuts else authors.as_written
       with how():
         ids = authors.write(theirs, images, method, METHODS[method])
@@ -93,7 +93,7 @@ def compare_reports(
       expected.append(write_theirs(films, method))
       _tell(f'{asked.name}, {method}: theirs {number} of {len(parts)}')
     for films in parts:
-      images = np.asarray(normalise_films(films))
+      images = np.asarray(normalise_images(films))
       ids, _ = write(variables, images, np.ones(len(images), bool))
       got.append(np.asarray(ids))
     expected, got = np.concatenate(expected), np.concatenate(got)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cmn_jax.convert import convert_r2gencmn, read_config
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.predict import Reporter
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.images import prepare_films
@@ -76,7 +76,7 @@ def trained(
   unseen, unseen_films = unseen[:208], unseen_films[:208]
   name = 'small model trained on the phantom'
   ids_BxT = _pad([words.encode(e['report']) for e in unseen[:64]], 60)
-  images = np.asarray(normalise_films(unseen_films[:64]))
+  images = np.asarray(normalise_images(unseen_films[:64]))
   expected = authors.log_probs(theirs, images, ids_BxT)
   worst = float(np.max(np.abs(ours.log_probs(images, ids_BxT) - expected)))
   rows = [
@@ -86,7 +86,7 @@ def trained(
   rows += reports.compare_reports(
     theirs, ours.model, variables, asked, reports.METHODS, kept
   )
-  written = ours.generate(np.asarray(normalise_films(unseen_films)))
+  written = ours.generate(np.asarray(normalise_images(unseen_films)))
   hypotheses = [words.decode(ids) for ids in written]
   references = [words.reference(e['report'], 60) for e in unseen]
   on = f'{len(unseen)} reports of the {name}'
@@ -129,7 +129,7 @@ def _train(shape, words, entries, films, epochs, checkpoint: Path):
       mask = np.zeros(ids_BxT.shape, np.float32)
       for row, i in zip(mask, chosen, strict=True):
         row[: len(reports[i])] = 1
-      images = np.asarray(normalise_films(films[chosen]))
+      images = np.asarray(normalise_images(films[chosen]))
       output = model(
         authors.films_for(model, images),
         torch.from_numpy(ids_BxT).long(),

@@ -9,8 +9,9 @@ import torch
 
 from benchmarks import authors
 from cmn_jax.interop.names import Row, to_state_dict
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.losses.words import language_model_loss
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.optimizer import make_optimizer, make_schedule
 from cmn_jax.training.state import STEP_ARRAYS, init_state, make_train_step
@@ -189,7 +190,7 @@ def state_of(model) -> dict[str, np.ndarray]:
 
 def _their_loss(model, batch):
   dtype = str(next(model.parameters()).dtype).removeprefix('torch.')
-  images = np.array(normalise_films(batch['images_BxIxHxW']), dtype)
+  images = np.array(normalise_images(batch['images_BxIxHxW']), dtype)
   ids_BxT = torch.from_numpy(batch['ids_BxT']).long()
   return authors.loss_of(model, authors.films_for(model, images), ids_BxT)
 
@@ -221,7 +222,7 @@ def our_gradient(model: ReportGenerator, variables, batch):
   def loss(params):
     log_probs, _ = model.apply(
       {'params': params, 'batch_stats': variables['batch_stats']},
-      normalise_films(batch['images_BxIxHxW']),
+      normalise_images(batch['images_BxIxHxW']),
       batch['ids_BxT'],
       batch['mask_B'],
       True,
@@ -284,7 +285,9 @@ def train_ours(model: ReportGenerator, variables, batches, steps: int = STEPS):
     clip_norm=0.0,
   )
   state = init_state(variables, optimizer)
-  step_once = jax.jit(make_train_step(model, optimizer, seed=0))
+  step_once = jax.jit(
+    make_train_step(ReportObjective(model), optimizer, 0, None)
+  )
   first, losses = None, []
   for step in range(steps):
     batch = batches[step % len(batches)]

@@ -17,8 +17,8 @@ from benchmarks.torch_resnet import TorchResNet
 from cmn_jax.interop.names import Row, shapes_of
 from cmn_jax.interop.r2gencmn import expected_variables
 from cmn_jax.interop.resnets import TORCHVISION, resnet_rows
+from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.models.shape import Shape
 
 
 class Norm(nn.Module):
@@ -66,7 +66,7 @@ class Attention(Projections):
 class Memory(Projections):
   """Querying and responding: a softmax over the best slots alone."""
 
-  def __init__(self, shape: Shape):
+  def __init__(self, shape: ModelConfig):
     super().__init__(shape.width, shape.heads)
     self.top_k = shape.memory_top_k
 
@@ -82,7 +82,7 @@ class Memory(Projections):
 class Layer(nn.Module):
   """A pre-norm layer of the encoder, or of the decoder with `cross`."""
 
-  def __init__(self, shape: Shape, cross: bool):
+  def __init__(self, shape: ModelConfig, cross: bool):
     super().__init__()
     self.self_attention = Attention(shape.width, shape.heads)
     self.cross_attention = (
@@ -105,7 +105,7 @@ class Layer(nn.Module):
 class Twin(nn.Module):
   """The report generator with memory 'none', 'separate' or 'shared'."""
 
-  def __init__(self, shape: Shape):
+  def __init__(self, shape: ModelConfig):
     super().__init__()
     self.shape = shape
     self.args = authors.arguments(shape, views=2)
@@ -178,7 +178,7 @@ class Twin(nn.Module):
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)
 
 
-def twin_rows(shape: Shape) -> list[Row]:
+def twin_rows(shape: ModelConfig) -> list[Row]:
   """The table of the twin's arrays."""
   parts = {k: f'visual_extractor.{v}' for k, v in TORCHVISION.items()}
   rows = resnet_rows(shape.encoder, parts)

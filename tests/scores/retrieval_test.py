@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmn_jax.models.alignment import AlignmentShape
+from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report_retrieval import retrieval_section
 from cmn_jax.scores.retrieval import Aligner, retrieval_scores
@@ -66,7 +66,7 @@ def test_chance_is_what_random_orders_find():
 
 def test_a_model_without_alignment_gets_a_random_one():
   model = ReportGenerator(small.shape(), AXIS)
-  untrained = AlignmentShape('report', 0.0)
+  untrained = AlignmentConfig()
   align = Aligner(model, small.variables(model), untrained, 3, Parallel('pmap'))
   batches = []
   for first in (0, 4):

@@ -6,12 +6,13 @@ import shutil
 import jax
 import numpy as np
 import pytest
-
-from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate_classifier import evaluate_classifier
-from cmn_jax.predict import Reporter, print_report
 from cmn_jax.train_classifier import ClassifierTrainer, train_classifier
+
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.predict import Reporter, print_report
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   find_step,
@@ -19,7 +20,7 @@ from cmn_jax.training.checkpoints import (
   make_meta,
   save_model,
 )
-from cmn_jax.training.state import init_variables
+from cmn_jax.training.state import init_variables, study_batch
 from configs import phantom
 from input_pipeline.labels import or_no_finding
 from input_pipeline.phantom.write import write_phantom
@@ -53,8 +54,8 @@ def folders(tmp_path_factory):
   write_phantom(root / 'data', studies=60, seed=3, size=48, workers=2)
   config = _config(root, 'cmn')
   data = open_dataset(config)
-  model = experiment.make_model(config, data.tokenizer.vocab_size + 1, None)
-  variables = init_variables(model, 0, 2, 32)
+  model = ReportGenerator(ModelConfig.of(config, data.tokenizer.vocab_size + 1))
+  variables = init_variables(model, 0, study_batch(2, 32, 60))
   meta = make_meta(
     config,
     data.tokenizer,

@@ -6,22 +6,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-
-from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
-from cmn_jax.evaluate import evaluate
-from cmn_jax.predict import Reporter
 from cmn_jax.tasks.writing import ReportWriter
-from cmn_jax.train import Trainer, train
-from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from cmn_jax.training.epochs import TrainingError
+
+from benchmarks.speed import half_precision
+from cmn_jax.evaluate import evaluate
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.predict import Reporter
+from cmn_jax.train import train
+from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from cmn_jax.training.parallel import AXIS, Parallel
 from configs import phantom
 from input_pipeline import batches as pipeline
@@ -172,7 +173,9 @@ def test_what_a_run_leaves(whole_run):
 def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
   config = _config(folders)
   data = open_dataset(config)
-  model = experiment.make_model(config, data.tokenizer.vocab_size + 1, AXIS)
+  model = ReportGenerator(
+    ModelConfig.of(config, data.tokenizer.vocab_size + 1), AXIS
+  )
   variables, _ = load_model(find_step(whole_run[0]))
   written = []
   for size in (7, 16):
@@ -258,22 +261,10 @@ def test_a_mistake_on_the_command_line_is_one_sentence(folders, tmp_path):
   assert len(err.strip().splitlines()) == 1
 
 
-def _losses(config, dtype, steps):
-  """The report's loss of each of the first steps, per word."""
-  config.model.dtype = dtype
-  with tempfile.TemporaryDirectory() as folder:
-    trainer = Trainer(config, Path(folder))
-    state = trainer.parallel.replicate(trainer.initial_state())
-    batches, values = trainer.batches(0), []
-    for _ in range(steps):
-      state, metrics = trainer.step(state, next(batches))
-      total, count = jax.device_get(metrics['loss'])
-      values.append(float(total / count))
-  return values
-
-
 def test_bfloat16_follows_the_losses_of_float32(folders):
   config = _config(folders)
-  whole, half = (_losses(config, dtype, 3) for dtype in ('float32', 'bfloat16'))
+  whole, half = (
+    half_precision.losses(config, dtype, 3) for dtype in ('float32', 'bfloat16')
+  )
   assert whole != half
   np.testing.assert_allclose(half, whole, rtol=1e-2)

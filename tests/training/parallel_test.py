@@ -10,9 +10,11 @@ import optax
 import pytest
 
 from cmn_jax.losses.contrastive import FORMS
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.parallel import AXIS, KINDS, Parallel
-from cmn_jax.training.state import init_state, make_train_step
+from cmn_jax.training.state import init_state
+from cmn_jax.training.step import make_train_step
 from tests.made import small
 from tests.made.parallel_program import DEVICES, make_model
 
@@ -102,7 +104,9 @@ def test_dropout_differs_by_device_and_by_step():
   model = ReportGenerator(small.shape(dropout=0.5, patch_dropout=0.5), AXIS)
   optimizer = optax.sgd(0.0)
   parallel = Parallel('shard_map')
-  step = parallel.map_step(make_train_step(model, optimizer, seed=0))
+  step = parallel.map_step(
+    make_train_step(ReportObjective(model), optimizer, 0, AXIS)
+  )
   state = parallel.replicate(init_state(small.variables(model), optimizer))
   one = small.batch(1)
   twice = {k: np.concatenate([v, v]) for k, v in one.items()}
@@ -126,7 +130,7 @@ def test_golden_training_step():
   model = ReportGenerator(small.shape())
   optimizer = optax.sgd(0.1)
   state = init_state(small.variables(model, noise=0.05), optimizer)
-  step = jax.jit(make_train_step(model, optimizer, seed=0))
+  step = jax.jit(make_train_step(ReportObjective(model), optimizer, 0, AXIS))
   losses = []
   for seed in range(3):
     state, metrics = step(state, small.batch(4, seed))

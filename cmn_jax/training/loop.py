@@ -1,19 +1,24 @@
-"""The epochs of a run: steps, validation, checkpoints, progress, patience."""
+"""The loop: epochs of steps, validation, checkpoints, progress, patience."""
 
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
+import optax
 import tqdm
 from clu import metric_writers
 from ml_collections import ConfigDict
 
 from cmn_jax.training import distributed
-from cmn_jax.training.checkpoints import Checkpoints
-from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.checkpoints import Checkpoints, make_meta
+from cmn_jax.training.distributed import log
+from cmn_jax.training.optimizer import OptimConfig, make_optimizer
+from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.state import TrainState
+from cmn_jax.training.step import make_loss_step, make_train_step
+from cmn_jax.training.studies import OverStudies, StudyBatches, place
+from cmn_jax.training.task import Task
+from input_pipeline.augmentation import Augmentation
 from input_pipeline.errors import UserError
 
 
@@ -21,49 +26,85 @@ class TrainingError(UserError):
   """Training cannot go on; the checkpoints so far are whole."""
 
 
-class Run(Protocol):
-  """What the epochs need of a run.
+class Run:
+  """One run: the compiled functions and batches that its epochs need.
 
   Attributes:
-    config: its `train` section says how many epochs, and when to stop.
-    workdir: where TensorBoard rows go.
+    task: what is trained.
+    config: the whole config.
+    workdir: where checkpoints and TensorBoard rows go.
     parallel: the devices.
+    studies: training studies.
     steps_per_epoch: steps that see every training study once.
-    studies: training studies, for the progress bar.
-    unit: what the progress bar counts, such as 'reports'.
-    schedule: learning rate by step.
+    optimizer: of the trained parameters.
+    schedule: learning rate by step, of all but the visual encoder.
   """
 
-  config: ConfigDict
-  workdir: Path
-  parallel: Parallel
-  steps_per_epoch: int
-  studies: int
-  unit: str
-
-  def schedule(self, step: int) -> float:
-    """Learning rate of a step."""
+  def __init__(
+    self,
+    task: Task,
+    data,
+    config: ConfigDict,
+    augmentation: Augmentation,
+    workdir: Path,
+    parallel: Parallel,
+  ):
+    c = config.train
+    parallel.check_batch_size(c.batch_size, 'train.batch_size')
+    parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
+    if c.select_by not in task.selectable:
+      raise UserError(
+        f'train.select_by is {c.select_by!r}; choose from '
+        f'{", ".join(task.selectable)}'
+      )
+    self.task, self.config, self.workdir = task, config, workdir
+    self.parallel = parallel
+    self.studies = len(data.studies['train'])
+    self.steps_per_epoch = -(-self.studies // c.batch_size)
+    optim = OptimConfig(**config.optim)
+    self.schedule = optim.schedules(self.steps_per_epoch, c.epochs)[1]
+    self.optimizer: optax.GradientTransformation = make_optimizer(
+      optim, self.steps_per_epoch, c.epochs
+    )
+    self._val_studies = len(data.studies['val'])
+    self._batches = StudyBatches(task, data, config, augmentation)
+    self._step = parallel.map_step(
+      make_train_step(task, self.optimizer, config.seed, AXIS),
+      donate_state=True,
+    )
+    self._loss = parallel.map_step(make_loss_step(task, AXIS))
+    self._predict = OverStudies(
+      lambda variables, batch: task.predict(variables, batch, full=False),
+      parallel,
+    )
 
   def batches(self, first_step: int) -> Iterator[dict]:
-    """Training batches from a step on, without end."""
+    """Training batches of this process from a step on, without end."""
+    return self._batches.train(first_step)
 
   def step(self, state: TrainState, batch: dict):
-    """Dispatches one step: the new state, and {'loss': (sum, count), ...}."""
+    """Dispatches one step: the new state, and {name: (sum, count)}."""
+    return self._step(state, place(self.parallel, batch))
 
   def validate(self, state: TrainState) -> dict:
-    """Scores on validation, `train.select_by` among them."""
+    """The validation loss, and the scores of what is predicted."""
+    variables, total, count = state.variables, 0.0, 0.0
+    for batch in self._batches.split('val'):
+      pair = self._loss(variables, place(self.parallel, batch))['loss']
+      total, count = total + float(pair[0]), count + float(pair[1])
+    rows = self._predict(
+      variables, self._batches.split('val'), self._val_studies
+    )
+    scores = self.task.score('val', rows.arrays, False, variables)
+    return {'loss': _mean(total, count), **scores}
 
   def save(
-    self,
-    checkpoints: Checkpoints,
-    state: TrainState,
-    history: list[dict],
-    score: float,
+    self, checkpoints: Checkpoints, state: TrainState, history: list[dict]
   ) -> None:
-    """Saves the state after the last row of `history`."""
-
-  def summary(self, row: dict) -> str:
-    """A validated row of the history in one line."""
+    """Saves the state after the last row of the history."""
+    score = history[-1]['val'][self.config.train.select_by]
+    meta = make_meta(self.config, history, score, self.task.meta())
+    checkpoints.save(history[-1]['step'], state, meta)
 
 
 def run_epochs(
@@ -96,19 +137,24 @@ def run_epochs(
     history = [*history, row]
     if epoch + 1 == c.epochs or (epoch + 1) % c.validate_every == 0:
       row['val'] = run.validate(state)
-      run.save(checkpoints, state, history, row['val'][c.select_by])
+      run.save(checkpoints, state, history)
       metrics_out.write_scalars(
         step, {f'val_{k}': v for k, v in row['val'].items()}
       )
-      tell(run.summary(row))
+      log(_line(run.task, row))
   metrics_out.close()
   checkpoints.close()
 
 
-def tell(line: str):
-  """Prints beside the progress bar, once for all processes."""
-  if distributed.is_first():
-    tqdm.tqdm.write(line, file=sys.stderr)
+def _line(task: Task, row: dict) -> str:
+  """A validated epoch in one line."""
+  shown = '  '.join(
+    f'{label} {row["val"][name]:.3f}' for name, label in task.shown.items()
+  )
+  return (
+    f'epoch {row["epoch"]:3d}  train loss {row["train_loss"]:.3f}  val loss '
+    f'{row["val"]["loss"]:.3f}  {shown}'
+  )
 
 
 def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
@@ -116,15 +162,6 @@ def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
   if distributed.is_first():
     return metric_writers.SummaryWriter(str(workdir))
   return metric_writers.MultiWriter([])
-
-
-def check_select_by(config: ConfigDict, selectable):
-  """Raises ValueError unless validation gives what picks the checkpoint."""
-  if config.train.select_by not in selectable:
-    raise UserError(
-      f'train.select_by is {config.train.select_by!r}; choose from '
-      f'{", ".join(selectable)}'
-    )
 
 
 def _train_epoch(run: Run, state, epoch: int, batches, metrics_out) -> tuple:
@@ -154,7 +191,7 @@ class _EpochProgress:
     self._bar = tqdm.tqdm(
       total=run.studies,
       desc=f'epoch {epoch + 1}/{run.config.train.epochs}',
-      unit=f' {run.unit}',
+      unit=f' {run.task.unit}',
       dynamic_ncols=True,
       leave=False,
       disable=not distributed.is_first(),

@@ -1,0 +1,93 @@
+"""From a folder to what it holds: a checkpoint's arrays, words and meta."""
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
+from input_pipeline.tokenizers import tokenizer_from_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+  """A checkpoint in memory.
+
+  Attributes:
+    variables: {'params', 'batch_stats'}, numpy arrays.
+    meta: of the checkpoint.
+    origin: its folder.
+  """
+
+  variables: dict
+  meta: dict
+  origin: str
+
+  @classmethod
+  def load(cls, folder: Path | str) -> 'Loaded':
+    """From a workdir (its best checkpoint), a step of it, or a converted one.
+
+    Raises:
+      CheckpointError: nothing there, or not readable.
+    """
+    step_folder = find_step(folder)
+    variables, meta = load_model(step_folder)
+    return cls(variables, meta, str(step_folder))
+
+  @property
+  def task(self) -> str:
+    """What was trained: a key of `cmn_jax.tasks.TASKS`."""
+    return self.meta['task']
+
+  @functools.cached_property
+  def config(self) -> ConfigDict:
+    """That it was trained with."""
+    return ConfigDict(self.meta['config'])
+
+  @functools.cached_property
+  def tokenizer(self):
+    """Its words."""
+    return tokenizer_from_json(self.meta['tokenizer'])
+
+  @property
+  def vocabulary(self) -> int:
+    """Ids of its network's output, the 0 of begin, end and padding counted."""
+    return self.tokenizer.vocab_size + 1
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """Tells these parameters from all others."""
+    digest = hashlib.sha256()
+    for path, array in jax.tree_util.tree_leaves_with_path(self.variables):
+      digest.update(jax.tree_util.keystr(path).encode())
+      digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+  def check_reads(self, data) -> None:
+    """Raises CheckpointError unless it knows the words and images of `data`.
+
+    Args:
+      data: `input_pipeline.data.Data`.
+    """
+    if self.meta['tokenizer'] != data.tokenizer.to_json():
+      raise CheckpointError(
+        f'{self.origin} knows {self.tokenizer.vocab_size} words, the '
+        f'training reports of {data.name} give {data.tokenizer.vocab_size}, '
+        'not the same ones: take the data that it was trained on, with its '
+        'data.clean, data.min_count and data.tokenizer'
+      )
+    c = self.config.data
+    for field, mine, its in (
+      ('views', data.views, c.views),
+      ('image_size', data.image_size, c.image_size),
+      ('max_length', data.max_length, c.max_length),
+    ):
+      if mine != its:
+        raise CheckpointError(
+          f'data.{field} is {mine}, but {self.origin} was trained with '
+          f'{its}: set --config.data.{field}={its}'
+        )

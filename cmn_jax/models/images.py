@@ -1,0 +1,23 @@
+"""X-ray images as the networks take them."""
+
+import jax
+import jax.numpy as jnp
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalise_images(images_BxIxHxW: jax.Array) -> jax.Array:
+  """Grey uint8 images to ImageNet-normalised float32, (B, I, H, W, 3)."""
+  x = images_BxIxHxW[..., None].astype(jnp.float32) / 255.0
+  return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+
+
+def as_pixels(images: jax.Array) -> jax.Array:
+  """Normalised pixels, (B, I, H, W, 3).
+
+  Args:
+    images: grey uint8 (B, I, H, W), or already normalised float32
+      (B, I, H, W, 3), which stay as they are.
+  """
+  return normalise_images(images) if images.ndim == 4 else images

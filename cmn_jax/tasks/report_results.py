@@ -1,0 +1,153 @@
+"""What an evaluation of a report generator gives: scores, and examples."""
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from cmn_jax.decoding.generate import attention_of_words
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.pages.report import Example
+from cmn_jax.scores import scoring
+from cmn_jax.scores.metrics import fast_scores, score_reports
+from cmn_jax.scores.retrieval import retrieval_scores
+from input_pipeline import batches
+from input_pipeline.findings_reader import FindingsReader
+
+
+def report_results(
+  config: ConfigDict,
+  data,
+  reader: FindingsReader,
+  split: str,
+  texts: list[str],
+  rows: dict,
+) -> dict:
+  """Scores of the reports of a split, beside baselines and controls.
+
+  Args:
+    config: the whole one.
+    data: `input_pipeline.data.Data`.
+    reader: of findings.
+    split: 'val' or 'test'.
+    texts: a report for each of its studies.
+    rows: 'films_BxF' and 'text_BxF', unit vectors of those studies.
+  """
+  studies = data.studies[split]
+  score = scoring.SplitScorer(studies, reader, config.eval.bootstrap)
+  trivial = scoring.trivial_reports(
+    data.studies['train'],
+    data.studies['val'],
+    studies,
+    [_thumbnails(config, data, name) for name in ('train', split)],
+  )
+  # METEOR starts Java for each system: only where results are read.
+  metrics = score_reports if split == 'test' else fast_scores
+  baselines = {
+    name: score(reports, metrics) for name, reports in trivial.items()
+  }
+  baselines['constant']['report'] = trivial['constant'][0]
+  controls = {'shuffled_images': score.shuffled(texts, config.seed)}
+  retrieval = retrieval_scores(
+    rows['films_BxF'],
+    rows['text_BxF'],
+    [ids_T.tobytes() for ids_T in data.ids[split]],
+  )
+  aligned = bool(config.alignment.weight)
+  return {
+    **score(texts, metrics),
+    'baselines': baselines,
+    # A control that a single study does not allow is left out.
+    'controls': {k: v for k, v in controls.items() if v is not None},
+    'retrieval': {
+      'projection': 'trained' if aligned else 'untrained',
+      **retrieval,
+    },
+  }
+
+
+def _thumbnails(config, data, split) -> np.ndarray:
+  rows = batches.eval_batches(data, split, batch_size=config.eval.batch_size)
+  return scoring.thumbnails(rows, len(data.studies[split]))
+
+
+def page_examples(
+  data,
+  reader: FindingsReader,
+  model: ReportGenerator,
+  count: int,
+  variables: dict,
+  ids_SxT: np.ndarray,
+  texts: list[str],
+) -> list[Example]:
+  """Studies for the page: spread over test, those with findings first.
+
+  Args:
+    data: `input_pipeline.data.Data`.
+    reader: of findings.
+    model: of one device.
+    count: examples, at most.
+    variables: the model's.
+    ids_SxT: the reports of all test studies.
+    texts: the same in words.
+  """
+  studies = data.studies['test']
+  order = sorted(
+    range(len(studies)),
+    key=lambda n: (not reader.of_study(studies[n]), n % 7, n),
+  )
+  chosen = sorted(order[:count])
+  if not chosen:
+    return []
+  images_SxIxHxW, mask_SxI = _images(data, chosen)
+  look = jax.jit(attention_of_words(model))
+  attention_SxTxP = np.asarray(
+    look(jax.device_put(variables), images_SxIxHxW, ids_SxT[chosen], mask_SxI)
+  )
+  return [
+    _example(
+      studies[n],
+      texts[n],
+      data.tokenizer.tokens(ids_SxT[n]),
+      images,
+      mask,
+      attention,
+      reader,
+    )
+    for n, images, mask, attention in zip(
+      chosen, images_SxIxHxW, mask_SxI, attention_SxTxP, strict=True
+    )
+  ]
+
+
+def _images(data, chosen):
+  """Images (S, I, H, W) of some test studies, and which of them there are."""
+  images, present = {}, {}
+  for batch in batches.eval_batches(data, 'test', batch_size=16):
+    for row, study in enumerate(batch['study_B']):
+      if study in chosen:
+        images[study] = batch['images_BxIxHxW'][row]
+        present[study] = batch['mask_BxI'][row]
+  return (
+    np.stack([images[n] for n in chosen]),
+    np.stack([present[n] for n in chosen]),
+  )
+
+
+def _example(
+  study, text, words, images_IxHxW, mask_I, attention_TxP, reader
+) -> Example:
+  """One study for the page, with the images that it has."""
+  views = images_IxHxW.shape[0]
+  side = round((attention_TxP.shape[1] / views) ** 0.5)
+  return Example(
+    study_id=study.id,
+    films_IxHxW=images_IxHxW[mask_I],
+    reference=study.reference,
+    prediction=text,
+    reference_findings=reader.of_study(study),
+    predicted_findings=reader.of_text(text),
+    words=words,
+    attention_TxIxhxw=attention_TxP[: len(words)].reshape(
+      -1, views, side, side
+    )[:, mask_I],
+  )

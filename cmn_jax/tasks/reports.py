@@ -1,0 +1,251 @@
+"""Report generation: R2GenCMN, its ablations, and `proposed`."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from clu import parameter_overview
+from ml_collections import ConfigDict
+
+from cmn_jax.decoding.generate import Decoding, make_writer
+from cmn_jax.interop.encoders import put_encoder
+from cmn_jax.loaded import Loaded
+from cmn_jax.losses.report import ReportObjective
+from cmn_jax.models.alignment import Alignment, AlignmentConfig
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.pages.report import report_sections
+from cmn_jax.scores import catalogue
+from cmn_jax.scores.metrics import fast_scores
+from cmn_jax.scores.scoring import SplitScorer
+from cmn_jax.tasks.encoder_start import RANDOM, pretrained_encoder
+from cmn_jax.tasks.report_results import page_examples, report_results
+from cmn_jax.training.parallel import AXIS
+from cmn_jax.training.resuming import check_same_words
+from cmn_jax.training.state import init_variables, study_batch
+from input_pipeline.findings_reader import (
+  finding_targets,
+  findings_reader,
+  target_labels,
+)
+
+# A target of the findings head is there in so many training studies at least.
+_LEAST_STUDIES = 10
+# How often each baseline and control stands in the terminal's table.
+_ROWS = {
+  'constant report': ('baselines', 'constant'),
+  'nearest study': ('baselines', 'retrieval'),
+  'shuffled images': ('controls', 'shuffled_images'),
+}
+
+
+class ReportTask:
+  """Trains a report generator; see `training.task.Task` for the members.
+
+  Attributes:
+    tokenizer: its words.
+    finding_targets: names of the findings head's logits.
+    encoder_start: what the visual encoder's weights were at the start.
+  """
+
+  selectable = catalogue.selectable(catalogue.REPORT_SCORES)
+  shown = {'bleu_4': 'BLEU-4', 'micro_f1': 'findings F1'}
+  unit = 'reports'
+  reads_images = True
+  frozen = ()
+
+  def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
+    self._config, self._data = config, data
+    self._alignment = AlignmentConfig(**config.alignment)
+    self.decoding = Decoding(**config.decode, seed=config.seed)
+    if loaded:
+      meta = loaded.meta
+      self.tokenizer = loaded.tokenizer
+      self._reader = findings_reader(meta['label_source'])
+      self.finding_targets = meta['finding_targets']
+      self.encoder_start = meta.get('encoder_start', 'an unknown state')
+      self._history = meta['history']
+    else:
+      self.tokenizer = data.tokenizer
+      self._reader = findings_reader(data.label_source)
+      self.finding_targets = self._choose_targets()
+      self.encoder_start = RANDOM
+    self.model = self.network(AXIS)
+    self._objective = ReportObjective(
+      self.model, self._alignment, config.train.findings_weight
+    )
+    self._write = make_writer(self.model, self.decoding)
+    self._scorers = {}
+
+  def network(self, axis: str | None) -> ReportGenerator:
+    """The generator, with batch statistics over a mapped axis or not."""
+    vocabulary = self.tokenizer.vocab_size + 1
+    model = ModelConfig.of(self._config, vocabulary, self.finding_targets)
+    return ReportGenerator(model, axis)
+
+  def variables(self, seed: int) -> dict:
+    """Random parameters, and the encoder that model.pretrained names."""
+    c = self._config
+    blank = study_batch(c.data.views, c.data.image_size, c.data.max_length)
+    variables = init_variables(self.network(None), seed, blank)
+    encoder, self.encoder_start = pretrained_encoder(c.model)
+    return put_encoder(variables, encoder) if encoder else variables
+
+  def targets(self, split: str, mirrored: bool = False) -> dict:
+    """'findings_BxL', where there is a findings head."""
+    if not self.finding_targets:
+      return {}
+    labels_2xSxL = target_labels(
+      self._data.studies[split], self._reader, self.finding_targets
+    )
+    return {'findings_BxL': labels_2xSxL[int(mirrored)]}
+
+  def sampling(self) -> None:
+    """Each study is drawn once an epoch."""
+
+  def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
+    """The words', the findings head's, and the alignment's."""
+    return self._objective.losses(outputs, batch, step)
+
+  def predict(self, variables: dict, batch: dict, full: bool) -> dict:
+    """'ids', (B, T); with `full` also unit vectors for retrieval, (B, F)."""
+    ids_BxT, _ = self._write(
+      variables, batch['images_BxIxHxW'], batch['mask_B'], batch['mask_BxI']
+    )
+    rows = {'ids': ids_BxT}
+    return {**rows, **self._aligned(variables, batch)} if full else rows
+
+  def _aligned(self, variables, batch) -> dict:
+    """Unit vectors by the model's own alignment, or an untrained one."""
+    model = self.model
+    if not model.config.alignment:
+      # What features are worth before any alignment: a random projection.
+      model = self._network_with(self._alignment)
+      params = variables['params']
+      words = params['logits']['kernel'].shape[1]
+      features = params['patch_embed']['kernel'].shape[0]
+      start = Alignment(self._alignment).init(
+        jax.random.key(self._config.seed),
+        jnp.zeros((1, 1, words)),
+        jnp.ones((1, 1), bool),
+        jnp.zeros((1, 1, features)),
+      )
+      params = {**params, 'alignment': start['params']}
+      variables = {**variables, 'params': params}
+    return model.apply(variables, batch, method='align')
+
+  def _network_with(self, alignment: AlignmentConfig) -> ReportGenerator:
+    """The generator with an alignment that it was not trained with."""
+    return self.model.clone(config=self.model.config.with_alignment(alignment))
+
+  def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
+    """Scores of the reports that were written; see `Task.score`."""
+    texts = self._texts(rows)
+    if full:
+      return report_results(
+        self._config, self._data, self._reader, split, texts, rows
+      )
+    if split not in self._scorers:
+      self._scorers[split] = SplitScorer(
+        self._data.studies[split], self._reader, bootstrap=0
+      )
+    scores = self._scorers[split](texts, fast_scores)
+    return {
+      **{k: v for k, v in scores.items() if isinstance(v, float)},
+      'macro_f1': scores['findings']['macro_f1'] or 0.0,
+      # Without a positive there is nothing to find.
+      'micro_f1': scores['findings']['micro_f1'] or 0.0,
+      'distinct_reports': scores['distinct_reports'],
+    }
+
+  def predictions(self, split: str, rows: dict) -> list[dict]:
+    """Each study's report, as it stands in the data and as it was written."""
+    reader = self._reader
+    return [
+      {
+        'id': study.id,
+        'report': study.report,
+        'sections': study.sections,
+        'reference': study.reference,
+        'prediction': text,
+        'reference_findings': sorted(reader.labels_of_study(study)),
+        'predicted_findings': sorted(reader.labels_of_text(text)),
+      }
+      for study, text in zip(
+        self._data.studies[split], self._texts(rows), strict=True
+      )
+    ]
+
+  def page(self, results: dict, rows: dict, variables: dict) -> list:
+    """Scores, curves, and examples with the words' attention."""
+    examples = page_examples(
+      self._data,
+      self._reader,
+      self.network(None),
+      self._config.eval.examples,
+      variables,
+      rows['ids'],
+      self._texts(rows),
+    )
+    return report_sections(results, self._history, examples)
+
+  def lines(self, results: dict) -> list[str]:
+    """The model beside its baselines, and how well studies are retrieved."""
+    table = {'model': results}
+    for name, (part, key) in _ROWS.items():
+      if results[part].get(key):
+        table[name] = results[part][key]
+    lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
+    images, reports, chance = (
+      results['retrieval'][way]['recall_5']
+      for way in ('image_to_report', 'report_to_image', 'chance')
+    )
+    share = results['reference_abnormal_share']
+    return [
+      *lines,
+      f'any finding in {100 * share:.0f} % of the references',
+      f'recall@5 of reports by images {images:.3f}, of images by reports '
+      f'{reports:.3f}, chance {chance:.3f}',
+    ]
+
+  def describe(self, rows: dict, study: int) -> dict:
+    """The report and the findings that it states."""
+    text = self.tokenizer.decode(rows['ids'][study])
+    return {
+      'report': text,
+      'findings': sorted(self._reader.labels_of_text(text)),
+    }
+
+  def about(self, variables: dict) -> str:
+    """Parameters, data and words."""
+    count = parameter_overview.count_parameters(variables['params'])
+    return (
+      f'{self._config.name}: {count:,} parameters; {self._data.name}: '
+      f'{len(self._data.studies["train"])} training studies, '
+      f'{self.tokenizer.vocab_size} words'
+    )
+
+  def meta(self) -> dict:
+    """Words, data, labels and start."""
+    return {
+      'tokenizer': self.tokenizer.to_json(),
+      'dataset': self._data.name,
+      'label_source': self._reader.source,
+      'finding_targets': list(self.finding_targets),
+      'encoder_start': self.encoder_start,
+    }
+
+  def check(self, meta: dict, where: Path) -> None:
+    """Raises CheckpointError if the data give other words."""
+    check_same_words(meta['tokenizer'], self._data.tokenizer, where)
+
+  def _texts(self, rows) -> list[str]:
+    return [self._data.text_of(ids) for ids in np.asarray(rows['ids'])]
+
+  def _choose_targets(self) -> list[str]:
+    """Names of the findings head's targets; none without that head."""
+    if not self._config.train.findings_weight:
+      return []
+    studies = self._data.studies['train']
+    return finding_targets(studies, self._reader, _LEAST_STUDIES)
