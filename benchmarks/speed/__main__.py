@@ -23,10 +23,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.speed.page import page, write_into
-from benchmarks.speed.processes import Measured, do_once, measure
-from benchmarks.speed.workloads import GOALS, WORKLOADS, Plan
-from configs import iu_xray
+from benchmarks.speed.processes import Measured, do_once, measure, row_of
+from benchmarks.speed.workloads import WORKLOADS, Plan
 from input_pipeline.atomic_write import write_json
+from input_pipeline.config import DataConfig
 from input_pipeline.errors import UserError
 
 # Drawn where no --data is given: enough for nine training batches.
@@ -84,7 +84,7 @@ def _plan(args, folder: str) -> Plan:
   data, cache_dir = Path(folder) / 'films', Path(folder) / 'cache'
   if args.data:
     data = args.data.expanduser().absolute()
-    cache_dir = iu_xray.get_config().data.cache_dir
+    cache_dir = DataConfig('').cache_dir
   if args.data and not data.exists():
     raise UserError(
       f'--data {data} is not there: name a folder in the R2Gen layout, or '
@@ -179,53 +179,6 @@ def _scale(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
   if name == 'input':
     return {side: 1.0 / one.result for side, one in found.items()}
   return dict.fromkeys(found, 1.0)
-
-
-def row_of(
-  name: str, found: dict[str, Measured], scale: dict[str, float], peak: float
-) -> tuple[dict, dict]:
-  """The row of the JSON file, and what else was measured.
-
-  Where theirs was measured as published and at its best, the faster counts.
-
-  Args:
-    name: of the workload.
-    found: by side.
-    scale: by side, what its seconds are multiplied by.
-    peak: FLOP/s of a large product on this machine.
-  """
-  seconds = {side: found[side].median * scale[side] for side in found}
-  ours, others = found['ours'], [side for side in found if side != 'ours']
-  best = min(others, key=seconds.get, default=None)
-  row = {
-    'work': name,
-    'ours_seconds': seconds['ours'],
-    'theirs_seconds': best and seconds[best],
-    'ratio': best and seconds[best] / seconds['ours'],
-    'goal': GOALS.get(name),
-    'ours_bytes': ours.peak_bytes,
-    'theirs_bytes': best and found[best].peak_bytes,
-  }
-  detail = {
-    'sides': {
-      side: {
-        'seconds': [s * scale[side] for s in one.seconds],
-        'spread': one.spread,
-        'peak_bytes': one.peak_bytes,
-        'compile_seconds': one.compile_seconds,
-        'first_seconds': one.first_seconds,
-        'setup_seconds': one.setup_seconds,
-      }
-      for side, one in found.items()
-    },
-    'share_of_peak': ours.flops and ours.flops / ours.median / peak,
-    'theirs_scale': best and scale[best],
-  }
-  if name == 'write_reports' and best:
-    pairs = list(zip(ours.result, found[best].result, strict=True))
-    detail['same_reports'] = sum(a == b for a, b in pairs)
-    detail['reports'] = len(pairs)
-  return row, detail
 
 
 def _parse() -> argparse.Namespace:

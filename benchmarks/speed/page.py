@@ -2,6 +2,7 @@
 
 import statistics
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.speed.workloads import WORKLOADS
@@ -26,7 +27,7 @@ def page(content: dict) -> str:
     content[name] for name in ('machine', 'plan', 'rows', 'details')
   )
   versions = ', '.join(f'{k} {v}' for k, v in content['versions'].items())
-  lines = _wrapped(
+  lines = wrapped(
     f'{machine["processor"]}, {machine["cores"]} cores, '
     f'{machine["memory_bytes"] / 1e9:.0f} GB, {machine["device"]}; {versions}. '
     f'{plan["encoder"]}, {plan["image_size"]} pixels, batches of '
@@ -34,10 +35,10 @@ def page(content: dict) -> str:
     f'of matrices reach {machine["matmul_peak_flops"] / 1e9:.0f} GFLOP/s.'
   )
   pairs = [(row, details[row['work']]) for row in rows]
-  lines += ['', *_table(_TIMES, [_times(*pair) for pair in pairs])]
-  lines += ['', *_table(_OTHERS, [_others(*pair) for pair in pairs]), '']
+  lines += ['', *table(_TIMES, [_times(*pair) for pair in pairs])]
+  lines += ['', *table(_OTHERS, [_others(*pair) for pair in pairs]), '']
   for note in _notes(rows, plan, details):
-    lines += _wrapped(note, '- ')
+    lines += wrapped(note, '- ')
   return '\n'.join(lines) + '\n'
 
 
@@ -62,10 +63,10 @@ def _times(row: dict, detail: dict) -> list[str]:
   sides = detail['sides'].values()
   return [
     row['work'],
-    _number(row['ours_seconds'], '.3g'),
-    _number(row['theirs_seconds'], '.3g'),
-    _number(row['ratio'], '.3g'),
-    _number(row['goal'], 'g'),
+    number(row['ours_seconds'], '.3g'),
+    number(row['theirs_seconds'], '.3g'),
+    number(row['ratio'], '.3g'),
+    number(row['goal'], 'g'),
     ', '.join(f'{side["spread"]:.0%}' for side in sides),
     ', '.join(str(len(side['seconds'])) for side in sides),
   ]
@@ -75,19 +76,20 @@ def _others(row: dict, detail: dict) -> list[str]:
   ours = detail['sides']['ours']
   return [
     row['work'],
-    _number(row['ours_bytes'] / 1e9, '.2f'),
-    _number(row['theirs_bytes'] and row['theirs_bytes'] / 1e9, '.2f'),
-    _number(detail['share_of_peak'], '.0%'),
-    _number(ours['compile_seconds'] or None, '.1f'),
+    number(row['ours_bytes'] / 1e9, '.2f'),
+    number(row['theirs_bytes'] and row['theirs_bytes'] / 1e9, '.2f'),
+    number(detail['share_of_peak'], '.0%'),
+    number(ours['compile_seconds'] or None, '.1f'),
     ', '.join(f'{s["first_seconds"]:.3g}' for s in detail['sides'].values()),
   ]
 
 
-def _number(value, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+  """As `form` prints it; a dash for None."""
   return '-' if value is None else format(value, form)
 
 
-def _table(columns, rows) -> list[str]:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
   """Lines of a Markdown table whose columns stand under each other."""
   widths = [
     max(map(len, column)) for column in zip(columns, *rows, strict=True)
@@ -103,7 +105,8 @@ def _table(columns, rows) -> list[str]:
   return [line(columns), line(rule), *map(line, rows)]
 
 
-def _wrapped(text: str, bullet: str = '') -> list[str]:
+def wrapped(text: str, bullet: str = '') -> list[str]:
+  """Lines of at most 80 columns, the first after a bullet."""
   return textwrap.wrap(
     text,
     _WIDTH,

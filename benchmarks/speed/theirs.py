@@ -8,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks import authors, models
+from benchmarks import authors
 from benchmarks.speed.workloads import (
   END_BIAS,
+  SEED,
+  VIEWS,
   Plan,
   features,
   training_batch,
 )
 from cmn_jax.models.images import normalise_images
 from input_pipeline.errors import UserError
+
+# A word seen less often is unknown to them.
+_MIN_COUNT = 3
 
 
 class Theirs:
@@ -30,9 +35,8 @@ class Theirs:
 
   def __init__(self, plan: Plan, at_best: bool):
     self._plan, self._at_best = plan, at_best
-    self._config = plan.config()
     self._device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    torch.manual_seed(self._config.seed)
+    torch.manual_seed(SEED)
     torch.set_num_threads(plan.threads)
     authors.install(Path(plan.checkout))
     self.compile_seconds, self.flops = None, None
@@ -41,9 +45,7 @@ class Theirs:
   def _model(self, words: list[str] | None = None):
     """Their model; with the shared weights, or for `words` with its own."""
     vocabulary = len(words) + 1 if words else self._plan.vocabulary
-    ours = models.make_model(self._config, vocabulary).config
-    views = self._config.data.views
-    model = authors.build_model(ours, views, words)
+    model = authors.build_model(self._plan.model(vocabulary), VIEWS, words)
     if words:
       with torch.no_grad():
         model.encoder_decoder.logit.bias[0] = END_BIAS
@@ -80,7 +82,7 @@ class Theirs:
   def memory(self):
     """Gradients of the memory's arrays and of the queries."""
     model = self._model().train()
-    memory, width = model.encoder_decoder.cmn, self._config.model.width
+    memory, width = model.encoder_decoder.cmn, self._plan.model().width
     matrix_MxD = model.encoder_decoder.memory_matrix
     x_BxQxD = torch.from_numpy(features(self._plan, width)).to(self._device)
     x_BxQxD.requires_grad_()
@@ -185,15 +187,14 @@ class Theirs:
     from modules.dataloaders import R2DataLoader
     from modules.tokenizers import Tokenizer
 
-    ours = models.make_model(self._config, self._plan.vocabulary).config
     folder = Path(self._plan.data)
     arguments = argparse.Namespace(
-      **vars(authors.arguments(ours, self._config.data.views)),
+      **vars(authors.arguments(self._plan.model(), VIEWS)),
       ann_path=str(folder / 'annotation.json'),
       image_dir=str(folder / 'images'),
       batch_size=self._plan.batch,
       num_workers=self._plan.threads,
-      threshold=self._config.data.min_count,
+      threshold=_MIN_COUNT,
     )
     return R2DataLoader(
       arguments, Tokenizer(arguments), split, shuffle=split == 'train'
