@@ -1,6 +1,7 @@
 """`python -m cmn_jax VERB` finds each verb, and starts at once."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,13 @@ def test_arguments_reach_the_verb():
   done = _run('evaluate', '--config=configs/phantom.py', '--workdir=nowhere')
   assert done.returncode != 0
   assert 'nowhere' in done.stderr.splitlines()[-1]
+
+
+def test_predict_writes_the_report_of_a_film(tiny_run):
+  film = next((tiny_run.parent / 'data' / 'images').rglob('*.png'))
+  views = ['--image', film, '--image', film]
+  done = _run(
+    'predict', '--checkpoint', str(tiny_run), *map(str, views), '--json'
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'report' in json.loads(done.stdout)
