@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-
 from cmn_jax.pages.classifier_page import write_classifier_page
+
 from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
 from cmn_jax.scores.multilabel import score_classification
 from tests.made.report_example import Page
