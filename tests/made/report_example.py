@@ -3,8 +3,8 @@
 import html.parser
 
 import numpy as np
-
 from cmn_jax.pages.report_page import Example
+
 from input_pipeline.findings import Finding
 
 VOID = {'meta', 'img', 'input', 'br', 'link'}
