@@ -23,8 +23,8 @@ from benchmarks.mimic_cxr_tables import (
   write_label_table,
 )
 from benchmarks.resident_memory import peak_bytes
-from input_pipeline.layouts import detect as layouts
-from input_pipeline.study import Selection
+from input_pipeline.config import DataConfig
+from input_pipeline.layouts import detect
 
 _STUDIES_OF_A_SUBJECT = 3
 # MIMIC-CXR-JPG has 377,110 films of 227,835 studies.
@@ -77,15 +77,9 @@ def write_tables(folder, rows, reports):
 
 def read_tables(folder):
   """What was found, studies kept, seconds, and the peak in bytes."""
-  selection = Selection(
-    sections='findings',
-    views=1,
-    view_rule='frontal',
-    min_films=1,
-    split_from=None,
-  )
+  config = DataConfig(str(folder), views=1, view_rule='frontal', min_films=1)
   begin = time.perf_counter()
-  dataset = layouts.select(folder, selection, folder)
+  dataset = detect.select(config, folder)
   seconds = time.perf_counter() - begin
   kept = sum(len(studies) for studies in dataset.studies.values())
   return dataset.found, kept, seconds, peak_bytes()

@@ -20,9 +20,10 @@ import time
 from benchmarks.mimic_cxr import write_mimic_cxr
 from input_pipeline.augmentation import WHOLE
 from input_pipeline.batches import steps_per_epoch, train_batches
+from input_pipeline.config import VIEW_RULES, DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.phantom.write import PhantomError, write_phantom
-from input_pipeline.study import VIEW_RULES, DataError
+from input_pipeline.study import DataError
 
 _DRAWN_PIXELS = 256
 
@@ -40,25 +41,19 @@ def measure(source, cache_dir, *, views, view_rule, batch, rounds):
   """
 
   def opened(stream):
-    return open_data(
-      source,
+    config = DataConfig(
+      str(source),
       views=views,
-      image_size=224,
-      stored_size=256,
       max_length=100,
+      reference_length=100,
       min_count=1,
       clean='mimic_cxr',
-      cache_dir=cache_dir,
+      cache_dir=str(cache_dir),
       stream=stream,
-      skip_bad=False,
-      sections='findings',
       view_rule=view_rule,
       min_films=1,
-      split_from=None,
-      tokenizer='words',
-      pieces=0,
-      reference_length=100,
     )
+    return open_data(config)
 
   streamed = opened(stream=True)
   begin = time.perf_counter()

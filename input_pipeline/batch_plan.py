@@ -1,6 +1,7 @@
 """Which studies each batch holds, and what is drawn for them: plain numpy."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from input_pipeline.errors import UserError
 _FIRST_DRAWS = 3
 
 
-def part_of(batch_size, process_index, process_count):
+def part_of(batch_size: int, process_index: int, process_count: int) -> slice:
   """The rows of each global batch that one process reads."""
   if batch_size % process_count:
     raise UserError(
@@ -21,7 +22,14 @@ def part_of(batch_size, process_index, process_count):
   return slice(process_index * rows, (process_index + 1) * rows)
 
 
-def plan_batches(studies, views, batch_size, seed, first_step, shares_N):
+def plan_batches(
+  studies: int,
+  views: int,
+  batch_size: int,
+  seed: int,
+  first_step: int,
+  shares_N: np.ndarray | None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
   """Yields (studies to read, mask, draws for each film) for ever."""
   steps = -(-studies // batch_size)
   for epoch in itertools.count(first_step // steps):
@@ -42,7 +50,9 @@ def _draw_epoch(seed, epoch, count, views, shares_N):
   return order, np.concatenate(draws, axis=-1)
 
 
-def batches_of(order, batch_size, first):
+def batches_of(
+  order: np.ndarray, batch_size: int, first: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
   """Yields (studies to read, mask), from batch `first` on; padding wraps."""
   for start in range(first * batch_size, len(order), batch_size):
     places_B = np.arange(start, start + batch_size)

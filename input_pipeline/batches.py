@@ -3,6 +3,9 @@
 A batch is a dict of numpy arrays, the same shapes every time:
   images_BxIxHxW  uint8, I views in grey levels; normalise them on the device
   ids_BxT         int32, [0] + word ids + [0], zero padded to max_length
+  box_BxIx4       float32, y0, x0, y1, x1: what was cut of the stored image, in
+                  fractions of it, after a rotation and before a flip
+  flip_BxI        bool, True for images that a flip has mirrored
   mask_B          bool, False for the examples that only fill up a batch
   mask_BxI        bool, False for the films that a study does not have (zeros)
   mirrored_B      bool, True where a flip has swapped the sides of all of it
@@ -11,46 +14,51 @@ Padding examples show films of real studies: batch norm sees no blank films.
 """
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
 from input_pipeline.augmentation import DRAWS, FLIP, WHOLE, augment_films
 from input_pipeline.batch_plan import batches_of, part_of, plan_batches
+from input_pipeline.config import Augmentation
+from input_pipeline.data import Data
 from input_pipeline.findings.sides import swap_sides
 from input_pipeline.store.source import read_on
 from input_pipeline.tensorflow_cpu import tf
+from input_pipeline.tokenizers import encode_reports
 
+Batch = dict[str, np.ndarray]
 _NO_STUDY = -1
 _MAX_THREADS = 16
 
 
-def steps_per_epoch(data, split, batch_size):
+def steps_per_epoch(data: Data, split: str, batch_size: int) -> int:
   """Batches that hold every study of `split` once, the last one padded."""
   return -(-len(data.studies[split]) // batch_size)
 
 
 def train_batches(
-  data,
+  data: Data,
   *,
-  batch_size,
-  seed,
-  augmentation,
-  first_step=0,
-  process_index=0,
-  process_count=1,
-  shares_N=None,
-):
+  batch_size: int,
+  seed: int,
+  augmentation: Augmentation,
+  first_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+  shares_N: np.ndarray | None = None,
+) -> Iterator[Batch]:
   """Yields train batches for ever, from global step `first_step` on.
 
   Order and augmentation of an epoch depend on (seed, epoch) alone, so batch n
   is the same wherever the iterator was started, at no cost for the skipped.
 
   Args:
-    data: a `data.Data`.
+    data: its train studies are read.
     batch_size: global; each process yields its own batch_size / process_count
       rows, and the processes' rows joined are the batch of a single process.
     seed: a non-negative integer.
-    augmentation: an `Augmentation`.
+    augmentation: what is done to the images.
     first_step: batches to leave out.
     process_index: which part of each batch to read.
     process_count: number of parts.
@@ -67,7 +75,14 @@ def train_batches(
   return _decoded_batches(data, 'train', rows, part, augmentation)
 
 
-def eval_batches(data, split, *, batch_size, process_index=0, process_count=1):
+def eval_batches(
+  data: Data,
+  split: str,
+  *,
+  batch_size: int,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[Batch]:
   """Yields every study of `split` once, in order, the last batch padded.
 
   Val and test films are the originals resized to image_size. Train films are
@@ -89,10 +104,10 @@ def _decoded_batches(data, split, rows, part, augmentation):
   # Scores are of every study: nothing is skipped there.
   skip_bad = data.skip_bad and split == 'train'
   films = data.films.split(split, studies, skip_bad)
-  ids_NxT = padded_ids(data, split)
-  mirrored_ids_NxT = ids_NxT
+  ids_NxT = mirrored_ids_NxT = data.ids[split]
   if augmentation.flip_with_text:
-    mirrored_ids_NxT = padded_ids(data, split, swap_sides)
+    swapped = [swap_sides(study.report) for study in studies]
+    mirrored_ids_NxT = encode_reports(data.tokenizer, swapped, data.max_length)
   present_NxI = np.array([[f is not None for f in s.films] for s in studies])
 
   def read():
@@ -100,15 +115,15 @@ def _decoded_batches(data, split, rows, part, augmentation):
       take_B, mask_B, draws_BxIxD = (x[part] for x in whole)
       flip_BxI = draws_BxIxD[..., FLIP] < 0.5
       mirrored_B = flip_BxI[:, 0] & mask_B & augmentation.flip_with_text
-      if augmentation.flip_with_text:
-        flip_BxI = np.repeat(mirrored_B[:, None], data.views, axis=1)
+      flip_BxI &= augmentation.flip
+      flip_BxI |= mirrored_B[:, None]
       ids_BxT = np.where(
         mirrored_B[:, None], mirrored_ids_NxT[take_B], ids_NxT[take_B]
       )
       yield {
         'films': films.take(take_B),
         'draws': draws_BxIxD,
-        'flip': flip_BxI,
+        'flip_BxI': flip_BxI,
         'ids_BxT': np.where(mask_B[:, None], ids_BxT, 0),
         'mask_B': mask_B,
         'mask_BxI': present_NxI[take_B],
@@ -117,13 +132,18 @@ def _decoded_batches(data, split, rows, part, augmentation):
       }
 
   def decode(row):
-    item, draws, flip = (row.pop(name) for name in ('films', 'draws', 'flip'))
+    item, draws = row.pop('films'), row.pop('draws')
     stored, good = films.decode(item)
     row = _without_bad(row, good) if skip_bad else row
-    images_IxHxW = augment_films(
-      stored, data.image_size, draws, flip, row['mask_BxI'], augmentation
+    images_IxHxW, box_Ix4 = augment_films(
+      stored,
+      data.image_size,
+      draws,
+      row['flip_BxI'],
+      row['mask_BxI'],
+      augmentation,
     )
-    return row | {'images_BxIxHxW': images_IxHxW}
+    return row | {'images_BxIxHxW': images_IxHxW, 'box_BxIx4': box_Ix4}
 
   local = part.stop - part.start
   threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
@@ -133,7 +153,7 @@ def _decoded_batches(data, split, rows, part, augmentation):
       output_signature={
         'films': tf.TensorSpec([local], films.dtype),
         'draws': tf.TensorSpec([local, data.views, DRAWS], tf.float64),
-        'flip': tf.TensorSpec([local, data.views], tf.bool),
+        'flip_BxI': tf.TensorSpec([local, data.views], tf.bool),
         'ids_BxT': tf.TensorSpec([local, data.max_length], tf.int32),
         'mask_B': tf.TensorSpec([local], tf.bool),
         'mask_BxI': tf.TensorSpec([local, data.views], tf.bool),
@@ -162,18 +182,3 @@ def _without_bad(row, good):
     'mirrored_B': row['mirrored_B'] & good,
     'study_B': tf.where(good, row['study_B'], _NO_STUDY),
   }
-
-
-def padded_ids(data, split, change=None):
-  """The references of a split, [0] + word ids + [0] and zeros, (S, T).
-
-  `change`, if given, is what is done to each report before it is encoded.
-  """
-  studies = data.studies[split]
-  ids_NxT = np.zeros((len(studies), data.max_length), np.int32)
-  for row, study in zip(ids_NxT, studies, strict=True):
-    ids = study.ids
-    if change:
-      ids = data.tokenizer.encode(change(study.report), data.max_length)
-    row[: len(ids)] = ids
-  return ids_NxT

@@ -12,24 +12,33 @@ import json
 import pathlib
 import sys
 import tempfile
+from collections.abc import Sequence
 
-from input_pipeline.dataset_card import summary, write_card
-from input_pipeline.layouts import detect as layouts
-from input_pipeline.report_lengths import units_of
+from input_pipeline.atomic_write import write_text
+from input_pipeline.config import CHOICES, DataConfig
+from input_pipeline.dataset_card import summary, units_of, write_card
+from input_pipeline.errors import UserError
+from input_pipeline.layouts import detect
 from input_pipeline.store import prepared
-from input_pipeline.study import (
-  SECTIONS,
-  SPLITS,
-  VIEW_RULES,
-  DataError,
-  Selection,
-  check_films,
-)
-from input_pipeline.tokenizers import CLEANERS, PIECE_KINDS, needs_pieces
+from input_pipeline.study import SPLITS, DataError, Dataset, check_films
+
+# Fields of `DataConfig` that have a flag, and what it says of itself.
+_FLAGS = {
+  'split_from': 'annotation.json whose split is taken',
+  'sections': 'the text',
+  'views': 'films of a study',
+  'view_rule': 'which films',
+  'min_films': 'fewer listed: left out',
+  'stored_size': 'short side, train films',
+  'image_size': 'side, val and test films',
+  'clean': 'to count words',
+  'tokenizer': 'to count in, too',
+  'pieces': 'of unigram or bpe',
+}
 
 
-def annotation_of(dataset):
-  """R2Gen's annotation of the studies, as bytes: just as its authors write it.
+def annotation_of(dataset: Dataset) -> str:
+  """R2Gen's annotation of the studies: just as its authors write it.
 
   Film i of a study is called <id>/<i>.png there.
   """
@@ -47,35 +56,32 @@ def annotation_of(dataset):
     ]
     for split in SPLITS
   }
-  return json.dumps(annotation, indent=0).encode()
+  return json.dumps(annotation, indent=0)
 
 
-def prepare_folder(source, selection, sizes, out):
-  """Prepares `source` into `out`; returns the `Dataset` that is there now.
+def prepare_folder(config: DataConfig, out: pathlib.Path) -> Dataset:
+  """Prepares `config.dir` into `out`; returns what is there now.
 
   What `prepared.json` lists as bad is left out of it.
   """
   prepared.refuse_foreign(out)
-  if out.is_relative_to(pathlib.Path(source).absolute()):
-    raise DataError(
-      f'--out {out} lies in the source {source}, into which nothing is '
-      'written: choose a folder elsewhere.'
-    )
-  dataset = layouts.scan(source, selection, out / prepared.UNPACKED)
-  prepared.prepare(dataset, sizes, out, skip_bad=True)
+  dataset = detect.scan(config, out / prepared.UNPACKED)
+  prepared.prepare(dataset, config, out)
   opened = prepared.open_prepared(out)
   return dataclasses.replace(
     dataset, studies=opened.studies, problems=opened.info['problems']
   )
 
 
-def _note(dataset, sizes):
-  return (
-    f'Films: {sizes.views} of each study (view_rule {dataset.view_rule}, '
-    f'min_films {dataset.min_films}); train films with a short side of '
-    f'{sizes.stored_size} pixels, val and test films {sizes.image_size} x '
-    f'{sizes.image_size}.'
-  )
+def look(config: DataConfig) -> Dataset:
+  """What `config.dir` holds; films that are not there matter if any is."""
+  with tempfile.TemporaryDirectory() as scratch:
+    dataset = detect.select(config, scratch)
+    checked = check_films(dataset)
+  if any(checked.studies.values()):
+    return checked
+  print('No film of any study is on disk: only the reports are read.')
+  return dataset
 
 
 def _parse(argv):
@@ -87,61 +93,58 @@ def _parse(argv):
   add = parser.add_argument
   add('--source', required=True, help='folder of any layout')
   add('--out', help='prepared folder; without it, only say what is found')
-  add('--split-from', help='annotation.json whose split is taken')
-  add('--sections', choices=SECTIONS, default='findings', help='the text')
   add('--annotation-out', help="also write R2Gen's annotation.json here")
-  add('--views', type=int, default=2, help='films of a study')
-  add('--view-rule', choices=VIEW_RULES, default='first', help='which films')
-  add('--min-films', type=int, default=2, help='fewer listed: left out')
-  add('--stored-size', type=int, default=256, help='short side, train films')
-  add('--image-size', type=int, default=224, help='side, val and test films')
-  add('--clean', choices=CLEANERS, default='iu_xray', help='to count words')
-  kinds = ('words', *PIECE_KINDS)
-  add('--tokenizer', choices=kinds, default='words', help='to count in, too')
-  add('--pieces', type=int, default=0, help='of unigram or bpe')
+  for field in dataclasses.fields(DataConfig):
+    if field.name in _FLAGS:
+      add(
+        '--' + field.name.replace('_', '-'),
+        type=field.type,
+        default=field.default,
+        choices=CHOICES.get(field.name),
+        help=_FLAGS[field.name],
+      )
   return parser.parse_args(argv)
 
 
-def main(argv=None):
-  """Reads the command line; what a person can mend is told in one sentence."""
+def _prepare(args):
+  source = pathlib.Path(args.source).resolve()
+  for flag in ('out', 'annotation_out'):
+    path = getattr(args, flag)
+    if path and pathlib.Path(path).resolve().is_relative_to(source):
+      raise DataError(
+        f'--{flag.replace("_", "-")} {path} lies in the source {args.source}, '
+        'into which nothing is written: choose a place elsewhere.'
+      )
+  config = DataConfig(
+    args.source, skip_bad=True, **{name: getattr(args, name) for name in _FLAGS}
+  )
+  if prepared.is_prepared(args.source):
+    raise DataError(
+      f'{args.source} is a prepared folder already: train on it with '
+      f'--config.data.dir={args.source}, or name the folder that it was '
+      'prepared from.'
+    )
+  if args.out:
+    out = pathlib.Path(args.out).absolute()
+    dataset = prepare_folder(config, out)
+  else:
+    dataset = look(config)
+  units = units_of(dataset, config)
+  print(summary(dataset, units))
+  if args.annotation_out:
+    write_text(args.annotation_out, annotation_of(dataset))
+    print(f'  wrote {args.annotation_out}')
+  if args.out:
+    write_text(out / 'dataset.md', write_card(dataset, config, units))
+    print(f'  wrote {out}: see dataset.md there')
+
+
+def main(argv: Sequence[str] | None = None):
+  """Reads the command line and prepares; a UserError is said in a sentence."""
   args = _parse(argv)
   try:
-    selection = Selection(
-      sections=args.sections,
-      views=args.views,
-      view_rule=args.view_rule,
-      min_films=args.min_films,
-      split_from=args.split_from,
-    )
-    needs_pieces(args.tokenizer, args.pieces)  # said before the long work
-    if prepared.is_prepared(args.source):
-      raise DataError(
-        f'{args.source} is a prepared folder already: train on it with '
-        f'--config.data.dir={args.source}, or name the folder that it was '
-        'prepared from.'
-      )
-    sizes = prepared.Sizes(args.views, args.stored_size, args.image_size)
-    if args.out:
-      out = pathlib.Path(args.out).absolute()
-      dataset = prepare_folder(args.source, selection, sizes, out)
-    else:
-      with tempfile.TemporaryDirectory() as scratch:
-        dataset = layouts.select(args.source, selection, scratch)
-        checked = check_films(dataset)
-      if any(checked.studies.values()):
-        dataset = checked
-      else:
-        print('No film of any study is on disk: only the reports are read.')
-    units = units_of(dataset, args.clean, args.tokenizer, args.pieces)
-    print(summary(dataset, units))
-    if args.annotation_out:
-      pathlib.Path(args.annotation_out).write_bytes(annotation_of(dataset))
-      print(f'  wrote {args.annotation_out}')
-    if args.out:
-      card = write_card(dataset, args.clean, units, [_note(dataset, sizes)])
-      (out / 'dataset.md').write_text(card)
-      print(f'  wrote {out}: see dataset.md there')
-  except (DataError, ValueError, OSError) as error:
+    _prepare(args)
+  except (UserError, OSError) as error:
     sys.exit(f'error: {error}')
 
 

@@ -6,30 +6,22 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from absl import logging
 
+from input_pipeline.config import SECTIONS, DataConfig
 from input_pipeline.errors import UserError
 
 SPLITS = ('train', 'val', 'test')
 FRONTAL, LATERAL = 'frontal', 'lateral'
 
-# The sections of a report that make the text to be written.
-SECTIONS = {
-  'findings': ('findings',),
-  'findings+impression': ('findings', 'impression'),
-}
 FILM_SUFFIXES = ('.png', '.dcm', '.jpg', '.jpeg')  # the first found is taken
 
 OPENI_LICENCE = (
   'Open-i, Indiana University: CC BY-NC-ND 4.0. Reports, films, and what is '
   'derived from them may not be passed on changed or sold.'
 )
-
-# Which films stand for a study: the first ones that it lists, its first
-# frontal and its first lateral one, or frontal ones only.
-VIEW_RULES = ('first', 'frontal_lateral', 'frontal')
 
 _JOIN_KEY = re.compile(r'(\d+)_(IM-.*)$')
 
@@ -53,6 +45,8 @@ class Study:
     mesh: MeSH terms of the indexers, None where nobody indexed.
     labels: CheXpert classes that are spoken of, to 'positive', 'negative' or
       'uncertain'; None where the layout has no labels.
+    reference: the report as scores compare it, cut and in the words of the
+      vocabulary; '' until there is one.
   """
 
   id: str
@@ -64,48 +58,12 @@ class Study:
   sections: dict[str, str]
   mesh: tuple[str, ...] | None
   labels: dict[str, str] | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Selection:
-  """Which studies are kept, and what of them.
-
-  Attributes:
-    sections: a key of `SECTIONS`.
-    views: how many films of a study are used.
-    view_rule: which ones; see `VIEW_RULES`.
-    min_films: studies with fewer listed films are dropped; R2Gen's rule is 2.
-    split_from: an annotation.json whose split is taken, or None.
-  """
-
-  sections: str
-  views: int
-  view_rule: str
-  min_films: int
-  split_from: str | None
-
-  def __post_init__(self):
-    if self.sections not in SECTIONS:
-      raise UserError(
-        f'sections is {self.sections!r}; expected one of {", ".join(SECTIONS)}.'
-      )
-    if self.view_rule not in VIEW_RULES:
-      raise UserError(
-        f'view_rule is {self.view_rule!r}; expected one of '
-        f'{", ".join(VIEW_RULES)}.'
-      )
-    for name in ('views', 'min_films'):
-      if getattr(self, name) < 1:
-        raise UserError(f'{name} is {getattr(self, name)}; expected 1 or more.')
-    if self.view_rule == 'frontal_lateral' and self.views != 2:
-      raise UserError(
-        f"view_rule 'frontal_lateral' takes 2 films, but views is {self.views}."
-      )
+  reference: str = ''
 
 
 @dataclasses.dataclass
 class Listing:
-  """What a reader finds in a folder; the counters fill as `studies` is read.
+  """What a reader finds in a folder; the rest fills as `studies` is read.
 
   Attributes:
     name: of the data, such as 'iu_xray'.
@@ -115,6 +73,8 @@ class Listing:
     studies: unselected, in an order that depends on the contents alone.
     found: how many there are of what.
     dropped: how many were left out, for which reason.
+    problems: one sentence for each study that is bad, where somebody has
+      selected the studies: then none of them may be dropped. Else None.
   """
 
   name: str
@@ -124,6 +84,7 @@ class Listing:
   studies: Iterator[Study]
   found: collections.Counter
   dropped: collections.Counter
+  problems: list[str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +92,7 @@ class Dataset:
   """The selected studies of a folder, and what was wrong with the others.
 
   Attributes:
-    split_name: whose split this is; two results compare only if it is equal.
+    split_name: what the reader calls the split; see `splits.split_source`.
     problems: one sentence for each study that is bad, not dropped by rule.
     fingerprint: changes with any report, split or film file.
   """
@@ -141,9 +102,6 @@ class Dataset:
   name: str
   label_source: str | None
   split_name: str
-  sections: str
-  view_rule: str
-  min_films: int
   licence: str
   studies: dict[str, list[Study]]
   problems: list[str]
@@ -152,7 +110,7 @@ class Dataset:
   fingerprint: str
 
 
-def join_key(name):
+def join_key(name: str) -> str | None:
   """'12_IM-0034-1001' of a film or a study, in any layout's way to name it.
 
   None if the name is not of the Indiana collection.
@@ -164,33 +122,33 @@ def join_key(name):
   return match and f'{match[1]}_{match[2]}'
 
 
-def report_of(study, sections):
+def report_of(study: Study, sections: str) -> str:
   """The text of the wanted sections that are not empty, joined by a blank."""
   texts = [study.sections.get(name, '').strip() for name in SECTIONS[sections]]
   return ' '.join(text for text in texts if text)
 
 
-def choose_films(study, selection):
-  """The study with `selection.views` films; absent ones are None."""
+def choose_films(study: Study, config: DataConfig) -> Study:
+  """The study with `config.views` films; absent ones are None."""
   pairs = list(zip(study.films, study.views, strict=True))
   of = {view: [p for p in pairs if p[1] == view] for view in (FRONTAL, LATERAL)}
-  absent = [(None, None)] * selection.views
-  if selection.view_rule == 'first':
-    chosen = (pairs + absent)[: selection.views]
-  elif selection.view_rule == 'frontal':
-    chosen = (of[FRONTAL] + absent)[: selection.views]
+  absent = [(None, None)] * config.views
+  if config.view_rule == 'first':
+    chosen = (pairs + absent)[: config.views]
+  elif config.view_rule == 'frontal':
+    chosen = (of[FRONTAL] + absent)[: config.views]
   else:
     chosen = [(of[view] + absent)[0] for view in (FRONTAL, LATERAL)]
   films, views = zip(*chosen, strict=True)
   return dataclasses.replace(study, films=films, views=views)
 
 
-def points_outside(path):
+def points_outside(path: str) -> bool:
   """Whether a relative path leaves the folder that it starts in."""
   return os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == '..'
 
 
-def check_films(dataset):
+def check_films(dataset: Dataset) -> Dataset:
   """A `Dataset` without the studies whose film files are missing.
 
   They come to its problems; the fingerprint takes in the other films.
@@ -225,7 +183,7 @@ def _version_of(path):
   return status.st_size, status.st_mtime_ns
 
 
-def refuse_problems(folder, problems: Iterable[str], skip_bad):
+def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
   """Raises DataError with all `problems`, or logs them if `skip_bad`."""
   if not problems:
     return
@@ -240,7 +198,9 @@ def refuse_problems(folder, problems: Iterable[str], skip_bad):
   )
 
 
-def no_study_left(folder, split, problems):
+def no_study_left(
+  folder: str, split: str, problems: Sequence[str]
+) -> DataError:
   """The DataError of a split in which no study can be used."""
   listed = '\n'.join(f'  {problem}' for problem in problems)
   return DataError(

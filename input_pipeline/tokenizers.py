@@ -8,10 +8,10 @@ Pieces are of the same cleaned text.
 import base64
 import binascii
 import collections
-import hashlib
 import io
-import json
 import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -52,12 +52,12 @@ def _join_sentences(text):
   return ' . '.join(_clean_sentence(s) for s in sentences) + ' .'
 
 
-def clean_iu_xray(report):
+def clean_iu_xray(report: str) -> str:
   """R2Gen's cleaning of an IU X-Ray report: lower-case words and ' . '."""
   return _join_sentences(_repeat(report, '..', '.', 3))
 
 
-def clean_mimic_cxr(report):
+def clean_mimic_cxr(report: str) -> str:
   """R2Gen's cleaning of a MIMIC-CXR report: lines joined, blanks collapsed."""
   report = _repeat(report.replace('\n', ' '), '__', '_', 7)
   report = _repeat(report, '  ', ' ', 6)
@@ -76,7 +76,7 @@ class WordTokenizer:
     clean: which text cleaning the words come from, a key of `CLEANERS`.
   """
 
-  def __init__(self, words, clean):
+  def __init__(self, words: Sequence[str], clean: str):
     _check_clean(clean)
     self.words = list(words)
     self.clean = clean
@@ -88,7 +88,9 @@ class WordTokenizer:
     self._id_of = {word: i + 1 for i, word in enumerate(self.words)}
 
   @classmethod
-  def fit(cls, reports, min_count=3, clean='iu_xray'):
+  def fit(
+    cls, reports: Iterable[str], min_count: int = 3, clean: str = 'iu_xray'
+  ) -> 'WordTokenizer':
     """Takes the words that appear at least `min_count` times in `reports`."""
     _check_clean(clean)
     counts = collections.Counter()
@@ -98,18 +100,18 @@ class WordTokenizer:
     return cls(sorted(words | {UNKNOWN}), clean)
 
   @property
-  def vocab_size(self):
+  def vocab_size(self) -> int:
     """Number of words with '<unk>', the 0 not counted: logits have one more."""
     return len(self.words)
 
-  def encode(self, report, max_length=60):
+  def encode(self, report: str, max_length: int = 60) -> list[int]:
     """[0] + word ids + [0], cut to `max_length`: a long report has no end 0."""
     unknown = self._id_of[UNKNOWN]
     words = CLEANERS[self.clean](report).split()
     ids = [self._id_of.get(word, unknown) for word in words]
     return [END, *ids, END][:max_length]
 
-  def decode(self, ids, skip_first=False):
+  def decode(self, ids: Sequence[int], skip_first: bool = False) -> str:
     """Words up to the first 0, joined by blanks.
 
     Generated ids have no beginning 0. Training ids (those of `encode`) have
@@ -127,34 +129,29 @@ class WordTokenizer:
       words.append(self.words[i - 1])
     return ' '.join(words)
 
-  def tokens(self, ids):
+  def tokens(self, ids: Sequence[int]) -> list[str]:
     """The words of generated ids one by one, up to the first 0."""
     return _tokens(self, ids)
 
-  def reference(self, report, max_length):
+  def reference(self, report: str, max_length: int) -> str:
     """The text that R2Gen scores against: what training could have seen."""
     return self.decode(self.encode(report, max_length), skip_first=True)
 
-  def normal_form(self, text):
+  def normal_form(self, text: str) -> str:
     """Generated text in the words that scores count: rare ones are '<unk>'.
 
     Text that this tokenizer has decoded stays as it is.
     """
     return ' '.join(w if w in self._id_of else UNKNOWN for w in text.split())
 
-  def to_json(self):
+  def to_json(self) -> dict[str, Any]:
     """A dict that `json` can write; `from_json` reads it back."""
     return {'clean': self.clean, 'words': self.words}
 
   @classmethod
-  def from_json(cls, fields):
+  def from_json(cls, fields: dict[str, Any]) -> 'WordTokenizer':
     """The tokenizer that `to_json` described."""
     return cls(fields['words'], fields['clean'])
-
-  @property
-  def fingerprint(self):
-    """Hex digest of the words and the cleaning: equal means equal ids."""
-    return _fingerprint(self)
 
 
 class SentencePieceTokenizer:
@@ -165,7 +162,7 @@ class SentencePieceTokenizer:
     clean: which text cleaning the pieces come from, a key of `CLEANERS`.
   """
 
-  def __init__(self, model, kind, clean):
+  def __init__(self, model: bytes, kind: str, clean: str):
     """`model` is a SentencePiece model, as bytes."""
     _check_clean(clean)
     self.kind = kind
@@ -174,7 +171,9 @@ class SentencePieceTokenizer:
     self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
 
   @classmethod
-  def fit(cls, reports, pieces, kind, clean):
+  def fit(
+    cls, reports: Iterable[str], pieces: int, kind: str, clean: str
+  ) -> 'SentencePieceTokenizer':
     """Trains exactly `pieces` pieces, '<unk>' one of them, on `reports`.
 
     The same reports in the same order give the same pieces.
@@ -213,20 +212,20 @@ class SentencePieceTokenizer:
     return cls(model.getvalue(), kind, clean)
 
   @property
-  def vocab_size(self):
+  def vocab_size(self) -> int:
     """Number of pieces, the 0 not counted: logits have one more."""
     return self._pieces.vocab_size() - 1
 
-  def count(self, report):
+  def count(self, report: str) -> int:
     """How many pieces a report has, the 0 at both ends not counted."""
     return len(self._pieces.encode(_normal(report, self.clean)))
 
-  def encode(self, report, max_length):
+  def encode(self, report: str, max_length: int) -> list[int]:
     """[0] + piece ids + [0], cut to `max_length`, without an end 0 then."""
     ids = self._pieces.encode(_normal(report, self.clean))
     return [END, *ids, END][:max_length]
 
-  def decode(self, ids, skip_first=False):
+  def decode(self, ids: Sequence[int], skip_first: bool = False) -> str:
     """Text up to the first 0, its words with single blanks between them.
 
     `skip_first=True` steps over the 0 that begins the ids of `encode`.
@@ -243,15 +242,15 @@ class SentencePieceTokenizer:
       pieces.append(int(i))
     return ' '.join(self._pieces.decode(pieces).split())
 
-  def tokens(self, ids):
+  def tokens(self, ids: Sequence[int]) -> list[str]:
     """The pieces of generated ids one by one, up to the first 0."""
     return _tokens(self, ids)
 
-  def reference(self, report, max_length):
+  def reference(self, report: str, max_length: int) -> str:
     """The text that training could have seen of a report."""
     return self.decode(self.encode(report, max_length), skip_first=True)
 
-  def to_json(self):
+  def to_json(self) -> dict[str, Any]:
     """A dict that `json` can write; `from_json` reads it back."""
     return {
       'clean': self.clean,
@@ -260,7 +259,7 @@ class SentencePieceTokenizer:
     }
 
   @classmethod
-  def from_json(cls, fields):
+  def from_json(cls, fields: dict[str, Any]) -> 'SentencePieceTokenizer':
     """The tokenizer that `to_json` described."""
     try:
       model = base64.b64decode(fields['model'], validate=True)
@@ -268,27 +267,23 @@ class SentencePieceTokenizer:
     except (binascii.Error, RuntimeError) as error:
       raise UserError(f'No SentencePiece model: {error}.') from error
 
-  @property
-  def fingerprint(self):
-    """Hex digest of the pieces and the cleaning: equal means equal ids."""
-    return _fingerprint(self)
+
+def encode_reports(
+  tokenizer: WordTokenizer | SentencePieceTokenizer,
+  reports: Sequence[str],
+  max_length: int,
+) -> np.ndarray:
+  """[0] + ids + [0] of each report, zero padded, int32 (S, max_length)."""
+  ids_SxT = np.zeros((len(reports), max_length), np.int32)
+  for row, report in zip(ids_SxT, reports, strict=True):
+    ids = tokenizer.encode(report, max_length)
+    row[: len(ids)] = ids
+  return ids_SxT
 
 
-def needs_pieces(tokenizer, pieces):
-  """Whether SentencePiece is asked for; ValueError if it is not clear."""
-  if tokenizer != 'words' and tokenizer not in PIECE_KINDS:
-    raise UserError(
-      f"tokenizer is {tokenizer!r}; expected 'words' or one of {PIECE_KINDS}."
-    )
-  if (tokenizer == 'words') != (pieces == 0):
-    raise UserError(
-      f'tokenizer {tokenizer!r} does not go with pieces {pieces}: words have '
-      f'0, the others as many as the vocabulary is to hold.'
-    )
-  return tokenizer != 'words'
-
-
-def tokenizer_from_json(fields):
+def tokenizer_from_json(
+  fields: dict[str, Any],
+) -> WordTokenizer | SentencePieceTokenizer:
   """The tokenizer, of either class, whose `to_json` gave `fields`."""
   kind = SentencePieceTokenizer if 'model' in fields else WordTokenizer
   return kind.from_json(fields)
@@ -308,8 +303,3 @@ def _check_clean(clean):
 def _normal(report, clean):
   """The cleaned report as `WordTokenizer` would give it back."""
   return ' '.join(CLEANERS[clean](report).split())
-
-
-def _fingerprint(tokenizer):
-  text = json.dumps(tokenizer.to_json(), sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:16]

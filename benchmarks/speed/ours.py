@@ -6,6 +6,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cmn_jax.models.films import normalise_films
 
 from benchmarks.speed.flops import matmul_flops
 from benchmarks.speed.machine import machine, matmul_peak
@@ -14,7 +15,6 @@ from cmn_jax import experiment
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.decoding.generate import make_writer
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
-from cmn_jax.models.films import normalise_films
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.state import init_state, init_variables, make_train_step
@@ -155,7 +155,7 @@ class Ours:
 
   def test_split(self):
     """Films on disk to text, batch by batch, as `evaluate` does it."""
-    from input_pipeline import pipeline
+    from input_pipeline import batches as pipeline
 
     plan, data = self._plan, self._open_data()
     model = self._model(data.tokenizer.vocab_size + 1)
@@ -188,20 +188,20 @@ class Ours:
     return run
 
   def _open_data(self):
-    from cmn_jax.dataset import open_dataset
+    from input_pipeline.data import DataConfig, open_data
 
-    return open_dataset(self._config)
+    return open_data(DataConfig(**self._config.data))
 
   def _batches(self, data):
-    from cmn_jax.dataset import augmentation_of
-    from input_pipeline import pipeline
+    from input_pipeline import batches
+    from input_pipeline.config import DataConfig
 
     c = self._config
-    return pipeline.train_batches(
+    return batches.train_batches(
       data,
       batch_size=self._plan.batch,
       seed=c.seed,
-      augmentation=augmentation_of(c),
+      augmentation=DataConfig(**c.data).augmentation,
     )
 
   def input(self):

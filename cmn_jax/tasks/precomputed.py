@@ -36,7 +36,8 @@ def per_study(
     _FORMAT,
     key,
     data.films.key,
-    [(study.id, tuple(study.ids)) for study in data.studies[split]],
+    [study.id for study in data.studies[split]],
+    data.ids[split].tobytes(),
   ]
   digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
   folder = Path(cache_dir).expanduser() / 'precomputed'

@@ -48,7 +48,9 @@ def report_results(
   baselines['constant']['report'] = trivial['constant'][0]
   controls = {'shuffled_images': score.shuffled(texts, config.seed)}
   retrieval = retrieval_scores(
-    rows['films_BxF'], rows['text_BxF'], [tuple(s.ids) for s in studies]
+    rows['films_BxF'],
+    rows['text_BxF'],
+    [ids_T.tobytes() for ids_T in data.ids[split]],
   )
   aligned = bool(config.alignment.weight)
   return {

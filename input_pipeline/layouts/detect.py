@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 
+from input_pipeline.config import SECTIONS, DataConfig
 from input_pipeline.layouts import (
   kaggle,
   mimic_cxr,
@@ -16,6 +17,8 @@ from input_pipeline.study import (
   SPLITS,
   DataError,
   Dataset,
+  Listing,
+  Study,
   check_films,
   choose_films,
   no_study_left,
@@ -25,7 +28,7 @@ from input_pipeline.study import (
 # Layout: the files or folders that mark it, and its reader. The first one
 # with any of its marks (or the same name with .gz behind it) is taken.
 LAYOUTS = {
-  'R2Gen': (('annotation.json',), None),
+  'R2Gen': ((r2gen.ANNOTATION,), r2gen.read_r2gen),
   'Kaggle': ((kaggle.REPORTS, *kaggle.ARCHIVES), kaggle.read_kaggle),
   'Open-i': (openi.REPORTS, openi.read_openi),
   'MIMIC-CXR-JPG': ((mimic_cxr.METADATA,), mimic_cxr.read_mimic_cxr),
@@ -45,7 +48,7 @@ To make a phantom to try things on:
   python -m input_pipeline.phantom --out DIR --studies 1600 --seed 1"""
 
 
-def find_layout(folder):
+def find_layout(folder: str | pathlib.Path) -> str:
   """The key of `LAYOUTS` that `folder` has; DataError if it has none."""
   folder = pathlib.Path(folder)
   if not folder.is_dir():
@@ -61,90 +64,106 @@ def find_layout(folder):
   )
 
 
-def scan(folder, selection, scratch):
-  """The `Dataset` of a folder of any layout, its films looked for on disk.
+def scan(config: DataConfig, scratch: str | pathlib.Path) -> Dataset:
+  """The studies of `config.dir`, a folder of any layout, and their films.
+
+  Nothing is written into the folder.
 
   Args:
-    folder: of the user's; nothing is written there.
-    selection: a `Selection`.
+    config: which studies are selected, and what of them.
     scratch: where archives are unpacked to.
+
+  Raises:
+    DataError: no known layout, a damaged file, or a split without a study.
   """
-  dataset = check_films(select(folder, selection, scratch))
+  dataset = check_films(select(config, scratch))
   for split in SPLITS:
     if not dataset.studies[split]:
       dropped = [f'{n} dropped: {why}' for why, n in dataset.dropped.items()]
-      raise no_study_left(folder, split, [*dropped, *dataset.problems])
+      raise no_study_left(dataset.folder, split, [*dropped, *dataset.problems])
   return dataset
 
 
-def select(folder, selection, scratch):
+def select(config: DataConfig, scratch: str | pathlib.Path) -> Dataset:
   """As `scan`, but films that are only named are taken to be there."""
-  folder = pathlib.Path(folder).absolute()
+  folder = pathlib.Path(config.dir).absolute()
   layout = find_layout(folder)
   _, read = LAYOUTS[layout]
-  if read is None:
-    return r2gen.scan_annotation(folder, selection)
   listing = read(folder, pathlib.Path(scratch))
-  kept = _keep(listing, selection)
-  kept, split_name = _split(listing, kept, selection)
+  kept = _keep(listing, config)
+  _check_sections(folder, kept, config.sections)
+  kept, split_name = _split(listing, kept, config)
   studies = {split: [] for split in SPLITS}
-  digest = hashlib.sha256(repr((layout, selection, split_name)).encode())
+  key = layout, listing.name, listing.label_source, split_name
+  digest = hashlib.sha256(repr((key, config.selection)).encode())
   for study in kept:
     studies[study.split].append(study)
-    digest.update(repr((study.id, study.split, study.report)).encode())
+    # Not the paths: a folder may be moved.
+    digest.update(repr(dataclasses.replace(study, films=())).encode())
   return Dataset(
     folder=str(folder),
     layout=layout,
     name=listing.name,
     label_source=listing.label_source,
     split_name=split_name,
-    sections=selection.sections,
-    view_rule=selection.view_rule,
-    min_films=selection.min_films,
     licence=listing.licence,
     studies=studies,
-    problems=[],
+    problems=listing.problems or [],
     found=dict(listing.found),
     dropped=dict(listing.dropped),
     fingerprint=digest.hexdigest(),
   )
 
 
-def _keep(listing, selection):
+def _keep(listing: Listing, config: DataConfig) -> list[Study]:
   """The studies with a text and enough films, each id once."""
   kept, seen = [], set()
   for study in listing.studies:
-    report = report_of(study, selection.sections)
+    report = report_of(study, config.sections)
+    chosen = choose_films(study, config)
     if not report:
-      listing.dropped[f'empty {selection.sections}'] += 1
-    elif len(study.films) < selection.min_films:
-      listing.dropped[f'fewer than {selection.min_films} films'] += 1
+      fault = f'empty {config.sections}'
+    elif len(study.films) < config.min_films:
+      fault = f'fewer than {config.min_films} films'
     elif study.id in seen:
-      listing.dropped['id that was used before'] += 1
-    elif not any((chosen := choose_films(study, selection)).films):
-      listing.dropped[f'no film for view_rule {selection.view_rule!r}'] += 1
+      fault = 'id that was used before'
+    elif not any(chosen.films):
+      fault = f'no film for view_rule {config.view_rule!r}'
     else:
       seen.add(study.id)
       kept.append(dataclasses.replace(chosen, report=report))
+      continue
+    if listing.problems is None:
+      listing.dropped[fault] += 1
+    else:
+      listing.problems.append(f'{study.split}/{study.id}: {fault}')
   return kept
 
 
-def _split(listing, kept, selection):
+def _check_sections(folder, kept, sections):
+  """Raises DataError where no study has what is to be added to the text."""
+  last = SECTIONS[sections][-1]
+  if kept and not any(study.sections.get(last) for study in kept):
+    raise DataError(
+      f'no study in {folder} has the section {last!r}: with data.sections='
+      f'{sections!r} the text would be that of another name.'
+    )
+
+
+def _split(listing, kept, config):
   """The studies with their split, and the name of that."""
-  if selection.split_from is not None:
-    entries, name = splits.read_split_file(selection.split_from)
+  if config.split_from:
+    entries = splits.read_split_file(config.split_from)
+    name = pathlib.Path(config.split_from).name
     return _split_from(entries, kept, listing.dropped), name
   if listing.split_name is not None:
     named = [study for study in kept if study.split]
     listing.dropped['no split named'] += len(kept) - len(named)
     return named, listing.split_name
-  if not kept:
-    return [], splits.HASH_SPLIT
   chosen = splits.hash_split(kept)
   pairs = zip(kept, chosen, strict=True)
-  return [dataclasses.replace(study, split=s) for study, s in pairs], (
-    splits.HASH_SPLIT
-  )
+  kept = [dataclasses.replace(study, split=split) for study, split in pairs]
+  return kept, splits.HASH_SPLIT
 
 
 def _split_from(entries, kept, dropped):

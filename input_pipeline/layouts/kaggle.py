@@ -1,6 +1,7 @@
 """Reader of Kaggle's "chest-xrays-indiana-university": two CSVs and PNGs."""
 
 import collections
+import pathlib
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.archives import unpack
@@ -23,7 +24,7 @@ _SECTIONS = ('indication', 'comparison', 'findings', 'impression')
 _VIEW_OF = {'frontal': FRONTAL, 'lateral': LATERAL}
 
 
-def read_kaggle(folder, scratch):
+def read_kaggle(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   """A `Listing` of the studies in the order of their numbers.
 
   Kaggle's archive, if that is what `folder` holds, is unpacked into `scratch`.

@@ -5,6 +5,8 @@ folder: files/p10/p10000032/s50414267.txt, beside the folder of its films.
 """
 
 import collections
+import pathlib
+import re
 
 from input_pipeline.findings import CHEXPERT_14
 from input_pipeline.layouts.rows import find_table, need_table, read_csv
@@ -33,7 +35,16 @@ _VIEW_OF = dict.fromkeys(('PA', 'AP'), FRONTAL) | dict.fromkeys(
 )
 
 
-def read_mimic_cxr(folder, scratch):
+# Of a study here, or of a film, which is what R2Gen's annotation numbers.
+_ID = re.compile('s[0-9]{8}|[0-9a-f]{8}(-[0-9a-f]{8}){4}')
+
+
+def is_mimic_id(name: str) -> bool:
+  """Whether a study is called as those of MIMIC-CXR are."""
+  return _ID.fullmatch(name) is not None
+
+
+def read_mimic_cxr(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   """A `Listing` of the studies in the order of patient and study."""
   del scratch  # nothing to unpack
   found, dropped = collections.Counter(), collections.Counter()

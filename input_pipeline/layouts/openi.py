@@ -5,6 +5,7 @@ names its films; nothing there says which of them is the frontal one.
 """
 
 import collections
+import pathlib
 import xml.etree.ElementTree as ElementTree
 
 from input_pipeline.findings import mesh_labels
@@ -24,7 +25,7 @@ FILM_ARCHIVES = ('NLMCXR_png.tgz', 'NLMCXR_dcm.tgz')
 _MAX_XML_BYTES = 2_000_000
 
 
-def read_openi(folder, scratch):
+def read_openi(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   """A `Listing` of the studies in the order of their numbers.
 
   Film archives are unpacked into `scratch`; the reports are read in place.

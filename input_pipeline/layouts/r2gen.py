@@ -3,126 +3,109 @@
 annotation.json holds {train|val|test: [{id, report, image_path: [..]}]} with
 paths relative to images/. An entry may name its `findings`, and the `views` of
 its films. A dataset.json beside it may give the `name` of the data and the
-`label_source`.
+`label_source`; without one, the data are named by the collection that their
+ids are of, or as their folder is.
 """
 
-import hashlib
+import collections
 import json
 import pathlib
 
-from input_pipeline.layouts.splits import split_name
+from input_pipeline.layouts.mimic_cxr import LICENCE as MIMIC_LICENCE
+from input_pipeline.layouts.mimic_cxr import is_mimic_id
 from input_pipeline.study import (
   FRONTAL,
   LATERAL,
   OPENI_LICENCE,
   SPLITS,
   DataError,
-  Dataset,
+  Listing,
   Study,
-  choose_films,
   join_key,
   points_outside,
 )
 
-_UNKNOWN_LICENCE = 'Unknown: that of the films and reports in this folder.'
+ANNOTATION = 'annotation.json'
 
 
-def scan_annotation(folder, selection):
-  """The `Dataset` of a folder, its films not yet looked for.
+def read_r2gen(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
+  """A `Listing` of the studies in the order of the annotation.
 
-  Bad entries are not dropped by rule, as those of other layouts are, but
-  listed as problems: somebody has already selected these studies.
+  Bad entries are listed as problems, not dropped by rule as in other layouts:
+  somebody has already selected these studies.
   """
-  folder = pathlib.Path(folder).absolute()
-  _check_selection(folder, selection)
-  path = folder / 'annotation.json'
-  content = path.read_bytes()
-  name, label_source = _read_dataset_json(folder)
-  annotation = _parse_json(path, content)
+  del scratch  # nothing to unpack
+  path = folder / ANNOTATION
+  annotation = _parse_json(path)
   _check_splits(path, annotation)
+  entries = [(split, e) for split in SPLITS for e in annotation[split]]
+  ids = [str(e.get('id')) for _, e in entries if isinstance(e, dict)]
+  described = _read_dataset_json(folder)
+  found, problems = collections.Counter(reports=len(entries)), []
+  return Listing(
+    name=described.get('name') or _name_of(ids) or folder.name,
+    label_source=described.get('label_source'),
+    split_name=ANNOTATION,
+    licence=_licence_of(ids),
+    studies=_read_studies(folder, annotation, problems),
+    found=found,
+    dropped=collections.Counter(),
+    problems=problems,
+  )
 
-  studies, problems, seen = {split: [] for split in SPLITS}, [], set()
-  members = []
+
+def _read_studies(folder, annotation, problems):
   for split in SPLITS:
     for number, entry in enumerate(annotation[split]):
-      label = entry.get('id') if isinstance(entry, dict) else None
-      label = label or f'entry {number}'
-      members.append((label, split))
-      fault = _fault_of_entry(entry, selection.min_films)
-      if not fault and label in seen:
-        fault = 'the id was used before.'
-      study = None if fault else _study(folder, entry, split, selection)
-      if fault or not any(study.films):
-        fault = fault or f'has no film for view_rule {selection.view_rule!r}.'
-        problems.append(f'{split}/{label}: {fault}')
+      fault = _fault_of_entry(entry)
+      if fault:
+        label = entry.get('id') if isinstance(entry, dict) else None
+        problems.append(f'{split}/{label or f"entry {number}"}: {fault}')
         continue
-      seen.add(label)
-      studies[split].append(study)
-  open_i = any(join_key(str(label)) for label, _ in members)
-  return Dataset(
-    folder=str(folder),
-    layout='R2Gen',
-    name=name,
-    label_source=label_source,
-    split_name=split_name('annotation.json', members),
-    sections=selection.sections,
-    view_rule=selection.view_rule,
-    min_films=selection.min_films,
-    licence=OPENI_LICENCE if open_i else _UNKNOWN_LICENCE,
-    studies=studies,
-    problems=problems,
-    found={'reports': len(members)},
-    dropped={'bad entry': len(problems)} if problems else {},
-    fingerprint=hashlib.sha256(
-      content + repr((name, label_source, selection)).encode()
-    ).hexdigest(),
-  )
+      paths = entry['image_path']
+      yield Study(
+        id=entry['id'],
+        split=split,
+        report='',
+        films=tuple(str(folder / 'images' / path) for path in paths),
+        findings=entry.get('findings'),
+        views=tuple(entry.get('views') or [None] * len(paths)),
+        sections={'findings': entry['report']},
+        mesh=None,
+        labels=None,
+      )
 
 
-def _study(folder, entry, split, selection):
-  films = [str(folder / 'images' / path) for path in entry['image_path']]
-  views = entry.get('views') or [None] * len(films)
-  study = Study(
-    id=entry['id'],
-    split=split,
-    report=entry['report'],
-    films=tuple(films),
-    findings=entry.get('findings'),
-    views=tuple(views),
-    sections={},
-    mesh=None,
-    labels=None,
-  )
-  return choose_films(study, selection)
+def _name_of(ids):
+  """The collection that all of the ids are of, None where there is none."""
+  if all(join_key(name) for name in ids):
+    return 'iu_xray'
+  return 'mimic_cxr' if all(map(is_mimic_id, ids)) else None
 
 
-def _check_selection(folder, selection):
-  if selection.split_from is not None:
-    raise DataError(
-      f'{folder} has the split of its annotation.json: split_from is for '
-      f'layouts without one.'
-    )
-  if selection.sections != 'findings':
-    raise DataError(
-      f'{folder} holds one text for each study, not its sections: sections '
-      f"can only be 'findings' (whatever that text is)."
-    )
+def _licence_of(ids):
+  """That of the collections from which any of the studies comes."""
+  if any(join_key(name) for name in ids):
+    return OPENI_LICENCE
+  if any(map(is_mimic_id, ids)):
+    return MIMIC_LICENCE
+  return 'Unknown: that of the films and reports in this folder.'
 
 
 def _read_dataset_json(folder):
-  """Name of the data and source of its labels; a bare R2Gen folder is IU's."""
+  """Name of the data and source of its labels, as far as they are there."""
   path = folder / 'dataset.json'
   if not path.exists():
-    return 'iu_xray', None
-  fields = _parse_json(path, path.read_bytes())
-  if not isinstance(fields, dict) or 'name' not in fields:
+    return {}
+  fields = _parse_json(path)
+  if not isinstance(fields, dict) or not isinstance(fields.get('name'), str):
     raise DataError(f'{path}: expected an object with "name".')
-  return str(fields['name']), fields.get('label_source')
+  return fields
 
 
-def _parse_json(path, content):
+def _parse_json(path):
   try:
-    return json.loads(content)
+    return json.loads(path.read_bytes())
   except (ValueError, RecursionError) as error:  # of syntax or encoding
     raise DataError(f'{path} is not JSON: {error}.') from None
 
@@ -140,7 +123,7 @@ def _check_splits(path, annotation):
       raise DataError(f'{path}: the split {split!r} is empty.')
 
 
-def _fault_of_entry(entry, min_films):
+def _fault_of_entry(entry):
   """What is wrong with one entry of the annotation, or None."""
   if not isinstance(entry, dict):
     return f'expected an object, not {type(entry).__name__}.'
@@ -155,8 +138,6 @@ def _fault_of_entry(entry, min_films):
   paths = entry['image_path']
   if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
     return f'image_path is {paths!r}; expected a list of paths.'
-  if len(paths) < min_films:
-    return f'has {len(paths)} of {min_films} films.'
   outside = [path for path in paths if points_outside(path)]
   if outside:
     return f'image_path {outside[0]!r} points outside images/.'

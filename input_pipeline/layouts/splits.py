@@ -4,21 +4,19 @@ import collections
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterable, Sequence
 
 from input_pipeline.findings import NO_FINDING, chexpert_labels
-from input_pipeline.study import SPLITS, DataError, join_key
+from input_pipeline.layouts import official
+from input_pipeline.study import SPLITS, DataError, Study, join_key
 from input_pipeline.tokenizers import clean_iu_xray
 
 HASH_SPLIT = 'hash-v1'
-OFFICIAL_SPLIT = 'r2gen'
-
-# Of the ids and their splits, by `members_digest`.
-_OFFICIAL_DIGEST = '03028610d862ac3e'
 _SALT = b'cmn_jax hash-v1\n'
 _ENDS = {'train': 0.7, 'val': 0.8, 'test': 1.0}
 
 
-def hash_split(studies):
+def hash_split(studies: Sequence[Study]) -> list[str]:
   """The split 'hash-v1' of each of `studies`, in their order.
 
   Studies whose cleaned report is the same stay together. The groups of normal
@@ -43,20 +41,19 @@ def hash_split(studies):
   return [split_of[digest] for digest in hashes]
 
 
-def read_split_file(path):
-  """{key of a study: (id, split, rank)} of an annotation.json; and its name.
+def read_split_file(path: str) -> dict[str, tuple[str, str, int]]:
+  """{key of a study: (id, split, rank)} of an annotation.json.
 
-  The key is the number and the series of the Indiana collection, or, where an
-  id has none, the id.
+  Raises:
+    DataError: no such file, not an annotation, or a study twice.
   """
-  path = pathlib.Path(path)
   try:
-    annotation = json.loads(path.read_bytes())
+    annotation = json.loads(pathlib.Path(path).read_bytes())
   except FileNotFoundError:
     raise DataError(f'There is no split file {path}.') from None
   except ValueError as error:
     raise DataError(f'The split file {path} is not JSON: {error}.') from None
-  entries, members = {}, []
+  entries = {}
   for split in SPLITS:
     listed = annotation.get(split) if isinstance(annotation, dict) else None
     if not isinstance(listed, list):
@@ -68,25 +65,44 @@ def read_split_file(path):
           f'The split file {path} names {name!r} twice or as no text.'
         )
       entries[study_key(name)] = name, split, len(entries)
-      members.append((name, split))
-  return entries, split_name(path.name, members)
+  return entries
 
 
-def study_key(name):
-  """What a study is called in every layout of the Indiana collection."""
+def study_key(name: str) -> str:
+  """What a study is called in every layout of the Indiana collection.
+
+  Of other collections, the id itself.
+  """
   return join_key(name) or name
 
 
-def split_name(file_name, members):
-  """'r2gen' for the official split of IU X-Ray, else the name of its file."""
-  official = members_digest(members) == _OFFICIAL_DIGEST
-  return OFFICIAL_SPLIT if official else file_name
+def part_digest(studies: Iterable[Study]) -> str:
+  """12 hex digits of the studies of one part: equal ones, equal digits."""
+  keys = sorted(study_key(study.id) for study in studies)
+  return hashlib.sha256('\n'.join(keys).encode()).hexdigest()[:12]
 
 
-def members_digest(members):
-  """16 hex digits of (id, split) pairs in any order."""
-  lines = sorted(f'{name}\t{split}\n' for name, split in members)
-  return hashlib.sha256(''.join(lines).encode()).hexdigest()[:16]
+def split_source(source: str, studies: dict[str, list[Study]]) -> str:
+  """Whose split this is: `source`, or R2Gen's where all studies are its own.
+
+  'r2gen' if none of its studies is missing, else 'r2gen, 2,953 of 2,955'.
+  """
+  parts = [
+    (official.split_of(study.id), split)
+    for split, members in studies.items()
+    for study in members
+  ]
+  if source == HASH_SPLIT or any(own != split for own, split in parts):
+    return source
+  if all(is_official(*part) for part in studies.items()):
+    return official.NAME
+  whole = sum(official.COUNTS.values())
+  return f'{official.NAME}, {len(parts):,} of {whole:,}'
+
+
+def is_official(split: str, studies: list[Study]) -> bool:
+  """Whether the studies are the part `split` of R2Gen's split, all of it."""
+  return part_digest(studies) == official.DIGESTS[split]
 
 
 def _hash(text):

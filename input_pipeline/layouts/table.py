@@ -7,6 +7,7 @@ field with ';' between them, or in a JSON list. Paths start at the folder.
 
 import collections
 import os
+import pathlib
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.rows import (
@@ -33,7 +34,7 @@ _SPLIT_OF = {split: split for split in SPLITS} | {
 }
 
 
-def read_table(folder, scratch):
+def read_table(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   """A `Listing` of the rows in the order of the file."""
   del scratch  # nothing to unpack
   found, dropped = collections.Counter(), collections.Counter()

@@ -9,11 +9,11 @@ import pathlib
 import shutil
 
 import numpy as np
+import tqdm
 
 from input_pipeline.errors import UserError
 from input_pipeline.findings import Finding, read_findings
 from input_pipeline.phantom.films import draw_films
-from input_pipeline.phantom.progress import Progress
 from input_pipeline.phantom.report import write_report
 from input_pipeline.phantom.sampling import (
   PHANTOM_FINDINGS,
@@ -86,15 +86,17 @@ def write_phantom(
       planned = _plan_annotated(json.loads(content), seed)
     else:
       planned = _plan(studies, seed)
-    progress = Progress('Drawing phantom films', len(planned))
-    draw_films(
-      partial / 'images',
-      [(study.id, study.drawn) for study in planned],
-      seed,
-      size,
-      workers,
-      progress.step,
-    )
+    with tqdm.tqdm(
+      total=len(planned), desc='Drawing phantom films', unit=' studies'
+    ) as bar:
+      draw_films(
+        partial / 'images',
+        [(study.id, study.drawn) for study in planned],
+        seed,
+        size,
+        workers,
+        bar.update,
+      )
     _write_json(partial / 'annotation.json', _to_annotation(planned))
     counts = collections.Counter(study.split for study in planned)
     splits = {split: counts[split] for split in SPLITS}

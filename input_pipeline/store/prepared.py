@@ -13,31 +13,18 @@ import json
 import pathlib
 import shutil
 
-from input_pipeline.store.shards import (
-  Sizes,
-  replace_file,
-  write_metadata,
-  write_shards,
-)
+from input_pipeline.atomic_write import write_json, write_text
+from input_pipeline.config import DataConfig
+from input_pipeline.store.shards import write_metadata, write_shards
 from input_pipeline.study import (
   SPLITS,
   DataError,
+  Dataset,
   Study,
   no_study_left,
   refuse_problems,
 )
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
-
-__all__ = [
-  'UNPACKED',
-  'Prepared',
-  'Sizes',
-  'is_prepared',
-  'open_prepared',
-  'prepare',
-  'prepared_name',
-  'refuse_foreign',
-]
 
 _INFO, _STUDIES, _PROGRESS = 'prepared.json', 'studies.jsonl', 'progress'
 _FORMAT, _LOCK, _KEY = 1, '.lock', 'key'
@@ -59,44 +46,46 @@ class Prepared:
   builder: tfds.core.DatasetBuilder
 
 
-def prepared_name(dataset, sizes):
+def prepared_name(dataset: Dataset, config: DataConfig) -> str:
   """A folder name that tells these films, texts and sizes from all others."""
-  key = [_FORMAT, dataset.fingerprint, dataclasses.astuple(sizes)]
+  key = [_FORMAT, dataset.fingerprint, tuple(config.sizes.values())]
   digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
   name = ''.join(c if c.isalnum() else '_' for c in dataset.name)
   return f'{name}_{digest}'
 
 
-def is_prepared(folder):
+def is_prepared(folder: str | pathlib.Path) -> bool:
   """Whether `folder` is a prepared one, finished or not."""
   folder = pathlib.Path(folder)
   return (folder / _INFO).exists() or (folder / _PROGRESS / _KEY).exists()
 
 
-def prepare(dataset, sizes, out, skip_bad):
+def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
   """Writes the prepared folder `out`; goes on where a killed call stopped.
 
   Args:
-    dataset: a `study.Dataset`.
-    sizes: a `Sizes`.
+    dataset: its studies are written.
+    config: what their films are made into; with `skip_bad`, studies with
+      unreadable films are left out.
     out: new, empty, or of an earlier call with the same data and sizes.
-    skip_bad: leave out studies with unreadable films instead of raising.
+
+  Raises:
+    DataError: unreadable films, or `out` holds something else.
   """
-  out = pathlib.Path(out).absolute()
   out.mkdir(parents=True, exist_ok=True)
   with _locked(out):
     if not (out / _INFO).exists():
-      _write(dataset, sizes, out, skip_bad)
+      _write(dataset, config, out)
     info = _read_info(out)
-    if info['key'] != prepared_name(dataset, sizes):
+    if info['key'] != prepared_name(dataset, config):
       raise DataError(
         f'{out} holds other data ({info["key"]}) than this '
-        f'({prepared_name(dataset, sizes)}): choose another folder.'
+        f'({prepared_name(dataset, config)}): choose another folder.'
       )
-    refuse_problems(dataset.folder, info['problems'], skip_bad)
+    refuse_problems(dataset.folder, info['problems'], config.skip_bad)
 
 
-def open_prepared(folder):
+def open_prepared(folder: str | pathlib.Path) -> Prepared:
   """The `Prepared` of a finished folder; DataError if it is none."""
   folder = pathlib.Path(folder)
   info = _read_info(folder)
@@ -112,7 +101,7 @@ def open_prepared(folder):
   return Prepared(info, studies, builder)
 
 
-def refuse_foreign(out):
+def refuse_foreign(out: str | pathlib.Path):
   """Raises DataError if `out` holds what no preparation has put there."""
   if not pathlib.Path(out).is_dir() or is_prepared(out):
     return
@@ -141,26 +130,26 @@ def _read_info(folder):
   return info
 
 
-def _write(dataset, sizes, out, skip_bad):
-  _claim(out, prepared_name(dataset, sizes))
+def _write(dataset, config, out):
+  _claim(out, prepared_name(dataset, config))
   try:
     with without_warnings():
-      shards = write_shards(dataset, sizes, out, out / _PROGRESS)
+      shards = write_shards(dataset, config, out, out / _PROGRESS)
     problems = [*dataset.problems]
     for split in SPLITS:
       faults = [p for shard in shards[split] for p in shard['problems']]
       problems += faults
       if not any(shard['kept'] for shard in shards[split]):
         raise no_study_left(dataset.folder, split, problems)
-    refuse_problems(dataset.folder, problems, skip_bad)
+    refuse_problems(dataset.folder, problems, config.skip_bad)
   except DataError:
     shutil.rmtree(out / _PROGRESS)
     for path in out.glob('*.array_record-*'):
       path.unlink()
     raise
-  write_metadata(sizes, out, shards)
+  write_metadata(config, out, shards)
   _write_studies(dataset, out, shards)
-  _write_info(dataset, sizes, out, problems)
+  _write_info(dataset, config, out, problems)
   shutil.rmtree(out / _PROGRESS)
 
 
@@ -177,7 +166,7 @@ def _claim(out, key):
     )
   refuse_foreign(out)
   progress.mkdir()
-  replace_file(owner, key)
+  write_text(owner, key)
 
 
 def _write_studies(dataset, out, shards):
@@ -188,16 +177,16 @@ def _write_studies(dataset, out, shards):
         lines.write(json.dumps(study) + '\n')
 
 
-def _write_info(dataset, sizes, out, problems):
-  fields = dataclasses.asdict(dataclasses.replace(dataset, studies={}))
-  del fields['studies']
+def _write_info(dataset, config, out, problems):
   info = (
-    {'format': _FORMAT, 'key': prepared_name(dataset, sizes)}
-    | fields
-    | dataclasses.asdict(sizes)
+    {'format': _FORMAT, 'key': prepared_name(dataset, config)}
+    | vars(dataset)
+    | config.selection
+    | config.sizes
     | {'problems': problems}
   )
-  replace_file(out / _INFO, json.dumps(info, indent=1))
+  del info['studies']
+  write_json(out / _INFO, info)
 
 
 @contextlib.contextmanager

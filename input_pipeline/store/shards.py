@@ -8,18 +8,19 @@ at random. Val and test films are resized from the original straight to
 import collections
 import concurrent.futures
 import contextlib
-import dataclasses
 import itertools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import tqdm
 
 from input_pipeline import images
-from input_pipeline.errors import UserError
-from input_pipeline.study import SPLITS
+from input_pipeline.atomic_write import atomic_path, write_json
+from input_pipeline.config import DataConfig
+from input_pipeline.study import SPLITS, Dataset
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
 
 SHARD_STUDIES = 256  # as many are decoded again after a kill, at most
@@ -30,33 +31,22 @@ _write_records = tfds.core.file_adapters.ADAPTER_FOR_FORMAT[
 ].write_examples
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-  """What a film is made into; sides in pixels."""
-
-  views: int
-  stored_size: int
-  image_size: int
-
-  def __post_init__(self):
-    if self.stored_size < self.image_size:
-      raise UserError(
-        f'stored_size {self.stored_size} is smaller than image_size '
-        f'{self.image_size}: no crop of that size can be cut.'
-      )
-
-
-def film_key(view):
+def film_key(view: int) -> str:
   """Name of one view's film in a record."""
   return f'film_{view}'
 
 
-def write_shards(dataset, sizes, out, progress):
+def write_shards(
+  dataset: Dataset,
+  config: DataConfig,
+  out: pathlib.Path,
+  progress: pathlib.Path,
+) -> dict[str, list[dict]]:
   """Writes the shards that are not there; returns the notes of all.
 
   Args:
-    dataset: a `study.Dataset`.
-    sizes: a `Sizes`.
+    dataset: its films are read.
+    config: what they are made into.
     out: where the shards go.
     progress: a folder for a note on each finished shard.
 
@@ -64,7 +54,7 @@ def write_shards(dataset, sizes, out, progress):
     {split: [{'kept': numbers of studies, 'problems', 'bytes'}, ..]}.
   """
   notes = {split: [] for split in SPLITS}
-  features = _features(sizes.views)
+  features = _features(config.views)
   missing = []
   for split in SPLITS:
     studies = dataset.studies[split]
@@ -87,7 +77,7 @@ def write_shards(dataset, sizes, out, progress):
 
   def decode(numbered):
     number, study = numbered
-    return number, *read_films(study.films, study.split, sizes)
+    return number, *read_films(study.films, study.split, config)
 
   todo = [numbered for *_, block in missing for numbered in block]
   with contextlib.closing(_map_ahead(decode, todo)) as ahead:
@@ -96,7 +86,7 @@ def write_shards(dataset, sizes, out, progress):
     for split, number, path, note, block in missing:
       shard = itertools.islice(decoded, len(block))
       written = _write_shard(path, features, shard, dataset.studies[split])
-      replace_file(note, json.dumps(written))
+      write_json(note, written)
       notes[split][number] = written
     bar.close()
   return notes
@@ -120,18 +110,19 @@ def _write_shard(path, features, decoded, studies):
       } | {film_key(view): film for view, film in enumerate(films)}
       yield number, features.serialize_example(record)
 
-  part = path.with_name(path.name + '.part')
-  _write_records(part, records())
-  part.replace(path)
+  with atomic_path(path) as partial:
+    _write_records(partial, records())
   return {'kept': kept, 'problems': problems, 'bytes': path.stat().st_size}
 
 
-def read_films(paths, split, sizes):
+def read_films(
+  paths: Sequence[str | None], split: str, config: DataConfig
+) -> tuple[list[np.ndarray], list[str]]:
   """The films of a study, zeros where None; and what is wrong with them."""
   films, faults = [], []
   for path in paths:
     if path is None:
-      films.append(np.zeros([sizes.image_size] * 2, np.uint8))
+      films.append(np.zeros([config.image_size] * 2, np.uint8))
       continue
     try:
       film = images.read_film(path)
@@ -139,13 +130,15 @@ def read_films(paths, split, sizes):
       faults.append(str(error))
       continue
     if split == 'train':
-      films.append(images.resize_short_side(film, sizes.stored_size))
+      films.append(images.resize_short_side(film, config.stored_size))
     else:
-      films.append(images.resize_square(film, sizes.image_size))
+      films.append(images.resize_square(film, config.image_size))
   return films, faults
 
 
-def write_metadata(sizes, out, notes):
+def write_metadata(
+  config: DataConfig, out: pathlib.Path, notes: dict[str, list[dict]]
+):
   """Writes what TFDS must know to open `out`; `notes` of `write_shards`."""
   infos = [
     tfds.core.SplitInfo(
@@ -159,20 +152,13 @@ def write_metadata(sizes, out, notes):
   with without_warnings():
     tfds.folder_dataset.write_metadata(
       data_dir=out,
-      features=_features(sizes.views),
+      features=_features(config.views),
       split_infos=infos,
       filename_template=_template(out, None),
       check_data=False,
       description='Chest films, resized, and their reports.',
       disable_shuffling=True,  # record i is study i
     )
-
-
-def replace_file(path, text):
-  """Writes a file whole or not at all."""
-  part = path.with_name(path.name + '.part')
-  part.write_text(text)
-  part.replace(path)
 
 
 def _features(views):

@@ -5,13 +5,14 @@ Both give the same pixels: a training film with its short side at
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from absl import logging
 
-from input_pipeline.store.shards import Sizes, film_key, read_films
-from input_pipeline.study import DataError
+from input_pipeline.config import DataConfig
+from input_pipeline.store.shards import film_key, read_films
+from input_pipeline.study import DataError, Study
 from input_pipeline.tensorflow_cpu import tf, tfds, without_warnings
 
 
@@ -40,7 +41,9 @@ class PreparedFilms:
     self._builder, self._views = builder, views
     self.key = str(builder.data_dir)
 
-  def split(self, name, studies, skip_bad):
+  def split(
+    self, name: str, studies: Sequence[Study], skip_bad: bool
+  ) -> SplitFilms:
     """The `SplitFilms` of a split; all of them are good."""
     del studies, skip_bad
     records = self._builder.as_data_source(
@@ -62,11 +65,13 @@ class PreparedFilms:
 class StreamedFilms:
   """Films that are read, decoded and resized each time, a batch ahead."""
 
-  def __init__(self, sizes: Sizes, key: str):
-    self._sizes = sizes
+  def __init__(self, config: DataConfig, key: str):
+    self._config = config
     self.key = key
 
-  def split(self, name, studies, skip_bad):
+  def split(
+    self, name: str, studies: Sequence[Study], skip_bad: bool
+  ) -> SplitFilms:
     """The `SplitFilms` of a split.
 
     Args:
@@ -75,13 +80,13 @@ class StreamedFilms:
       skip_bad: films that cannot be read make a study that is not good; else
         they stop the reading with a DataError.
     """
-    views, size = self._sizes.views, self._sizes.image_size
+    views, size = self._config.views, self._config.image_size
     faults, warned = [], set()
     blank = [np.zeros((size, size), np.uint8)] * views
 
     def read(number):
       study = studies[number]
-      films, wrong = read_films(study.films, name, self._sizes)
+      films, wrong = read_films(study.films, name, self._config)
       if not wrong:
         return *films, True
       message = f'{name}/{study.id}: {" ".join(wrong)}'
@@ -113,7 +118,7 @@ def _advice(split):
   )
 
 
-def read_on(batches, faults):
+def read_on(batches: Iterator[dict], faults: list[DataError]) -> Iterator[dict]:
   """The batches; where a film stops them, its own DataError is raised."""
   try:
     yield from batches

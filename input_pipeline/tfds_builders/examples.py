@@ -1,10 +1,12 @@
-"""A study record of `datasets.study` as an example of TFDS."""
+"""A study record as an example of TFDS."""
+
+from collections.abc import Iterable, Iterator
 
 from absl import logging
 
 from input_pipeline import images
 from input_pipeline.findings import CHEXPERT_14
-from input_pipeline.study import FRONTAL, LATERAL, SPLITS
+from input_pipeline.study import FRONTAL, LATERAL, SPLITS, Dataset, Study
 from input_pipeline.tensorflow_cpu import tfds
 
 _VIEWS = ('unknown', FRONTAL, LATERAL)
@@ -12,7 +14,7 @@ _STATUSES = ('unlabelled', 'unmentioned', 'positive', 'negative', 'uncertain')
 _SECTIONS = ('impression', 'indication', 'comparison')
 
 
-def features(label_source, mesh):
+def features(label_source: str, mesh: bool) -> tfds.features.FeaturesDict:
   """The documented features of an example.
 
   Args:
@@ -44,7 +46,9 @@ def features(label_source, mesh):
   return tfds.features.FeaturesDict(fields)
 
 
-def split_generators(dataset, *, mesh, as_stored):
+def split_generators(
+  dataset: Dataset, *, mesh: bool, as_stored: bool
+) -> dict[str, Iterator[tuple[str, dict]]]:
   """{split: examples} of a `study.Dataset`; arguments as for `examples`."""
   for problem in dataset.problems:
     logging.warning('Left out: %s', problem)
@@ -54,7 +58,9 @@ def split_generators(dataset, *, mesh, as_stored):
   }
 
 
-def examples(studies, *, mesh, as_stored):
+def examples(
+  studies: Iterable[Study], *, mesh: bool, as_stored: bool
+) -> Iterator[tuple[str, dict]]:
   """Yields (id, example); logs the studies that a bad film leaves out.
 
   Args:

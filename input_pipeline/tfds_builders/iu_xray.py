@@ -16,9 +16,9 @@ import pathlib
 
 from absl import logging
 
-from input_pipeline.layouts import detect as layouts
-from input_pipeline.layouts import openi
-from input_pipeline.study import OPENI_LICENCE, DataError, Selection
+from input_pipeline.config import DataConfig
+from input_pipeline.layouts import detect, openi
+from input_pipeline.study import OPENI_LICENCE, DataError
 from input_pipeline.tensorflow_cpu import tfds
 from input_pipeline.tfds_builders.examples import features, split_generators
 
@@ -27,10 +27,6 @@ URLS = {
   name: f'{_FOLDER}/{name}'
   for name in (openi.REPORTS[0], openi.FILM_ARCHIVES[0])
 }
-# R2Gen's rule: FINDINGS, and the first two films of studies with two or more.
-_SELECTION = Selection(
-  sections='findings', views=2, view_rule='first', min_films=2, split_from=None
-)
 
 
 class IuXray(tfds.core.GeneratorBasedBuilder):
@@ -106,7 +102,7 @@ def _scan(folder, archives):
     (folder / name).unlink(missing_ok=True)
     (folder / name).symlink_to(pathlib.Path(path).absolute())
   try:
-    return layouts.scan(folder, _SELECTION, folder / 'unpacked')
+    return detect.scan(DataConfig(str(folder)), folder / 'unpacked')
   except DataError as error:
     stored = ', '.join(str(path) for path in archives.values())
     raise DataError(f'{error}\nThe archives are kept as {stored}.') from error

@@ -6,21 +6,14 @@ tfds.load('mimic_cxr', download_and_prepare_kwargs={'download_config': config})
 
 import pathlib
 
-from input_pipeline.layouts import detect as layouts
-from input_pipeline.layouts import mimic_cxr
-from input_pipeline.study import DataError, Selection
+from input_pipeline.config import DataConfig
+from input_pipeline.layouts import detect, mimic_cxr
+from input_pipeline.study import DataError
 from input_pipeline.tensorflow_cpu import tfds
 from input_pipeline.tfds_builders.examples import features, split_generators
 
 # More than any study has: all films are kept.
 _MOST_FILMS = 32
-_SELECTION = Selection(
-  sections='findings',
-  views=_MOST_FILMS,
-  view_rule='first',
-  min_films=1,
-  split_from=None,
-)
 
 
 class MimicCxr(tfds.core.GeneratorBasedBuilder):
@@ -75,13 +68,14 @@ MIMIC-CXR over MIMIC-CXR-JPG 2.0.0, so that manual_dir holds
 
   def _split_generators(self, dl_manager):
     folder = pathlib.Path(dl_manager.manual_dir)
-    layout = layouts.find_layout(folder)
+    layout = detect.find_layout(folder)
     if layout != 'MIMIC-CXR-JPG':
       raise DataError(
         f'{folder} has the layout {layout}, not MIMIC-CXR-JPG: give another '
         f'manual_dir.\n{self.MANUAL_DOWNLOAD_INSTRUCTIONS}'
       )
-    dataset = layouts.scan(folder, _SELECTION, folder)  # nothing to unpack
+    config = DataConfig(str(folder), views=_MOST_FILMS, min_films=1)
+    dataset = detect.scan(config, folder)  # nothing to unpack
     return split_generators(dataset, mesh=False, as_stored=True)
 
   def _generate_examples(self, examples):

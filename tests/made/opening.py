@@ -5,31 +5,21 @@ import itertools
 import numpy as np
 
 from input_pipeline import batches as pipeline
-from input_pipeline import data
+from input_pipeline.data import Data, DataConfig, open_data
 
 _OPTIONS = {
-  'views': 2,
   'image_size': 16,
   'stored_size': 24,
   'max_length': 12,
   'reference_length': 12,
   'min_count': 2,
-  'clean': 'iu_xray',
-  'sections': 'findings',
-  'tokenizer': 'words',
-  'pieces': 0,
-  'view_rule': 'first',
-  'min_films': 2,
-  'split_from': None,
-  'skip_bad': False,
-  'stream': False,
 }
 
 
-def open_folder(folder, cache_dir, **changes):
-  """The `Data` of a folder of any layout."""
-  options = _OPTIONS | {'cache_dir': cache_dir} | changes
-  return data.open_data(folder, **options)
+def open_folder(folder, cache_dir, **changes) -> Data:
+  """A folder of any layout."""
+  options = _OPTIONS | {'cache_dir': str(cache_dir)} | changes
+  return open_data(DataConfig(str(folder), **options))
 
 
 def train(opened, count, augmentation, batch_size=4, seed=7, **options):

@@ -1,31 +1,19 @@
-"""Selections of small folders, for the tests of the readers."""
+"""What is selected of small folders, for the tests of the readers."""
 
-from input_pipeline.layouts import detect as layouts
-from input_pipeline.study import Selection
-
-
-def selection(**changes):
-  """R2Gen's rule, with `changes`."""
-  fields = {
-    'sections': 'findings',
-    'views': 2,
-    'view_rule': 'first',
-    'min_films': 2,
-    'split_from': None,
-  }
-  return Selection(**(fields | changes))
+from input_pipeline.config import DataConfig
+from input_pipeline.layouts import detect
 
 
 def select(folder, **changes):
   """The data set of a folder, its films not looked for."""
-  scratch = folder.parent / 'scratch'
-  return layouts.select(folder, selection(**changes), scratch)
+  config = DataConfig(str(folder), **changes)
+  return detect.select(config, folder.parent / 'scratch')
 
 
 def scan(folder, **changes):
   """The data set of a folder, its films looked for."""
-  scratch = folder.parent / 'scratch'
-  return layouts.scan(folder, selection(**changes), scratch)
+  config = DataConfig(str(folder), **changes)
+  return detect.scan(config, folder.parent / 'scratch')
 
 
 def kept(dataset):

@@ -6,10 +6,10 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate_classifier import evaluate_classifier
 from cmn_jax.train_classifier import ClassifierTrainer, train_classifier
 
-from cmn_jax.dataset import open_dataset
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.predict import Reporter, print_report

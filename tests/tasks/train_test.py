@@ -12,11 +12,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from cmn_jax.dataset import open_dataset
 from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.training.epochs import TrainingError
 
 from benchmarks.speed import half_precision
-from cmn_jax.dataset import open_dataset
 from cmn_jax.evaluate import evaluate
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
