@@ -8,7 +8,6 @@ from cmn_jax.decoding.generate import attention_of_words
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import Example
 from cmn_jax.scores import scoring
-from cmn_jax.scores.metrics import fast_scores, score_reports
 from cmn_jax.scores.retrieval import retrieval_scores
 from input_pipeline import batches
 from input_pipeline.findings_reader import FindingsReader
@@ -41,9 +40,9 @@ def report_results(
     [_thumbnails(config, data, name) for name in ('train', split)],
   )
   # METEOR starts Java for each system: only where results are read.
-  metrics = score_reports if split == 'test' else fast_scores
+  meteor = split == 'test'
   baselines = {
-    name: score(reports, metrics) for name, reports in trivial.items()
+    name: score(reports, meteor=meteor) for name, reports in trivial.items()
   }
   baselines['constant']['report'] = trivial['constant'][0]
   controls = {'shuffled_images': score.shuffled(texts, config.seed)}
@@ -54,7 +53,8 @@ def report_results(
   )
   aligned = bool(config.alignment.weight)
   return {
-    **score(texts, metrics),
+    **score(texts, meteor=meteor),
+    'reference_abnormal_share': score.reference_abnormal_share,
     'baselines': baselines,
     # A control that a single study does not allow is left out.
     'controls': {k: v for k, v in controls.items() if v is not None},

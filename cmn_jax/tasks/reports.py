@@ -17,7 +17,6 @@ from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import report_sections
 from cmn_jax.scores import catalogue
-from cmn_jax.scores.metrics import fast_scores
 from cmn_jax.scores.scoring import SplitScorer
 from cmn_jax.tasks.encoder_start import RANDOM, pretrained_encoder
 from cmn_jax.tasks.report_results import page_examples, report_results
@@ -150,7 +149,7 @@ class ReportTask:
       self._scorers[split] = SplitScorer(
         self._data.studies[split], self._reader, bootstrap=0
       )
-    scores = self._scorers[split](texts, fast_scores)
+    scores = self._scorers[split](texts, meteor=False)
     return {
       **{k: v for k, v in scores.items() if isinstance(v, float)},
       'macro_f1': scores['findings']['macro_f1'] or 0.0,
