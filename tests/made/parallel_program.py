@@ -21,16 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from cmn_jax.tasks.writing import ReportWriter
 
 from benchmarks.compiled_program import Program
-from cmn_jax.decoding.generate import Decoding
-from cmn_jax.losses.contrastive import FORMS, contrastive_loss
-from cmn_jax.models.alignment import AlignmentConfig
+from cmn_jax.decoding.generate import Decoding, make_writer
+from cmn_jax.losses.contrastive import contrastive_loss
+from cmn_jax.losses.report import ReportObjective
+from cmn_jax.models.alignment import FORMS, AlignmentConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.parallel import AXIS, KINDS, Parallel
 from cmn_jax.training.state import init_state
 from cmn_jax.training.step import make_train_step
+from cmn_jax.training.studies import OverStudies
 from tests.made import small
 
 STUDIES = 8
@@ -51,9 +52,7 @@ def batch():
 
 def contrastive_gradient(parallel: Parallel, form: str):
   """Gradient of the loss by weights that make unit vectors, and its value."""
-  contrast = AlignmentConfig(
-    weight=1.0, form=form, margin=0.0, mask_identical=True
-  )
+  contrast = AlignmentConfig(form=form)
 
   def step(weights_2x5x3, batch):
     def loss(weights_2x5x3):
@@ -98,12 +97,9 @@ def collectives(program) -> dict[str, np.ndarray]:
 def train(model: ReportGenerator, variables, parallel: Parallel):
   """Two steps: the variables after them, the metrics, and the collectives."""
   optimizer = optax.sgd(0.1)
-  contrast = AlignmentConfig(
-    weight=1.0, form='infonce', margin=0.0, mask_identical=True
-  )
+  objective = ReportObjective(model, AlignmentConfig(form='infonce'))
   step = parallel.map_step(
-    make_train_step(model, optimizer, seed=0, contrast=contrast),
-    donate_state=True,
+    make_train_step(objective, optimizer, 0, AXIS), donate_state=True
   )
   state = parallel.replicate(
     jax.tree.map(np.array, init_state(variables, optimizer))
@@ -116,10 +112,16 @@ def train(model: ReportGenerator, variables, parallel: Parallel):
 
 def write(model: ReportGenerator, variables, parallel: Parallel):
   """Ids of the reports of all studies."""
-  writer = ReportWriter(model, Decoding('beam', 2, 1.0, 1.0, 0), parallel)
+  write = make_writer(model, Decoding('beam', 2, 1.0, 1.0, 0))
+  over = OverStudies(
+    lambda variables, batch: {
+      'ids': write(variables, batch['images_BxIxHxW'], batch['mask_B'])[0]
+    },
+    parallel,
+  )
   data = {**batch(), 'study_B': np.arange(STUDIES)}
   data['mask_B'][:] = True
-  return writer.write(parallel.replicate(variables), [data], STUDIES).ids_SxT
+  return over(parallel.replicate(variables), [data], STUDIES).arrays['ids']
 
 
 def main(out: str):

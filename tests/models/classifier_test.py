@@ -6,16 +6,17 @@ import pytest
 
 from cmn_jax.models.classifier import (
   Classifier,
-  ClassifierShape,
+  ClassifierConfig,
   mean_and_maximum,
 )
 from cmn_jax.models.report_generator import ReportGenerator
+from input_pipeline.errors import UserError
 from tests.made import small
 
 
 def _classifier(inputs):
-  shape = ClassifierShape(inputs, classes=5, hidden=8, dropout=0.5)
-  return Classifier(ReportGenerator(small.shape()), shape)
+  config = ClassifierConfig(inputs=inputs, hidden=8, dropout=0.5)
+  return Classifier(ReportGenerator(small.shape()), config, classes=5)
 
 
 @pytest.fixture(scope='module')
@@ -23,26 +24,22 @@ def reading():
   """(ids, mask) -> logits and features of a classifier that reads reports."""
   model = _classifier('image+generated')
   report = small.variables(model.report)
-  films, mask_B = small.images(3), np.ones(3, bool)
+  batch = {**small.batch(3), 'images_BxIxHxW': small.images(3)}
 
   def features(variables, ids_BxT, mask_B):
-    return model.apply(variables, films, ids_BxT, mask_B, method='features')
+    read = {**batch, 'ids_BxT': ids_BxT, 'mask_B': mask_B}
+    return model.apply(variables, read, method='features')
 
   inside = {kind: {'report': tree} for kind, tree in report.items()}
-  start = jax.eval_shape(features, inside, small.batch(3)['ids_BxT'], mask_B)
-  head = model.init(
-    jax.random.key(0),
-    jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), start),
-    False,
-    method='classify',
-  )['params']
+  start = jax.eval_shape(features, inside, batch['ids_BxT'], batch['mask_B'])
+  blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), start)
+  head = model.init(jax.random.key(0), blank)['params']
   variables = {**inside, 'params': {**inside['params'], **head}}
 
   @jax.jit
   def read(variables, ids_BxT, mask_B):
     found = features(variables, ids_BxT, mask_B)
-    logits = model.apply(variables, found, False, method='classify')
-    return logits, found
+    return model.apply(variables, found)['logits'], found
 
   return read, variables
 
@@ -61,16 +58,17 @@ def test_without_a_report_there_is_no_textual_branch(reading):
   _, variables = reading
   model = _classifier('image')
   found = jax.eval_shape(
-    lambda v: model.apply(
-      v,
-      small.images(1),
-      None,
-      np.ones(1, bool),
-      method='features',
-    ),
-    variables,
+    lambda v: model.apply(v, small.batch(1), method='features'), variables
   )
   assert sorted(found) == ['encoded', 'visual']
+
+
+def test_features_computed_before_give_the_logits_of_the_images(reading):
+  read, variables = reading
+  batch = {**small.batch(3), 'images_BxIxHxW': small.images(3)}
+  whole = _classifier('image+generated').apply(variables, batch)['logits']
+  logits, _ = read(variables, batch['ids_BxT'], batch['mask_B'])
+  np.testing.assert_allclose(whole, logits, rtol=1e-4, atol=1e-5)
 
 
 def test_the_report_moves_the_textual_features_alone(reading):
@@ -111,9 +109,12 @@ def test_mean_and_maximum_leave_out_what_is_not_real():
   [
     ({'inputs': 'report'}, r'image, image\+reference, image\+generated'),
     ({'hidden': 0}, 'classifier.hidden is 0'),
+    ({'task': 'multi'}, 'multi_label, single_label'),
+    ({'gamma': -1.0}, 'classifier.gamma is -1.0'),
+    ({'alpha': 2.0}, 'between 0 and 1'),
+    ({'ce_weight': 0.0, 'focal_weight': 0.0}, 'one above'),
   ],
 )
-def test_wrong_shapes_are_named(changes, says):
-  fields = {'inputs': 'image', 'classes': 5, 'hidden': 8, 'dropout': 0.5}
-  with pytest.raises(ValueError, match=says):
-    ClassifierShape(**{**fields, **changes})
+def test_wrong_fields_are_named(changes, says):
+  with pytest.raises(UserError, match=says):
+    ClassifierConfig(**changes)

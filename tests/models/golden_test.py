@@ -1,5 +1,6 @@
 """Our model against numbers that the authors' code gave (tests/parity)."""
 
+import functools
 import json
 
 import jax
@@ -13,9 +14,10 @@ from cmn_jax.interop.names import to_state_dict
 from cmn_jax.interop.r2gencmn import from_r2gencmn, r2gencmn_rows
 from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.optimizer import make_optimizer
+from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.state import init_state
 from cmn_jax.training.step import make_train_step
+from configs import iu_xray
 from tests.parity import draw, golden
 
 _GOLDEN = json.loads(golden.PATH.read_text())
@@ -37,8 +39,8 @@ def test_log_probs(drawn, views):
   model, variables = drawn
   images, ids_BxT = golden.inputs(views)
   mask_B = np.ones(len(images), bool)
-  apply = jax.jit(model.apply, static_argnums=4)
-  log_probs = apply(variables, images, ids_BxT, mask_B, False)
+  apply = jax.jit(functools.partial(model.apply, method='log_probs'))
+  log_probs = apply(variables, images, ids_BxT, mask_B)
   expected = np.array(_GOLDEN[f'views_{views}']['log_probs'])
   assert np.max(np.abs(np.asarray(log_probs)[golden.KEPT] - expected)) < 1e-4
   assert expected.std() > 1  # A flat distribution would prove nothing.
@@ -63,14 +65,9 @@ def test_training(drawn):
   optimizer = optax.chain(
     _keep_gradient(),
     make_optimizer(
-      lambda step: 1e-4,
-      lambda step: 5e-4,
-      b1=0.9,
-      b2=0.98,
-      epsilon=1e-9,
-      weight_decay=5e-5,
-      amsgrad=True,
-      clip_norm=0.0,
+      OptimConfig(**iu_xray.get_config('cmn').optim),
+      steps_per_epoch=golden.STEPS,
+      epochs=1,
     ),
   )
   state = init_state(variables, optimizer)

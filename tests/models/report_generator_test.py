@@ -18,7 +18,7 @@ from tests.made import small
 
 def _log_probs(model, variables, images, ids):
   mask = np.ones(len(ids), bool)
-  return jax.jit(lambda v, x: model.apply(v, x, ids, mask, False))(
+  return jax.jit(lambda v, x: model.apply(v, x, ids, mask, method='log_probs'))(
     variables, images
   )
 
@@ -129,12 +129,12 @@ def test_bfloat16_stays_close_and_remat_is_the_same():
   variables = small.variables(model)
   exact = _log_probs(model, variables, images, ids)
   half = _log_probs(
-    ReportGenerator(small.shape(), dtype=jnp.bfloat16), variables, images, ids
+    ReportGenerator(small.shape(dtype='bfloat16')), variables, images, ids
   )
   assert half.dtype == jnp.float32
   assert 0 < np.abs(half - exact).mean() < 0.1
   remat = _log_probs(
-    ReportGenerator(small.shape(), remat=True), variables, images, ids
+    ReportGenerator(small.shape(remat=True)), variables, images, ids
   )
   np.testing.assert_allclose(remat, exact, atol=1e-6)
 

@@ -52,6 +52,7 @@ def test_variant(memory):
         batch['mask_B'],
         True,
         mutable=['batch_stats'],
+        method='log_probs',
       )
       return jnp.sum(log_probs * weight), log_probs
 

@@ -6,13 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from cmn_jax.training.optimizer import (
-  VISUAL,
-  make_optimizer,
-  make_schedule,
-)
+from cmn_jax.training.optimizer import VISUAL, OptimConfig, make_optimizer
+from configs import iu_xray
+from input_pipeline.errors import UserError
 
-FIELDS = {'b1': 0.9, 'b2': 0.98, 'epsilon': 1e-9, 'weight_decay': 5e-2}
+ADAM = {'b1': 0.9, 'b2': 0.98, 'epsilon': 1e-9, 'weight_decay': 5e-2}
+
+
+def _config(**changes):
+  return OptimConfig(**{**iu_xray.get_config('cmn').optim, **changes})
 
 
 def _torch_adam(params, grads, rates, amsgrad, b1, b2, epsilon, weight_decay):
@@ -37,21 +39,10 @@ def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
     rng.normal(size=(20, 12)).astype(np.float32)
     * np.linspace(3, 0.1, 20, dtype=np.float32)[:, None]
   )
-  schedules = [
-    make_schedule(
-      'step',
-      rate,
-      steps_per_epoch=4,
-      epochs=9,
-      step_epochs=2,
-      gamma=0.8,
-      warmup_steps=0,
-    )
-    for rate in (1e-2, 5e-2)
-  ]
-  optimizer = make_optimizer(
-    *schedules, amsgrad=amsgrad, clip_norm=0.0, **FIELDS
+  config = _config(
+    visual_rate=1e-2, rate=5e-2, step_epochs=2, amsgrad=amsgrad, **ADAM
   )
+  optimizer = make_optimizer(config, steps_per_epoch=4, epochs=9)
   params = {VISUAL: jnp.array(start), 'rest': {'w': jnp.array(start)}}
   state = optimizer.init(params)
   update = jax.jit(optimizer.update)
@@ -60,33 +51,25 @@ def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
     params = optax.apply_updates(params, updates)
   for got, rate in ((params[VISUAL], 1e-2), (params['rest']['w'], 5e-2)):
     rates = rate * 0.8 ** (np.arange(20) // 8)
-    want = _torch_adam(start, grads, rates, amsgrad, **FIELDS)
+    want = _torch_adam(start, grads, rates, amsgrad, **ADAM)
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
 
 
 def test_cosine_rises_then_falls_to_zero():
-  schedule = make_schedule(
-    'cosine',
-    1.0,
-    steps_per_epoch=10,
-    epochs=10,
-    step_epochs=1,
-    gamma=0.5,
-    warmup_steps=5,
-  )
+  config = _config(rate=1.0, schedule='cosine', warmup_steps=5)
+  _, schedule = config.schedules(steps_per_epoch=10, epochs=10)
   assert float(schedule(0)) == pytest.approx(0.2)
   assert float(schedule(50)) == pytest.approx(0.5)
   assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_an_unknown_schedule_is_named():
-  with pytest.raises(ValueError, match=r'linear.*step, cosine'):
-    make_schedule(
-      'linear',
-      1.0,
-      steps_per_epoch=1,
-      epochs=1,
-      step_epochs=1,
-      gamma=1.0,
-      warmup_steps=0,
-    )
+@pytest.mark.parametrize(
+  'changes, says',
+  [
+    ({'schedule': 'linear'}, r"optim.schedule is 'linear'.*step, cosine"),
+    ({'step_epochs': 0}, r'optim.step_epochs is 0.*at least 1'),
+  ],
+)
+def test_wrong_fields_are_named(changes, says):
+  with pytest.raises(UserError, match=says):
+    _config(**changes)

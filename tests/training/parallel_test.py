@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from cmn_jax.losses.contrastive import FORMS
 from cmn_jax.losses.report import ReportObjective
+from cmn_jax.models.alignment import FORMS
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.parallel import AXIS, KINDS, Parallel
 from cmn_jax.training.state import init_state
