@@ -14,7 +14,6 @@ from cmn_jax.pages.page import write_page
 from cmn_jax.pages.report import report_sections
 from cmn_jax.pages.studies import Example
 from cmn_jax.scores import scoring
-from cmn_jax.scores.metrics import fast_scores, score_reports
 from cmn_jax.scores.retrieval import Aligner
 from cmn_jax.tasks.writing import ReportWriter, Written
 from cmn_jax.training import distributed
@@ -128,10 +127,11 @@ def _score(config, data, reader, split, texts, written: Written, meta) -> dict:
     [_thumbnails(config, data, name) for name in ('train', split)],
   )
   # METEOR starts Java for each system: only where results are read.
-  metrics = score_reports if split == 'test' else fast_scores
+  meteor = split == 'test'
   baselines = {
-    name: score(reports, metrics) for name, reports in trivial.items()
+    name: score(reports, meteor=meteor) for name, reports in trivial.items()
   }
+  shuffled = score.shuffled(texts, config.seed)
   baselines['constant']['report'] = trivial['constant'][0]
   return {
     'dataset': data.name,
@@ -140,9 +140,10 @@ def _score(config, data, reader, split, texts, written: Written, meta) -> dict:
     'split': split,
     'split_source': data.split_name,
     'selected_on': f'val {config.train.select_by}',
-    **score(texts, metrics),
+    **score(texts, meteor=meteor),
+    'reference_abnormal_share': score.reference_abnormal_share,
     'baselines': baselines,
-    'controls': {'shuffled_images': score.shuffled(texts, config.seed)},
+    'controls': {} if shuffled is None else {'shuffled_images': shuffled},
     'left_out': data.problems,
     'seconds': written.seconds,
     'reports_per_second': written.reports_per_second,
@@ -252,8 +253,9 @@ def _tell(test: dict, workdir: Path):
     'model': test,
     'constant report': test['baselines']['constant'],
     'nearest study': test['baselines']['retrieval'],
-    'shuffled films': test['controls']['shuffled_images'],
   }
+  if 'shuffled_images' in test['controls']:
+    rows['shuffled films'] = test['controls']['shuffled_images']
   lines = [
     f'{test["variant"]} on {test["dataset"]}, test split, {test["studies"]} '
     'studies',

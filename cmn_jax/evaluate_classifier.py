@@ -13,12 +13,8 @@ from cmn_jax.losses.classification import SINGLE_LABEL
 from cmn_jax.pages.classifier import classifier_sections
 from cmn_jax.pages.page import write_page
 from cmn_jax.report_model import ReportModel
-from cmn_jax.scores.classification import (
-  calibration,
-  confusion_matrix,
-  decide,
-  score_classification,
-)
+from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
+from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   find_step,
@@ -152,6 +148,7 @@ def _scores(config, data, labels, split, probability_SxC, meta, inputs) -> dict:
       probability_SxC=probability_SxC,
       bootstrap=config.eval.bootstrap,
       rare=labels.rare,
+      single_label=config.classifier.task == SINGLE_LABEL,
     )
 
   predicted_SxC = decide(
@@ -259,7 +256,7 @@ def _tell(test: dict, workdir: Path):
     lines.append(
       f'{name.replace("_", " "):18s} {row["precision_weighted"]:13.3f} '
       f'{row["recall_weighted"]:6.3f} {row["f1_weighted"]:6.3f} '
-      f'{row["f1_macro"] or 0:11.3f} {row["micro_f1"]:6.3f}{ranked}'
+      f'{row["f1_macro"] or 0:11.3f} {row["micro_f1"] or 0:6.3f}{ranked}'
     )
   lines.append(f'page: {workdir / "report.html"}')
   print('\n'.join(lines))

@@ -13,7 +13,7 @@ from cmn_jax.models.classifier import (
   ClassifierShape,
 )
 from cmn_jax.report_model import ReportModel
-from cmn_jax.scores.classification import decide
+from cmn_jax.scores.decisions import decide
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   find_step,

@@ -15,7 +15,6 @@ from cmn_jax.interop.encoders import (
   load_imagenet,
   put_encoder,
 )
-from cmn_jax.scores.metrics import fast_scores
 from cmn_jax.scores.scoring import SplitScorer
 from cmn_jax.tasks.writing import ReportWriter
 from cmn_jax.training import distributed
@@ -149,11 +148,11 @@ class Trainer:
     loss = self.writer.loss(variables, batches())
     written = self.writer.write(variables, batches(), len(studies))
     texts = [self.data.text_of(ids) for ids in written.ids_SxT]
-    scores = self.scorer(texts, fast_scores)
+    scores = self.scorer(texts, meteor=False)
     return {
       'loss': loss,
       **{k: v for k, v in scores.items() if isinstance(v, float)},
-      'micro_f1': scores['findings']['micro_f1'],
+      'micro_f1': scores['findings']['micro_f1'] or 0.0,
       'distinct_reports': scores['distinct_reports'],
     }
 

@@ -17,11 +17,8 @@ from cmn_jax.losses.classification import (
   class_weights,
 )
 from cmn_jax.report_model import ReportModel
-from cmn_jax.scores.classification import (
-  choose_thresholds,
-  decide,
-  score_classification,
-)
+from cmn_jax.scores.decisions import choose_thresholds, decide
+from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.training.checkpoints import Checkpoints, make_meta
 from cmn_jax.training.classifier_step import make_classifier_step
 from cmn_jax.training.epochs import check_select_by, run_epochs, tell
@@ -128,6 +125,7 @@ class ClassifierTrainer:
       self.labels.classes,
       probability_SxC=probability_SxC,
       bootstrap=0,
+      single_label=self.config.classifier.task != MULTI_LABEL,
     )
     # An average over no class at all is no score.
     return {name: result[name] or 0.0 for name in SELECTABLE}
