@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 
 from benchmarks.torch_resnet import ARCHITECTURES, TorchResNet
-from cmn_jax.models.shape import Shape
+from cmn_jax.models.config import ModelConfig
 from input_pipeline.errors import UserError
 
 # Sizes of the encoder's first stage by name, as the stub makes them.
@@ -59,43 +59,45 @@ def _builder(arch: str):
   return build
 
 
-def build_model(shape: Shape, views: int, words: list[str] | None = None):
+def build_model(
+  config: ModelConfig, views: int, words: list[str] | None = None
+):
   """The authors' BaseCMNModel of our sizes, as published.
 
   Args:
-    shape: our sizes.
+    config: our sizes.
     views: films of a study.
     words: their vocabulary; made-up words without it.
   """
   from models.models import BaseCMNModel
   from modules.tokenizers import Tokenizer
 
-  _width['first_stage'] = shape.encoder_width
+  _width['first_stage'] = config.encoder_width
   tokenizer = object.__new__(Tokenizer)
-  words = words or [f'word{n}' for n in range(1, shape.vocabulary)]
+  words = words or [f'word{n}' for n in range(1, config.vocabulary)]
   tokenizer.idx2token = dict(enumerate(words, start=1))
   tokenizer.token2idx = {word: n for n, word in enumerate(words, start=1)}
-  return BaseCMNModel(arguments(shape, views), tokenizer)
+  return BaseCMNModel(arguments(config, views), tokenizer)
 
 
-def arguments(shape: Shape, views: int) -> argparse.Namespace:
+def arguments(config: ModelConfig, views: int) -> argparse.Namespace:
   """What their command line would give, for our sizes."""
-  expansion = ARCHITECTURES[shape.encoder][0]
+  expansion = ARCHITECTURES[config.encoder][0]
   return argparse.Namespace(
     dataset_name='iu_xray' if views == 2 else 'mimic_cxr',
-    visual_extractor=shape.encoder,
+    visual_extractor=config.encoder,
     visual_extractor_pretrained=False,
-    max_seq_length=shape.max_length,
-    d_model=shape.width,
-    d_ff=shape.hidden,
-    d_vf=shape.encoder_width * 8 * expansion,
-    num_heads=shape.heads,
-    num_layers=shape.layers,
-    dropout=shape.dropout,
-    drop_prob_lm=shape.patch_dropout,
-    topk=shape.memory_top_k,
-    cmm_size=shape.memory_slots,
-    cmm_dim=shape.width,
+    max_seq_length=config.max_length,
+    d_model=config.width,
+    d_ff=config.hidden,
+    d_vf=config.encoder_width * 8 * expansion,
+    num_heads=config.heads,
+    num_layers=config.layers,
+    dropout=config.dropout,
+    drop_prob_lm=config.patch_dropout,
+    topk=config.memory_top_k,
+    cmm_size=config.memory_slots,
+    cmm_dim=config.width,
     bos_idx=0,
     eos_idx=0,
     pad_idx=0,
