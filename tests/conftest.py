@@ -1,8 +1,7 @@
-"""Two simulated CPU devices for every test, and no accelerator.
+"""Two simulated CPU devices for every test, no accelerator, and shared runs.
 
 Most of the tests' time is XLA's: programs that several tests compile alike are
-kept in a folder that all processes share, the longest files begin first, and a
-tiny trained run is made once for all tests that look at one.
+cached in a folder that all processes share, and the longest files begin first.
 """
 
 import fcntl
@@ -26,7 +25,7 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 _LONGEST = (
   'parallel_test.py',
   'train_test.py',
-  'train_classifier_test.py',
+  'classify_test.py',
   'report_generator_test.py',
   'alignment_test.py',
 )
@@ -39,24 +38,23 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope='session')
-def tiny_run(tmp_path_factory) -> Path:
-  """The workdir of a run of main.py, see made/tiny_run.py; only to be read."""
-  from tests.made.tiny_run import make
+def runs(tmp_path_factory):
+  """A small report model and a classifier on it, trained and evaluated.
 
-  root = tmp_path_factory.getbasetemp()
+  Made by the first process that asks; the others wait for it.
+  """
+  from tests.made.runs import Runs, make_runs
+  from tests.made.small import add_tiny_encoder
+
+  add_tiny_encoder()
+  base = tmp_path_factory.getbasetemp()
   if 'PYTEST_XDIST_WORKER' in os.environ:
-    root = root.parent  # of all processes
-  folder = root / 'tiny_run'
-  with (root / 'tiny_run.lock').open('w') as lock:
+    base = base.parent
+  root, done = base / 'runs', base / 'runs' / 'done'
+  with (base / 'runs.lock').open('w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
-    if not (folder / 'run' / 'report.html').exists():
-      shutil.rmtree(folder, ignore_errors=True)
-      folder.mkdir()
-      make(folder)
-  return folder / 'run'
-
-
-@pytest.fixture
-def tiny_copy(tiny_run, tmp_path) -> Path:
-  """A copy of that workdir, to be changed."""
-  return shutil.copytree(tiny_run, tmp_path / 'run')
+    if not done.exists():
+      shutil.rmtree(root, ignore_errors=True)
+      make_runs(root)
+      done.touch()
+  return Runs(root)

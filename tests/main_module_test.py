@@ -67,11 +67,11 @@ def test_arguments_reach_the_verb():
   assert 'nowhere' in done.stderr.splitlines()[-1]
 
 
-def test_predict_writes_the_report_of_a_film(tiny_run):
-  film = next((tiny_run.parent / 'data' / 'images').rglob('*.png'))
+def test_predict_writes_the_report_of_a_film(runs):
+  film = next((runs.root / 'data' / 'images').rglob('*.png'))
   views = ['--image', film, '--image', film]
   done = _run(
-    'predict', '--checkpoint', str(tiny_run), *map(str, views), '--json'
+    'predict', '--checkpoint', str(runs.report), *map(str, views), '--json'
   )
   assert done.returncode == 0, done.stderr
   assert 'report' in json.loads(done.stdout)

@@ -28,7 +28,7 @@ def main(checkout: str, size: str, what: str):
   jnp.float32 = jnp.float64  # Before our code reads it.
   import torch
 
-  from cmn_jax.interop import authors
+  from benchmarks import authors
   from cmn_jax.interop.r2gencmn import POSITION_NAMES, r2gencmn_rows
   from cmn_jax.models import memory as memory_module
   from cmn_jax.models.layers import sinusoids

@@ -1,8 +1,8 @@
 """Golden numbers: what the authors' code says of a tiny model.
 
 Made by `python -m tests.parity --golden`, checked without torch by
-tests/golden_test.py. The model's weights are drawn by numpy, so that only
-results are stored.
+tests/models/golden_test.py. The model's weights are drawn by numpy, so that
+only results are stored.
 """
 
 import json

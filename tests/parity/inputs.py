@@ -184,7 +184,7 @@ def _run(*arguments) -> tuple[float, float]:
     'import runpy, sys, time; t = time.time();'
     'sys.argv[0] = "convert";'
     'runpy.run_module("cmn_jax.convert", run_name="__main__");'
-    'from input_pipeline import resident_memory;'
+    'from benchmarks import resident_memory;'
     'print(time.time() - t, resident_memory.peak_bytes())'
   )
   done = subprocess.run(

@@ -1,6 +1,7 @@
 """Theirs and ours with the same weights, and what they say of reports."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -26,7 +27,7 @@ SMALL = small.shape(
 )
 # Of the published config and vocabulary, but for dropout.
 PUBLISHED = dataclasses.replace(
-  ReportGenerator(ModelConfig.of(iu_xray.get_config('cmn'), 761)).shape,
+  ModelConfig.of(iu_xray.get_config('cmn'), 761),
   dropout=0.0,
   patch_dropout=0.0,
   memory_dropout=0.0,
@@ -156,8 +157,8 @@ def worst_log_prob(theirs, ours: ReportGenerator, variables, batch) -> float:
   """Largest difference of teacher-forced log-probabilities."""
   expected = _their_log_probs(theirs, batch)
   images = np.asarray(normalise_images(batch['images_BxIxHxW']))
-  apply = jax.jit(ours.apply, static_argnums=4)
-  got = apply(variables, images, batch['ids_BxT'], batch['mask_B'], False)
+  apply = jax.jit(functools.partial(ours.apply, method='log_probs'))
+  got = apply(variables, images, batch['ids_BxT'], batch['mask_B'])
   return float(np.max(np.abs(np.asarray(got) - expected)))
 
 

@@ -13,8 +13,10 @@ from cmn_jax.losses.report import ReportObjective
 from cmn_jax.losses.words import language_model_loss
 from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.optimizer import make_optimizer, make_schedule
-from cmn_jax.training.state import STEP_ARRAYS, init_state, make_train_step
+from cmn_jax.training.optimizer import OptimConfig, make_optimizer
+from cmn_jax.training.state import init_state
+from cmn_jax.training.step import make_train_step
+from configs import iu_xray
 from tests.parity.kept import Kept, digest_of
 
 STEPS = 20
@@ -222,11 +224,12 @@ def our_gradient(model: ReportGenerator, variables, batch):
   def loss(params):
     log_probs, _ = model.apply(
       {'params': params, 'batch_stats': variables['batch_stats']},
-      normalise_images(batch['images_BxIxHxW']),
+      batch['images_BxIxHxW'],
       batch['ids_BxT'],
       batch['mask_B'],
       True,
       mutable=['batch_stats'],
+      method='log_probs',
     )
     total, count = language_model_loss(
       log_probs, batch['ids_BxT'], batch['mask_B']
@@ -262,27 +265,17 @@ def train_theirs(model, batches, steps: int = STEPS):
 
 def train_ours(model: ReportGenerator, variables, batches, steps: int = STEPS):
   """Variables after the first and the last step, and the losses."""
-  visual, rest = (
-    make_schedule(
-      'step',
-      RATES[which],
-      steps_per_epoch=STEPS_PER_EPOCH,
-      epochs=steps // STEPS_PER_EPOCH,
-      step_epochs=STEP_EPOCHS,
-      gamma=GAMMA,
-      warmup_steps=0,
-    )
-    for which in ('visual', 'rest')
-  )
+  published = iu_xray.get_config('cmn').optim
+  recipe = {
+    'visual_rate': RATES['visual'],
+    'rate': RATES['rest'],
+    'step_epochs': STEP_EPOCHS,
+    'gamma': GAMMA,
+  }
   optimizer = make_optimizer(
-    visual,
-    rest,
-    b1=0.9,
-    b2=0.98,
-    epsilon=1e-9,
-    weight_decay=5e-5,
-    amsgrad=True,
-    clip_norm=0.0,
+    OptimConfig(**{**published, **recipe}),
+    STEPS_PER_EPOCH,
+    epochs=steps // STEPS_PER_EPOCH,
   )
   state = init_state(variables, optimizer)
   step_once = jax.jit(
@@ -290,9 +283,7 @@ def train_ours(model: ReportGenerator, variables, batches, steps: int = STEPS):
   )
   first, losses = None, []
   for step in range(steps):
-    batch = batches[step % len(batches)]
-    batch = {name: batch[name] for name in STEP_ARRAYS}
-    state, metrics = step_once(state, batch)
+    state, metrics = step_once(state, batches[step % len(batches)])
     total, count = metrics['loss']
     losses.append(float(total) / float(count))
     if step == 0:

@@ -1,102 +1,29 @@
-"""Whole small runs: resumed ones, evaluation, and what users get wrong."""
+"""Small report models: resumed, evaluated, asked, and what users get wrong."""
 
-import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from cmn_jax.dataset import open_dataset
-from cmn_jax.tasks.writing import ReportWriter
-from cmn_jax.training.epochs import TrainingError
 
 from benchmarks.speed import half_precision
+from cmn_jax.decoding.generate import make_writer
 from cmn_jax.evaluate import evaluate
-from cmn_jax.models.config import ModelConfig
-from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.predict import Reporter
+from cmn_jax.loaded import Loaded
+from cmn_jax.opening import open_task
+from cmn_jax.reporter import Reporter
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
-from cmn_jax.training.parallel import AXIS, Parallel
-from configs import phantom
-from input_pipeline import batches as pipeline
+from cmn_jax.training.loop import TrainingError
+from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.studies import OverStudies, StudyBatches
+from input_pipeline.config import DataConfig
+from input_pipeline.data import open_data
+from input_pipeline.errors import UserError
 from input_pipeline.images import normalise, prepare_films
-from input_pipeline.phantom.write import write_phantom
-
-ROOT = Path(__file__).parents[2]
-EPOCHS = 3
-STEPS = 7  # of an epoch: 52 of the 60 studies train, 8 at a time
-SMALL = {
-  'data.phantom_studies': 0,
-  'data.image_size': 64,
-  'data.stored_size': 72,
-  'model.encoder_width': 4,
-  'model.memory_slots': 32,
-  'model.memory_top_k': 8,
-  'model.width': 16,
-  'model.heads': 2,
-  'model.hidden': 16,
-  'model.layers': 1,
-  'train.epochs': EPOCHS,
-  'train.batch_size': 8,
-  'optim.warmup_steps': 2,
-  'eval.batch_size': 8,
-  'eval.bootstrap': 20,
-  'eval.examples': 2,
-}
-
-
-@pytest.fixture(scope='module')
-def folders(tmp_path_factory):
-  """Data, its cache, and a cache of compiled programs."""
-  root = tmp_path_factory.mktemp('runs')
-  write_phantom(root / 'data', studies=60, seed=3, size=80, workers=2)
-  return root
-
-
-def _settings(folders, **changes):
-  return {
-    **SMALL,
-    'data.dir': str(folders / 'data'),
-    'data.cache_dir': str(folders / 'cache'),
-    **changes,
-  }
-
-
-def _config(folders, **changes):
-  config = phantom.get_config('proposed')
-  config.update_from_flattened_dict(_settings(folders, **changes))
-  return config
-
-
-def _start(folders, workdir, **changes):
-  """main.py as a process of its own."""
-  flags = [
-    f'--config.{k}={v}' for k, v in _settings(folders, **changes).items()
-  ]
-  return subprocess.Popen(
-    [
-      sys.executable,
-      str(ROOT / 'main.py'),
-      f'--config={ROOT}/configs/phantom.py:proposed',
-      f'--workdir={workdir}',
-      *flags,
-    ],
-    env={
-      **os.environ,
-      'JAX_COMPILATION_CACHE_DIR': str(folders / 'compiled'),
-      'PATH': '/nonexistent',  # no Java: METEOR is another test's
-    },
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+from tests.made.runs import EPOCHS, STEPS, assert_same_run, start
 
 
 def _wait_for(condition, process, seconds=240):
@@ -107,119 +34,143 @@ def _wait_for(condition, process, seconds=240):
     time.sleep(0.005)
 
 
-@pytest.fixture(scope='module')
-def whole_run(folders):
-  """A run that nobody disturbed."""
-  workdir = folders / 'whole'
-  process = _start(folders, workdir)
-  out, err = process.communicate()
-  assert process.returncode == 0, err
-  return workdir, out, err
+def test_a_killed_run_ends_with_the_same_bits(runs, tmp_path, capsys):
+  workdir = tmp_path / 'killed'
+  process = start(runs.root, workdir)
+  # While the second epoch's checkpoint is being written, or just after.
+  second = f'{2 * STEPS}*'
+  _wait_for(lambda: any((workdir / 'checkpoints').glob(second)), process)
+  process.send_signal(signal.SIGKILL)
+  process.communicate()
+  assert process.returncode == -signal.SIGKILL
+  train(runs.config(), workdir)
+  assert 'continuing' in capsys.readouterr().err
+  evaluate(runs.config(), workdir)
+  assert_same_run(workdir, runs.report)
 
 
-def test_a_killed_run_ends_with_the_same_bits(folders, whole_run):
-  workdir = folders / 'killed'
-  checkpoints = workdir / 'checkpoints'
-
-  def exists(pattern):
-    return lambda: any(checkpoints.glob(pattern))
-
-  # Once in the middle of the second epoch, once while a checkpoint is written.
-  for moment in (f'{STEPS}/meta', f'{2 * STEPS}*'):
-    process = _start(folders, workdir)
-    _wait_for(exists(moment), process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-  process = _start(folders, workdir)
-  _, err = process.communicate()
-  assert process.returncode == 0, err
-  assert 'continuing' in err
-  last = str(EPOCHS * STEPS)
-  for item in ('model',):
-    got, meta = load_model(checkpoints / last)
-    want, whole_meta = load_model(whole_run[0] / 'checkpoints' / last)
-    jax.tree.map(np.testing.assert_array_equal, got, want)
-    assert meta['history'] == whole_meta['history'], item
-
-
-def test_what_a_run_leaves(whole_run):
-  workdir, out, err = whole_run
-  assert 'constant report' in out and 'Traceback' not in err
-  assert all(len(line) <= 80 for line in out.splitlines()[:-1])
-  test = json.loads((workdir / 'evaluation' / 'test.json').read_text())
+def test_what_a_run_leaves(runs):
+  test, workdir = runs.results(), runs.report
   for key in (
     'bleu_1 bleu_4 rouge_l cider meteor meteor_nltk studies distinct_reports '
-    'findings split selected_on baselines controls seconds reports_per_second'
+    'commonest_share abnormal_share findings seconds reports_per_second'
   ).split():
     assert key in test, key
-  assert test['split'] == 'test'
-  assert test['selected_on'] == 'val micro_f1'
+  assert (test['task'], test['name']) == ('report', 'proposed')
+  assert test['named_config'] == 'phantom.py:proposed'
+  assert test['config']['train.batch_size'] == 8
+  assert 'train.findings_weight' not in test['config']  # as in phantom.py
+  assert (test['split'], test['split_official']) == ('test', False)
+  assert test['selected_on'] == 'val rouge_l'
   assert set(test['baselines']) == {'constant', 'retrieval'}
   assert test['findings']['source'] == 'phantom'
   assert test['retrieval']['projection'] == 'trained'
   assert test['retrieval']['studies'] == test['studies']
-  rows = json.loads(
-    (workdir / 'evaluation' / 'test_predictions.json').read_text()
-  )
+  steps = {int(p.name) for p in (workdir / 'checkpoints').iterdir()}
+  assert EPOCHS * STEPS in steps and len(steps) <= 2
+  assert test['checkpoint']['step'] in steps
+  rows = runs.predictions()
   assert len(rows) == test['studies']
-  assert {'id', 'reference', 'prediction'} <= rows[0].keys()
+  assert {'id', 'report', 'reference', 'prediction'} <= rows[0].keys()
   assert (workdir / 'report.html').stat().st_size > 10_000
   assert list(workdir.glob('events.out.tfevents*'))
-  kept = {p.name for p in (workdir / 'checkpoints').iterdir()}
-  assert str(EPOCHS * STEPS) in kept and len(kept) <= 2
 
 
-def test_evaluation_does_not_depend_on_the_batch_size(folders, whole_run):
-  config = _config(folders)
-  data = open_dataset(config)
-  model = ReportGenerator(
-    ModelConfig.of(config, data.tokenizer.vocab_size + 1), AXIS
-  )
-  variables, _ = load_model(find_step(whole_run[0]))
+def test_what_a_run_prints(runs):
+  lines = runs.printed['report'].splitlines()
+  assert any(line.startswith('constant report') for line in lines)
+  assert all(len(line) <= 80 for line in lines[:-1])  # the last has a path
+
+
+def test_every_interval_holds_its_value(runs):
+  """Wherever a bound stands it was computed: [low, high] about the score."""
+  found = 0
+
+  def check(results):
+    nonlocal found
+    pairs = [(results[k], v) for k, v in results.get('intervals', {}).items()]
+    scores = results.get('findings', {})
+    pairs += [
+      (scores[key.removesuffix('_interval')], bounds)
+      for key, bounds in scores.items()
+      if key.endswith('_interval')
+    ]
+    for value, (low, high) in pairs:
+      assert low <= value <= high
+    found += len(pairs)
+
+  for name in ('report', 'classifier'):
+    test = runs.results(name)
+    for results in (
+      test,
+      *test['baselines'].values(),
+      *test.get('controls', {}).values(),
+    ):
+      check(results)
+  assert found > 10
+
+
+def test_evaluation_does_not_depend_on_the_batch_size(runs):
+  loaded = Loaded.load(runs.report)
   written = []
-  for size in (7, 16):
-    writer = ReportWriter(
-      model,
-      experiment.make_decoding(config),
+  for size in (3, 8):
+    config = runs.config(**{'eval.batch_size': size})
+    task, data = open_task(config, loaded)
+    predict = OverStudies(
+      lambda variables, batch, task=task: task.predict(variables, batch, False),
       Parallel('pmap', jax.devices()[:1]),
     )
-    batches = pipeline.eval_batches(data, 'test', batch_size=size)
-    count = len(data.studies['test'])
-    written.append(writer.write(variables, batches, count).ids_SxT)
+    batches = StudyBatches(
+      task, data, config, DataConfig(**config.data).augmentation
+    ).split('test')
+    rows = predict(loaded.variables, batches, len(data.studies['test']))
+    written.append(rows.arrays['ids'])
   np.testing.assert_array_equal(*written)
-  assert written[0].any(axis=1).all()
 
 
-def test_reporter_agrees_with_the_evaluation(folders, whole_run):
-  reporter = Reporter.load(whole_run[0])
-  data = open_dataset(_config(folders))
-  rows = json.loads(
-    (whole_run[0] / 'evaluation' / 'test_predictions.json').read_text()
-  )
-  study = data.studies['test'][2]
+def test_reporter_agrees_with_the_evaluation(runs):
+  reporter = Reporter.load(runs.report)
+  data = open_data(DataConfig(**runs.config().data))
+  study, row = data.studies['test'][2], runs.predictions()[2]
   report = reporter.report(study.films)
-  assert report.text == rows[2]['prediction']
-  assert report.attention.shape == (len(report.text.split(' ')), 2, 2, 2)
-  images = normalise(prepare_films(study.films, 64))[None]
-  ids = np.zeros((1, 60), np.int32)
-  ids[0, : len(study.ids)] = study.ids
-  rows = reporter.log_probs(images, ids)
-  assert rows.shape == (1, 59, data.tokenizer.vocab_size + 1)
+  assert report.text == row['prediction']
+  words = len(report.text.split())
+  assert report.attention.shape == (words, 2, *report.attention.shape[2:])
+  images = normalise(prepare_films(study.films, 32))[None]
+  rows = reporter.log_probs(images, data.ids['test'][2:3])
+  assert rows.shape == (1, 39, data.vocabulary)
   np.testing.assert_allclose(np.exp(rows).sum(-1), 1, atol=1e-5)
 
 
-def test_a_run_of_another_config_is_not_continued(folders, whole_run):
-  before = sorted(whole_run[0].rglob('*'))
+def test_reporter_decodes_as_the_config_says(runs):
+  """Not by a beam search of its own."""
+  loaded = Loaded.load(runs.report)
+  beam = Reporter(loaded)
+  images = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 32), np.uint8)
+  mask_B = np.ones(2, bool)
+  searched = beam.generate(images)
+  again = Loaded.load(runs.report)
+  again.config.decode.update(method='sample', temperature=3.0)
+  sampled = Reporter(again)
+  write = jax.jit(make_writer(sampled.model, sampled.decoding))
+  want, _ = write(loaded.variables, images, mask_B)
+  got = sampled.generate(images)
+  np.testing.assert_array_equal(got, want)
+  assert np.any(got != searched)
+  np.testing.assert_array_equal(sampled.generate(images, beam_size=2), searched)
+
+
+def test_a_run_of_another_config_is_not_continued(runs):
+  before = sorted(runs.report.rglob('*'))
   with pytest.raises(CheckpointError, match=r'model\.width was 16, is 32'):
-    train(_config(folders, **{'model.width': 32}), str(whole_run[0]))
-  with pytest.raises(CheckpointError, match=r'params/.* where .* is expected'):
-    evaluate(_config(folders, **{'model.width': 32}), str(whole_run[0]))
-  assert sorted(whole_run[0].rglob('*')) == before
+    train(runs.config(**{'model.width': 32}), runs.report)
+  with pytest.raises(CheckpointError, match=r'decode|another config'):
+    train(runs.config(**{'optim.gamma': 0.5}), runs.report)
+  assert sorted(runs.report.rglob('*')) == before
 
 
-def test_a_damaged_checkpoint_is_named(folders, whole_run, tmp_path):
-  step = find_step(whole_run[0])
+def test_a_damaged_checkpoint_is_named(runs, tmp_path):
+  step = find_step(runs.report)
   copy = tmp_path / step.name
   shutil.copytree(step, copy)
   shutil.rmtree(copy / 'model' / 'd')
@@ -227,10 +178,10 @@ def test_a_damaged_checkpoint_is_named(folders, whole_run, tmp_path):
     load_model(copy)
 
 
-def test_an_exploding_loss_is_told_with_its_numbers(folders, tmp_path):
-  config = _config(folders, **{'optim.rate': 1e30, 'optim.clip_norm': 0.0})
+def test_an_exploding_loss_is_named_with_its_numbers(runs, tmp_path):
+  config = runs.config(**{'optim.rate': 1e30, 'optim.clip_norm': 0.0})
   with pytest.raises(TrainingError, match=r'loss became nan .* step \d+'):
-    train(config, str(tmp_path))
+    train(config, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -247,24 +198,24 @@ def test_an_exploding_loss_is_told_with_its_numbers(folders, tmp_path):
     ),
   ],
 )
-def test_mistakes_are_told_before_training(folders, tmp_path, changes, says):
-  with pytest.raises(ValueError, match=says):
-    train(_config(folders, **changes), str(tmp_path / 'run'))
+def test_mistakes_are_named_before_training(runs, tmp_path, changes, says):
+  with pytest.raises(UserError, match=says):
+    train(runs.config(**changes), tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
 
 
-def test_a_mistake_on_the_command_line_is_one_sentence(folders, tmp_path):
-  process = _start(folders, tmp_path / 'run', **{'model.widht': 16})
+def test_a_mistake_on_the_command_line_is_one_sentence(runs, tmp_path):
+  process = start(runs.root, tmp_path / 'run', '--config.model.widht=16')
   _, err = process.communicate()
   assert process.returncode != 0
   assert 'widht' in err and 'Traceback' not in err
   assert len(err.strip().splitlines()) == 1
 
 
-def test_bfloat16_follows_the_losses_of_float32(folders):
-  config = _config(folders)
+def test_bfloat16_follows_the_losses_of_float32(runs):
   whole, half = (
-    half_precision.losses(config, dtype, 3) for dtype in ('float32', 'bfloat16')
+    half_precision.losses(runs.config(), dtype, 3)
+    for dtype in ('float32', 'bfloat16')
   )
   assert whole != half
   np.testing.assert_allclose(half, whole, rtol=1e-2)

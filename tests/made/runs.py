@@ -1,0 +1,241 @@
+"""Small trained runs, made once for all tests that look at one.
+
+A report model and a classifier on it, of sixty drawn studies and a network of
+two blocks; `tests/conftest.py` has them as the fixture `runs`.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from cmn_jax.evaluate import evaluate
+from cmn_jax.train import train
+from cmn_jax.training.checkpoints import load_model
+from cmn_jax.training.loop import Run
+from configs import phantom
+from input_pipeline.phantom.write import write_phantom
+from tests.made import small
+from tests.made.reads import recorded
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 3
+STEPS = 7  # of an epoch: 52 of the 60 studies train, 8 at a time
+SMALL = {
+  'data.phantom_studies': 0,
+  'data.image_size': 32,
+  'data.stored_size': 36,
+  'data.max_length': 40,
+  'data.reference_length': 40,
+  'model.encoder': small.TINY,
+  'model.encoder_width': 4,
+  'model.memory_slots': 32,
+  'model.memory_top_k': 8,
+  'model.width': 16,
+  'model.heads': 2,
+  'model.hidden': 16,
+  'model.layers': 1,
+  'decode.beam_size': 2,
+  'optim.warmup_steps': 2,
+  'train.epochs': EPOCHS,
+  'train.batch_size': 8,
+  'train.select_by': 'rouge_l',
+  'eval.batch_size': 8,
+  'eval.bootstrap': 20,
+  'eval.examples': 2,
+}
+# Too rare for sixty studies.
+LEFT_OUT = (
+  'fracture,pleural thickening,hiatal hernia,catheter,pneumothorax,edema'
+)
+CLASSIFIER = {
+  'name': 'renamed',
+  'classifier.inputs': 'image+generated',
+  'classifier.leave_out': LEFT_OUT,
+  'classifier.hidden': 8,
+  'train.epochs': 2,
+  'train.select_by': 'f1_macro',
+}
+# main.py, where there is the small encoder too.
+PROGRAM = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.made import small
+small.add_tiny_encoder()
+runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+  """Where the shared runs are; a test that changes one takes a copy.
+
+  Attributes:
+    root: of all: data/, cache/, report/, classifier/.
+  """
+
+  root: Path
+
+  @property
+  def report(self) -> Path:
+    """Workdir of the report model: EPOCHS epochs of STEPS steps."""
+    return self.root / 'report'
+
+  @property
+  def classifier(self) -> Path:
+    """Workdir of a classifier that reads the report model's reports."""
+    return self.root / 'classifier'
+
+  @property
+  def printed(self) -> dict[str, str]:
+    """What a workdir's run printed, 'report' and 'classifier'."""
+    return json.loads((self.root / 'printed.json').read_text())
+
+  @property
+  def reads(self) -> set[str]:
+    """Config fields that both runs read."""
+    return set(json.loads((self.root / 'reads.json').read_text()))
+
+  def config(self, variant: str = 'proposed', **changes) -> ConfigDict:
+    """The config of a small run, with fields changed."""
+    return config_of(self.root, variant, **changes)
+
+  def results(self, name: str = 'report', split: str = 'test') -> dict:
+    """The content of a run's evaluation/<split>.json."""
+    return json.loads(
+      (self.root / name / 'evaluation' / f'{split}.json').read_text()
+    )
+
+  def predictions(self, name: str = 'report') -> list[dict]:
+    """The content of a run's evaluation/test_predictions.json."""
+    path = self.root / name / 'evaluation' / 'test_predictions.json'
+    return json.loads(path.read_text())
+
+
+def settings(root: Path, **changes) -> dict:
+  """Field to value of a small run."""
+  return {
+    **SMALL,
+    'data.dir': str(root / 'data'),
+    'data.cache_dir': str(root / 'cache'),
+    **changes,
+  }
+
+
+def config_of(root: Path, variant: str, **changes) -> ConfigDict:
+  """As `Runs.config`."""
+  config = phantom.get_config(variant)
+  more = {}
+  if config.task == 'classify':
+    more = {**CLASSIFIER, 'classifier.checkpoint': str(root / 'report')}
+  config.update_from_flattened_dict(settings(root, **{**more, **changes}))
+  return config.lock()
+
+
+def make_runs(root: Path) -> None:
+  """Trains and evaluates both, in this process."""
+  small.add_tiny_encoder()
+  write_phantom(root / 'data', studies=60, seed=3, size=48, workers=2)
+  printed = {}
+  with recorded() as reads:
+    for name, variant in (('report', 'proposed'), ('classifier', 'classifier')):
+      out = io.StringIO()
+      with contextlib.redirect_stdout(out):
+        config = config_of(root, variant)
+        train(config, root / name)
+        evaluate(config, root / name)
+      printed[name] = out.getvalue()
+  (root / 'printed.json').write_text(json.dumps(printed))
+  (root / 'reads.json').write_text(json.dumps(sorted(reads)))
+
+
+def start(
+  root: Path,
+  workdir: Path,
+  *flags: str,
+  devices: int = 2,
+  xla: str = '',
+  **changes,
+) -> subprocess.Popen:
+  """main.py as a process of its own, on simulated devices.
+
+  Args:
+    root: with data/ and cache/.
+    workdir: of the run.
+    *flags: of main.py.
+    devices: how many.
+    xla: more of XLA_FLAGS.
+    **changes: field to value.
+  """
+  fields = settings(root, **changes)
+  return subprocess.Popen(
+    [
+      sys.executable,
+      '-c',
+      PROGRAM,
+      f'--config={ROOT}/configs/phantom.py:proposed',
+      f'--workdir={workdir}',
+      *(f'--config.{name}={value}' for name, value in fields.items()),
+      *flags,
+    ],
+    env={
+      **os.environ,
+      'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} {xla}',
+      'PATH': '/nonexistent',  # no Java: METEOR is another test's
+    },
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def stop_after(monkeypatch, epoch: int) -> None:
+  """Makes runs end as by Ctrl-C when the checkpoint of an epoch is saved."""
+  save = Run.save
+
+  def save_and_stop(run, checkpoints, state, history):
+    save(run, checkpoints, state, history)
+    if history[-1]['epoch'] == epoch:
+      checkpoints.wait()
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(Run, 'save', save_and_stop)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+  """The same checkpoints to the bit, the same history, the same scores."""
+  steps = _steps(one)
+  assert steps == _steps(other)
+  for step in steps:
+    (got, meta), (want, expected) = (
+      load_model(workdir / 'checkpoints' / step) for workdir in (one, other)
+    )
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert meta == expected
+  assert _timeless(one) == _timeless(other)
+
+
+def _steps(workdir) -> list[str]:
+  return sorted(path.name for path in (workdir / 'checkpoints').iterdir())
+
+
+def _timeless(workdir) -> dict:
+  """The content of test.json, without what a clock said."""
+  results = json.loads((workdir / 'evaluation' / 'test.json').read_text())
+  return {k: v for k, v in results.items() if 'second' not in k}
+
+
+def edit_meta(workdir: Path, edit: Callable[[dict], dict]) -> None:
+  """Changes the meta of each checkpoint in a workdir."""
+  for step in _steps(workdir):
+    (path,) = (workdir / 'checkpoints' / step / 'meta').glob('*metadata')
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
