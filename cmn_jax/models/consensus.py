@@ -156,8 +156,7 @@ class Consensus(nn.Module):
     surplus_Bx1 = (x_BxD @ fitted['total'] - 1.0)[:, None]
     return {
       'logits': x_BxD @ fitted['findings'] + fitted['findings_bias'],
-      'utility': x_BxD @ fitted['utility']
-      - missing_B[:, None] * fitted['prior'],
+      'utility': x_BxD @ fitted['utility'] - surplus_Bx1 * fitted['prior'],
     }
 
   def choose(self, batch: dict) -> dict:
