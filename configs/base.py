@@ -24,6 +24,11 @@ VARIANTS = {
   # A classifier on a trained report model, with focal loss and without.
   'classifier': ('classify', {'classifier.focal_weight': 1.0}),
   'classifier_ce': ('classify', {}),
+  # The training report that similar studies agree on; no step is taken.
+  'consensus': (
+    'consensus',
+    {'train.epochs': 0, 'train.select_by': 'micro_f1'},
+  ),
 }
 # How a classifier trains, in all configs.
 CLASSIFY = {
@@ -79,6 +84,7 @@ def get_config(
       'model': model(),
       'alignment': alignment(),
       'classifier': classifier(),
+      'consensus': consensus(),
       'optim': optim(),
       'train': train(),
       'decode': decode(),
@@ -279,6 +285,22 @@ def classifier() -> dict:
     # Width of the perceptron, and its dropout.
     'hidden': 256,
     'dropout': 0.3,
+  }
+
+
+def consensus() -> dict:
+  """Of the task consensus; the fields of `ConsensusConfig`."""
+  return {
+    # Penalty on the weights of the findings' logistic regression.
+    'l2': 1e-4,
+    # Penalty of the regression from a study to the reports' utilities.
+    'ridge': 10.0,
+    # Of CIDEr beside BLEU-4 in the utility.
+    'cider_weight': 0.2,
+    # A finding is stated from this probability on,
+    'stated_above': 0.16,
+    # where one of the study's findings reaches this.
+    'study_above': 0.22,
   }
 
 

@@ -60,7 +60,9 @@ def tables_of(
   for group in grouped(reports, table_key):
     key = table_key(group[0])
     strangers = [other for other in others if table_key(other) == key]
-    tables += [_report_table(group, strangers), _retrieval_table(group)]
+    tables.append(_report_table(group, strangers))
+    if aligned := [run for run in group if 'retrieval' in run]:
+      tables.append(_retrieval_table(aligned))
   for group in grouped(classifiers, table_key):
     tables.append(_class_table(group))
     if group[0]['labels']['rare']:

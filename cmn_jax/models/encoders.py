@@ -6,6 +6,7 @@
 
 from functools import partial
 
+from cmn_jax.models.efficientnet import EFFICIENTNETS, EfficientNet
 from cmn_jax.models.resnet import RESNETS, ResNet
 from cmn_jax.models.vit import ViT
 
@@ -13,6 +14,10 @@ ENCODERS = {
   **{
     name: partial(ResNet, block, stage_sizes)
     for name, (block, stage_sizes) in RESNETS.items()
+  },
+  **{
+    name: partial(EfficientNet, stages)
+    for name, stages in EFFICIENTNETS.items()
   },
   'vit_b16': partial(ViT, layers=12, heads=12, patch=16),
 }

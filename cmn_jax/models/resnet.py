@@ -19,7 +19,7 @@ from cmn_jax.models.normalization import BatchNorm
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
-def _computed_once(x, mask_BxI):
+def computed_once(x, mask_BxI):
   """x, which XLA's CPU compiler then computes once.
 
   It fuses a chain of residual blocks into whatever reads one of them, so that
@@ -99,7 +99,7 @@ class BasicBlock(nn.Module):
         self.features, 1, self.stride, self.dtype, name='downsample_conv'
       )(x)
       x = norm('downsample_bn')(x, mask_BxI, train)
-    return _computed_once(nn.relu(x + y), mask_BxI)
+    return computed_once(nn.relu(x + y), mask_BxI)
 
 
 class Bottleneck(nn.Module):
@@ -126,7 +126,7 @@ class Bottleneck(nn.Module):
     if x.shape != y.shape:
       x = Conv(out, 1, self.stride, self.dtype, name='downsample_conv')(x)
       x = norm('downsample_bn')(x, mask_BxI, train)
-    return _computed_once(nn.relu(x + y), mask_BxI)
+    return computed_once(nn.relu(x + y), mask_BxI)
 
 
 class ResNet(nn.Module):
