@@ -1,27 +1,39 @@
 """A phantom in the layout of MIMIC-CXR-JPG, with films of its size."""
 
+import csv
 import json
-import pathlib
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from benchmarks.mimic_cxr_tables import (
-  FIRST_STUDY,
-  FIRST_SUBJECT,
-  patient_folder,
-  write_film_tables,
-)
 
 # Height over width, and the spread of the noise in grey levels that makes a
 # JPEG of as many bytes a pixel as the hospital's.
 _ASPECT, _NOISE = 1.2, 5.0
 _QUALITY = 95
 _SPLIT = {'train': 'train', 'val': 'validate', 'test': 'test'}
-_VIEWS = ('PA', 'LATERAL')
+_VIEWS = {'PA': 'postero-anterior', 'LATERAL': 'lateral'}
+# The first ones that the hospital's tables may have.
+_FIRST_SUBJECT, _FIRST_STUDY = 10_000_000, 50_000_000
+_METADATA = (
+  'dicom_id',
+  'subject_id',
+  'study_id',
+  'PerformedProcedureStepDescription',
+  'ViewPosition',
+  'Rows',
+  'Columns',
+  'StudyDate',
+  'StudyTime',
+  'ProcedureCodeSequence_CodeMeaning',
+  'ViewCodeSequence_CodeMeaning',
+  'PatientOrientationCodeSequence_CodeMeaning',
+)
+_SPLIT_COLUMNS = ('dicom_id', 'study_id', 'subject_id', 'split')
+_WHAT, _WHEN = 'CHEST (PA AND LAT)', ('21800506', '213014.531')
 
 
-def write_mimic_cxr(phantom, out, width):
+def write_mimic_cxr(phantom: Path | str, out: Path | str, width: int) -> None:
   """Writes a phantom's studies, from the R2Gen layout, into a new folder.
 
   Args:
@@ -29,25 +41,29 @@ def write_mimic_cxr(phantom, out, width):
     out: folder that is not there yet.
     width: of the films, in pixels; they are enlarged, and get noise.
   """
-  phantom, out = pathlib.Path(phantom), pathlib.Path(out)
+  phantom, out = Path(phantom), Path(out)
   out.mkdir(parents=True)
   annotation = json.loads((phantom / 'annotation.json').read_text())
-  rows = []
+  metadata, splits = [_METADATA], [_SPLIT_COLUMNS]
   studies = [(s, study) for s in _SPLIT for study in annotation[s]]
   for number, (split, study) in enumerate(studies):
-    subject, name = FIRST_SUBJECT + number, FIRST_STUDY + number
-    parent = patient_folder(out, subject)
+    subject, name = _FIRST_SUBJECT + number, _FIRST_STUDY + number
+    parent = out / 'files' / f'p{subject // 10**6}' / f'p{subject}'
     (parent / f's{name}').mkdir(parents=True)
     text = f' FINAL REPORT\n FINDINGS:\n\n {study["report"]}\n'
     (parent / f's{name}.txt').write_text(text)
     for view, path in zip(_VIEWS, study['image_path'], strict=True):
       film = f'{number:08x}-{view.lower()}'
       with Image.open(phantom / 'images' / path) as picture:
-        large = _enlarge(picture, width, np.random.default_rng(len(rows)))
+        large = _enlarge(picture, width, np.random.default_rng(len(splits)))
       large.save(parent / f's{name}' / f'{film}.jpg', quality=_QUALITY)
-      size = large.height, large.width
-      rows.append((film, subject, name, _SPLIT[split], view, *size))
-  write_film_tables(out, rows)
+      about = _WHAT, view, large.height, large.width, *_WHEN, _WHAT
+      metadata.append((film, subject, name, *about, _VIEWS[view], 'Erect'))
+      splits.append((film, name, subject, _SPLIT[split]))
+  for table, rows in (('metadata', metadata), ('split', splits)):
+    path = out / f'mimic-cxr-2.0.0-{table}.csv'
+    with path.open('w', newline='') as file:
+      csv.writer(file).writerows(rows)
 
 
 def _enlarge(picture, width, rng):

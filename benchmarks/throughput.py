@@ -8,72 +8,60 @@ batches with random crops, decoded on all cores that this process may use.
 """
 
 import argparse
-import dataclasses
 import itertools
 import os
-import pathlib
 import statistics
 import sys
 import tempfile
 import time
+from pathlib import Path
 
+from ml_collections import ConfigDict
+
+from benchmarks import models
 from benchmarks.mimic_cxr import write_mimic_cxr
-from input_pipeline.augmentation import WHOLE
+from configs import mimic_cxr
 from input_pipeline.batches import steps_per_epoch, train_batches
-from input_pipeline.config import VIEW_RULES, DataConfig
-from input_pipeline.data import open_data
-from input_pipeline.phantom.write import PhantomError, write_phantom
-from input_pipeline.study import DataError
+from input_pipeline.config import VIEW_RULES
+from input_pipeline.errors import UserError
+from input_pipeline.phantom.write import write_phantom
 
 _DRAWN_PIXELS = 256
 
 
-def measure(source, cache_dir, *, views, view_rule, batch, rounds):
+def measure(config: ConfigDict, rounds: int) -> dict[str, float]:
   """Films per second: {'preparing', 'prepared', 'streamed'}.
 
   Args:
-    source: folder of any layout.
-    cache_dir: empty, for the prepared films.
-    views: films of each study.
-    view_rule: which ones.
-    batch: studies of a batch.
+    config: data.cache_dir is empty as yet.
     rounds: epochs, of which the median counts; the first is not one of them.
   """
-
-  def opened(stream):
-    config = DataConfig(
-      str(source),
-      views=views,
-      max_length=100,
-      reference_length=100,
-      min_count=1,
-      clean='mimic_cxr',
-      cache_dir=str(cache_dir),
-      stream=stream,
-      view_rule=view_rule,
-      min_films=1,
-    )
-    return open_data(config)
-
-  streamed = opened(stream=True)
+  config.data.stream = True
+  streamed = models.open_data(config)
+  config.data.stream = False
   begin = time.perf_counter()
-  prepared = opened(stream=False)
+  prepared = models.open_data(config)
   seconds = time.perf_counter() - begin
   every = [s for split in prepared.studies.values() for s in split]
   return {
     'preparing': _films(every) / seconds,
-    'prepared': _rate(prepared, batch, rounds),
-    'streamed': _rate(streamed, batch, rounds),
+    'prepared': _rate(prepared, config, rounds),
+    'streamed': _rate(streamed, config, rounds),
   }
 
 
-def _films(studies):
+def _films(studies) -> int:
   return sum(film is not None for study in studies for film in study.films)
 
 
-def _rate(data, batch, rounds):
-  crop = dataclasses.replace(WHOLE, crop=True)
-  batches = train_batches(data, batch_size=batch, seed=1, augmentation=crop)
+def _rate(data, config: ConfigDict, rounds: int) -> float:
+  batch = config.train.batch_size
+  batches = train_batches(
+    data,
+    batch_size=batch,
+    seed=1,
+    augmentation=models.augmentation_of(config),
+  )
   steps = steps_per_epoch(data, 'train', batch)
   seconds = []
   for _ in range(1 + rounds):
@@ -87,7 +75,7 @@ def _rate(data, batch, rounds):
   return films / statistics.median(seconds[1:])
 
 
-def _parse(argv):
+def _parse(argv) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog='python -m benchmarks.throughput',
     description=__doc__.split('\n')[0],
@@ -104,28 +92,26 @@ def _parse(argv):
   return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
   """Reads the command line and prints the three rates."""
   args = _parse(argv)
   cores = len(os.sched_getaffinity(0))
+  config = mimic_cxr.get_config('cmn')
+  config.data.views, config.data.view_rule = args.views, args.view_rule
+  config.train.batch_size = args.batch
+  config.data.min_count = 1
   try:
     with tempfile.TemporaryDirectory() as folder:
-      folder = pathlib.Path(folder)
-      source, what = args.source, args.source
-      if source is None:
-        phantom, source = folder / 'phantom', folder / 'mimic'
-        write_phantom(phantom, args.studies, 1, _DRAWN_PIXELS, cores)
-        write_mimic_cxr(phantom, source, args.width)
+      folder = Path(folder)
+      config.data.cache_dir = str(folder / 'cache')
+      config.data.dir, what = args.source, args.source
+      if args.source is None:
+        write_phantom(folder / 'phantom', args.studies, 1, _DRAWN_PIXELS, cores)
+        write_mimic_cxr(folder / 'phantom', folder / 'mimic', args.width)
+        config.data.dir = str(folder / 'mimic')
         what = f'{args.studies} phantom studies, {args.width} pixels wide'
-      rates = measure(
-        source,
-        folder / 'cache',
-        views=args.views,
-        view_rule=args.view_rule,
-        batch=args.batch,
-        rounds=args.rounds,
-      )
-  except (DataError, PhantomError, ValueError, OSError) as error:
+      rates = measure(config, args.rounds)
+  except UserError as error:
     sys.exit(f'error: {error}')
   print(f'{what}; films per second on {cores} cores:')
   for name, rate in rates.items():

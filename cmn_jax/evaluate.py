@@ -18,6 +18,8 @@ from input_pipeline.atomic_write import write_json
 from input_pipeline.data import Data, DataConfig
 
 SPLITS = ('val', 'test')
+# What stands beside the difference, or says nothing of what was trained.
+_NO_CHANGE = ('name', 'seed', 'seeds', 'data.dir', 'data.cache_dir')
 
 
 def evaluate(config: ConfigDict, workdir: Path | str) -> dict | None:
@@ -94,7 +96,11 @@ def _results(
     'task': config.task,
     'name': config.name,
     'named_config': config.named,
-    'config': base.difference(config),
+    'config': {
+      field: value
+      for field, value in base.difference(config).items()
+      if field not in _NO_CHANGE
+    },
     'checkpoint': {
       'step': last.get('step'),
       'epoch': last.get('epoch'),

@@ -20,6 +20,8 @@ os.environ.setdefault(
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
+# By `pytest --durations=0`; xdist hands files out in this order because of
+# --no-loadscope-reorder.
 _LONGEST = (
   'parallel_test.py',
   'train_test.py',
@@ -42,9 +44,7 @@ def runs(tmp_path_factory):
   Made by the first process that asks; the others wait for it.
   """
   from tests.made.runs import Runs, make_runs
-  from tests.made.small import add_tiny_encoder
 
-  add_tiny_encoder()
   base = tmp_path_factory.getbasetemp()
   if 'PYTEST_XDIST_WORKER' in os.environ:
     base = base.parent

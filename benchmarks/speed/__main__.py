@@ -1,19 +1,20 @@
 """Our speed beside that of the authors' code, side by side on this machine.
 
-  python -m benchmarks.speed [--pytorch PATH] [--json FILE] [--only WORK,WORK]
+  python -m benchmarks.speed [--pytorch PATH] [--json FILE] [--only NAME,NAME]
 
-Each side of each work runs in a process of its own, so that the memory is its
-own; the two take turns. Without --pytorch (a checkout of zhjohnchan/R2GenCMN)
-or without torch ours runs alone. Weights are random, the sizes are those of
-configs/iu_xray.py, and no report ends before its last word. FILE is written
-after each work, and a call that finds it goes on with the works it lacks. All
-works beside the authors' take some 15 minutes on two cores.
+Each side of each workload runs in a process of its own, so that the memory is
+its own; the two take turns. Without --pytorch (a checkout of
+zhjohnchan/R2GenCMN) or without torch ours runs alone. Weights are random, the
+sizes are those of configs/iu_xray.py, and no report ends before its last word.
+FILE is written after each workload. All of them beside the authors' take some
+15 minutes on two cores.
 """
 
 import argparse
 import dataclasses
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import statistics
@@ -21,58 +22,86 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.speed import kept
-from benchmarks.speed.kept import KeptError
 from benchmarks.speed.page import page, write_into
-from benchmarks.speed.processes import Measured, WorkerError, do_once, measure
-from benchmarks.speed.works import WORKS, Plan
-from configs import iu_xray
+from benchmarks.speed.processes import Measured, do_once, measure, row_of
+from benchmarks.speed.workloads import WORKLOADS, Plan
+from input_pipeline.atomic_write import write_json
+from input_pipeline.config import DataConfig
+from input_pipeline.errors import UserError
 
-# Of the drawn films, where no --data is given: enough for nine batches.
-_STUDIES, _PIXELS = 176, 512
+# Drawn where no --data is given: enough for nine training batches.
+_BATCHES = 11
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'tensorflow-cpu', 'torch', 'pillow')
-# What of the plan is of one machine alone.
+# What of the plan is of one machine alone, and stays out of the JSON file.
 _PRIVATE = ('folder', 'data', 'cache_dir', 'checkout')
 
 
-def main():
-  """Measures, prints the table and, when asked, writes the JSON."""
+def main() -> None:
+  """Measures, or shows an earlier measurement."""
   args = _parse()
-  if args.show:
-    _show(args)
-    return
-  if args.rounds < 1:
-    sys.exit(f'error: --rounds is {args.rounds}; it must be at least 1')
-  works = args.only.split(',') if args.only else list(WORKS)
-  unknown = [work for work in works if work not in WORKS]
-  if unknown:
-    sys.exit(
-      f'error: --only names {", ".join(unknown)}; choose from '
-      f'{", ".join(WORKS)}'
-    )
-  checkout = _checkout(args.pytorch)
-  with tempfile.TemporaryDirectory() as folder:
-    try:
-      if args.json and Path(args.json).exists():
-        kept.load(Path(args.json))  # A wrong file is told before all work.
-      content = _run(works, _plan(args, checkout, folder), args)
-    except (WorkerError, KeptError) as error:
-      sys.exit(f'error: {error}')
-  print(f'\n{page(content)}')
-  if args.json:
-    print(f'wrote {args.json}')
-
-
-def _show(args):
-  """Prints what an earlier run measured, or puts it into a page."""
   try:
-    content = kept.load(Path(args.show))
-    if args.into:
-      write_into(Path(args.into), content)
+    if args.show:
+      content = _load(args.show)
     else:
-      print(page(content))
-  except (OSError, ValueError) as error:
+      with tempfile.TemporaryDirectory() as folder:
+        content = _measure_all(_names(args), _plan(args, folder), args)
+    if args.into:
+      write_into(args.into, content)
+    else:
+      print(f'\n{page(content)}')
+  except UserError as error:
     sys.exit(f'error: {error}')
+
+
+def _load(file: Path) -> dict:
+  """The content of a JSON file of this benchmark."""
+  try:
+    content = json.loads(file.read_bytes())
+    assert content['rows'] and content['details'] and content['plan']
+  except (OSError, ValueError, LookupError, TypeError, AssertionError):
+    raise UserError(
+      f'--show {file} is not there or holds no measurement: expected a file '
+      'that --json has written'
+    ) from None
+  return content
+
+
+def _names(args) -> list[str]:
+  """The workloads that are asked for."""
+  if args.rounds < 1:
+    raise UserError(f'--rounds is {args.rounds}; it must be at least 1')
+  names = args.only.split(',') if args.only else list(WORKLOADS)
+  unknown = [name for name in names if name not in WORKLOADS]
+  if unknown:
+    raise UserError(
+      f'--only names {", ".join(unknown)}; choose from {", ".join(WORKLOADS)}'
+    )
+  return names
+
+
+def _plan(args, folder: str) -> Plan:
+  """The sizes of the command line, and where things are."""
+  data, cache_dir = Path(folder) / 'films', Path(folder) / 'cache'
+  if args.data:
+    data = args.data.expanduser().absolute()
+    cache_dir = DataConfig('').cache_dir
+  if args.data and not data.exists():
+    raise UserError(
+      f'--data {data} is not there: name a folder in the R2Gen layout, or '
+      'leave it out for drawn films'
+    )
+  fields = [field.name for field in dataclasses.fields(Plan)]
+  sizes = {name: value for name, value in vars(args).items() if name in fields}
+  return Plan(
+    **sizes
+    | {
+      'data': str(data),
+      'cache_dir': str(cache_dir),
+      'checkout': _checkout(args.pytorch),
+      'threads': len(os.sched_getaffinity(0)),
+      'folder': folder,
+    }
+  )
 
 
 def _checkout(path: Path | None) -> str | None:
@@ -84,94 +113,52 @@ def _checkout(path: Path | None) -> str | None:
     return None
   path = path.expanduser().absolute()
   if not (path / 'modules' / 'base_cmn.py').is_file():
-    sys.exit(
-      f'error: {path} is no checkout of zhjohnchan/R2GenCMN: '
+    raise UserError(
+      f'--pytorch {path} is no checkout of zhjohnchan/R2GenCMN: '
       'modules/base_cmn.py is missing'
     )
   return str(path)
 
 
-def _plan(args, checkout, folder) -> Plan:
-  data, cache_dir = Path(folder) / 'films', Path(folder) / 'cache'
-  if args.data:
-    data = args.data.expanduser().absolute()
-    if not data.exists():
-      sys.exit(f'error: --data {data} is not there')
-    cache_dir = iu_xray.get_config().data.cache_dir
-  return Plan(
-    batch=args.batch,
-    beam=args.beam,
-    studies=args.studies,
-    split_batches=args.split_batches,
-    image_size=args.image_size,
-    encoder=args.encoder,
-    vocabulary=args.vocabulary,
-    data=str(data),
-    cache_dir=str(cache_dir),
-    checkout=checkout,
-    threads=len(os.sched_getaffinity(0)),
-    dtype=args.dtype,
-    folder=folder,
-  )
-
-
-def _run(works, plan: Plan, args) -> dict:
-  """Measures every work that is not kept; the content of the JSON file."""
+def _measure_all(names: list[str], plan: Plan, args) -> dict:
+  """Measures every workload; the content of the JSON file."""
   content = {
     'machine': do_once('prepare', plan),
     'versions': _versions(),
+    'plan': dataclasses.asdict(plan) | dict.fromkeys(_PRIVATE),
     'rows': [],
     'details': {},
-    'plan': dataclasses.asdict(plan) | dict.fromkeys(_PRIVATE),
   }
-  file = Path(args.json) if args.json else None
-  if file:
-    content = kept.go_on_with(file, content)
-  machine = content['machine']
+  peak = content['machine']['matmul_peak_flops']
   sides = ['ours']
   if plan.checkout:
-    at_best = args.at_best or machine['platform'] == 'gpu'
+    at_best = args.at_best or content['machine']['platform'] == 'gpu'
     sides += ['theirs', 'theirs_best'] if at_best else ['theirs']
-  for work in works:
-    if kept.has(content, work, bool(plan.checkout)):
-      print(f'{work}: kept from {file}', flush=True)
-      continue
-    _need_films(work, plan)
-    found = measure(work, tuple(sides), plan, args.rounds, args.seconds)
-    scale = _scale(work, plan, found)
-    row, detail = row_of(work, found, scale, machine['matmul_peak_flops'])
-    if work == 'test_split' and max(scale.values()) > 1:
-      detail['theirs_batches'] = plan.split_share('theirs')[0]
-    kept.put(content, row, detail)
-    print(_line(work, detail), flush=True)
-    if file:
-      kept.save(file, content)
-  both = all(kept.has(content, work, False) for work in ('input', 'train_step'))
-  if both and 'wait' not in content['details']:
-    _need_films('wait', plan)
-    waits = measure('wait', ('ours',), plan, args.rounds, args.seconds)['ours']
-    content['details']['wait'] = {'seconds': waits.result}
-    if file:
-      kept.save(file, content)
+  for name in names:
+    if name in ('input', 'test_split') and not Path(plan.data).exists():
+      _draw_films(plan)
+    found = measure(name, tuple(sides), plan, args.rounds, args.seconds)
+    row, detail = row_of(name, found, _scale(name, plan, found), peak)
+    content['rows'].append(row)
+    content['details'][name] = detail
+    if args.json:
+      write_json(args.json, content)
+    seconds = {
+      side: statistics.median(one['seconds'])
+      for side, one in detail['sides'].items()
+    }
+    said = ', '.join(f'{side} {s:.3g} s' for side, s in seconds.items())
+    print(f'{name}: {said}', flush=True)
   return content
 
 
-def _line(work: str, detail: dict) -> str:
-  """A measured work on the terminal."""
-  return f'{work}: ' + ', '.join(
-    f'{side} {statistics.median(one["seconds"]):.3g} s'
-    for side, one in detail['sides'].items()
-  )
-
-
-def _need_films(work: str, plan: Plan):
-  """Draws the films that a work reads, where no --data is given."""
-  if work not in ('input', 'test_split', 'wait') or Path(plan.data).exists():
-    return
+def _draw_films(plan: Plan) -> None:
   from input_pipeline.phantom.write import write_phantom
 
-  print(f'drawing {_STUDIES} studies of {_PIXELS} pixels', flush=True)
-  write_phantom(plan.data, _STUDIES, 1, _PIXELS, os.cpu_count() or 1)
+  # Hospitals' films are larger than what a model reads: 512 pixels for 224.
+  studies, pixels = max(10, _BATCHES * plan.batch), 2 * plan.image_size + 64
+  print(f'drawing {studies} studies of {pixels} pixels', flush=True)
+  write_phantom(plan.data, studies, 1, pixels, plan.threads)
 
 
 def _versions() -> dict[str, str]:
@@ -185,50 +172,13 @@ def _versions() -> dict[str, str]:
   return found
 
 
-def _scale(work: str, plan: Plan, found: dict[str, Measured]) -> dict:
+def _scale(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
   """What each side's seconds are multiplied by, to be of what the row says."""
-  if work == 'test_split':
+  if name == 'test_split':
     return {side: plan.split_share(side)[1] for side in found}
-  if work == 'input':
+  if name == 'input':
     return {side: 1.0 / one.result for side, one in found.items()}
   return dict.fromkeys(found, 1.0)
-
-
-def row_of(work, found: dict[str, Measured], scale, peak) -> tuple[dict, dict]:
-  """The row of the JSON file, and what else was measured.
-
-  On a GPU theirs is the faster of as published and at its best.
-  """
-  seconds = {side: found[side].median * scale[side] for side in found}
-  ours, others = found['ours'], [side for side in found if side != 'ours']
-  best = min(others, key=seconds.get, default=None)
-  row = {
-    'work': work,
-    'ours_seconds': seconds['ours'],
-    'theirs_seconds': best and seconds[best],
-    'ratio': best and seconds[best] / seconds['ours'],
-    'ours_bytes': ours.peak_bytes,
-    'theirs_bytes': best and found[best].peak_bytes,
-  }
-  detail = {
-    'sides': {
-      side: {
-        'seconds': [s * scale[side] for s in one.seconds],
-        'spread': one.spread,
-        'peak_bytes': one.peak_bytes,
-        'compile_seconds': one.compile_seconds,
-        'first_seconds': one.first_seconds,
-        'setup_seconds': one.setup_seconds,
-      }
-      for side, one in found.items()
-    },
-    'share_of_peak': ours.flops and ours.flops / ours.median / peak,
-  }
-  if work == 'write_reports' and best:
-    pairs = list(zip(ours.result, found[best].result, strict=True))
-    detail['same_reports'] = sum(a == b for a, b in pairs)
-    detail['reports'] = len(pairs)
-  return row, detail
 
 
 def _parse() -> argparse.Namespace:
@@ -237,16 +187,16 @@ def _parse() -> argparse.Namespace:
   )
   add = parser.add_argument
   add('--pytorch', type=Path, help='checkout of zhjohnchan/R2GenCMN')
-  add('--json', help='file to write; rows that it holds are kept')
-  add('--show', help='print the table of an earlier --json FILE instead')
-  add('--into', help='with --show: a Markdown file with marks for the table')
-  add('--only', help=f'of {", ".join(WORKS)}, with commas')
+  add('--json', type=Path, help='file to write')
+  add('--show', type=Path, help='show an earlier --json FILE instead')
+  add('--into', type=Path, help='a Markdown file with marks for the tables')
+  add('--only', help=f'of {", ".join(WORKLOADS)}, with commas')
   add('--rounds', type=int, default=5, help='runs of each side')
   add(
     '--seconds',
     type=float,
     default=120,
-    help='no new round of a work is begun after so many seconds',
+    help='no new round of a workload is begun after so many seconds',
   )
   add('--data', type=Path, help='R2Gen layout; drawn films without it')
   add('--studies', type=int, default=590, help='of the test split')

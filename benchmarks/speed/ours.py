@@ -1,82 +1,111 @@
-"""Our side of each work."""
+"""Our side of each workload; all but films on disk with jax, flax and optax."""
 
+import functools
+import hashlib
 import itertools
 import time
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from cmn_jax.models.films import normalise_films
 
 from benchmarks.speed.flops import matmul_flops
 from benchmarks.speed.machine import machine, matmul_peak
-from benchmarks.speed.works import END_BIAS, Plan, features, training_batch
-from cmn_jax import experiment
+from benchmarks.speed.workloads import (
+  END_BIAS,
+  LENGTH,
+  OPTIM,
+  SEED,
+  VIEWS,
+  Plan,
+  features,
+  training_batch,
+)
 from cmn_jax.decoding.beam_search import beam_search
-from cmn_jax.decoding.generate import make_writer
+from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
-from cmn_jax.models.memory import MemoryQuery
+from cmn_jax.losses.report import ReportObjective
+from cmn_jax.models import memory
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.training.state import init_state, init_variables, make_train_step
+from cmn_jax.training.optimizer import make_optimizer
+from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.state import init_state, init_variables, study_batch
+from cmn_jax.training.step import make_train_step
+
+
+def _kth_of(top, scores, k: int):
+  return top(scores, k)[0][..., -1:]
+
+
+# The K-th largest score of the memory; the last one is not exact.
+SEARCHES = {
+  'threshold': memory.kth_largest,
+  'top_k': functools.partial(_kth_of, jax.lax.top_k),
+  'approx_max_k': functools.partial(_kth_of, jax.lax.approx_max_k),
+}
 
 
 class Ours:
-  """The works by name; each gives a function without arguments that runs it.
+  """The workloads by name; each gives a function that runs it.
 
   Attributes:
-    compile_seconds: what compiling the last work took.
-    flops: of the last work's matrix products, None where they are not counted.
+    compile_seconds: what compiling the last workload took.
+    flops: of its matrix products, None where they are not counted.
     warm_up: what warms up instead of a whole run, or None.
   """
 
   def __init__(self, plan: Plan):
     self._plan = plan
-    self._config = plan.config()
     self.compile_seconds = 0.0
     self.flops = self.warm_up = None
 
-  def _model(self, vocabulary: int) -> ReportGenerator:
-    return experiment.make_model(self._config, vocabulary, axis_name=None)
+  def _model(
+    self, vocabulary: int | None = None, axis: str | None = None
+  ) -> ReportGenerator:
+    return ReportGenerator(self._plan.model(vocabulary), axis)
 
   def prepare(self) -> dict:
-    """Draws the weights of both sides; tells what the machine is."""
-    model = self._model(self._plan.vocabulary)
-    arrays = to_r2gencmn(model.shape, self._drawn(model), {})
+    """Draws the weights of both sides; says what the machine is."""
+    model = self._model()
+    arrays = to_r2gencmn(model.config, self._drawn(model), {})
     np.savez(self._plan.weights, **arrays)
-    dtype = experiment.DTYPES[self._plan.dtype]
-    return machine() | {'matmul_peak_flops': matmul_peak(dtype)}
+    return machine() | {
+      'matmul_peak_flops': matmul_peak(model.config.precision)
+    }
 
   def _drawn(self, model: ReportGenerator):
     """Random weights that never end a report."""
-    views, size = self._config.data.views, self._plan.image_size
-    variables = init_variables(model, self._config.seed, views, size)
+    blank = study_batch(VIEWS, self._plan.image_size, LENGTH)
+    variables = init_variables(model, SEED, blank)
     logits = variables['params']['logits']
     logits['bias'] = logits['bias'].at[0].set(END_BIAS)
     return variables
 
-  def _variables(self, model: ReportGenerator):
+  def _variables(self):
     with np.load(self._plan.weights) as arrays:
-      return jax.device_put(from_r2gencmn(model, dict(arrays), 'the weights'))
+      return jax.device_put(
+        from_r2gencmn(self._model(), dict(arrays), 'the weights')
+      )
 
-  def _compile(self, function, *arguments, while_trips: int = 1, donate=()):
+  def _compile(self, jitted, *arguments, while_trips: int = 1):
     """The compiled function; notes the time and counts the products."""
     begin = time.perf_counter()
-    jitted = jax.jit(function, donate_argnums=donate)
     compiled = jitted.lower(*arguments).compile()
     self.compile_seconds = time.perf_counter() - begin
-    self.flops = matmul_flops(function, *arguments, while_trips=while_trips)
+    self.flops = matmul_flops(jitted, *arguments, while_trips=while_trips)
     return compiled
 
   def memory(self):
     """Gradients of the memory's arrays and of the queries."""
-    model = self._model(self._plan.vocabulary)
-    params = self._variables(model)['params']
+    params = self._variables()['params']
     params = {name: params[name] for name in ('memory', 'memory_query')}
-    s = model.shape
-    query = MemoryQuery(
-      s.width, s.heads, s.memory_top_k, s.memory_dropout, model.dtype
+    c = self._plan.model()
+    query = memory.MemoryQuery(
+      c.width, c.heads, c.memory_top_k, c.memory_dropout, c.precision
     )
-    x_BxQxD = features(self._plan, model.shape.width)
+    x_BxQxD = features(self._plan, c.width)
     out_BxQxD = np.random.default_rng(3).normal(size=x_BxQxD.shape)
     out_BxQxD = jnp.asarray(out_BxQxD, jnp.float32)
 
@@ -89,29 +118,28 @@ class Ours:
       return jax.grad(loss, (0, 1))(params, x)
 
     arguments = params, jnp.asarray(x_BxQxD), jax.random.key(0)
-    run = self._compile(gradients, *arguments)
+    search = SEARCHES[self._plan.search]
+    with mock.patch.object(memory, 'kth_largest', search):
+      run = self._compile(jax.jit(gradients), *arguments)
     return lambda: jax.block_until_ready(run(*arguments)) and None
 
   def encoder(self):
     """Feature maps of one batch."""
-    model = self._model(self._plan.vocabulary)
-    variables = self._variables(model)
-    batch = training_batch(self._plan)
-    images = jnp.asarray(normalise_films(batch['images_BxIxHxW']))
+    model, batch = self._model(), training_batch(self._plan)
+    images = normalise_images(batch['images_BxIxHxW'])
 
     def encode(variables, images, mask_B):
       return model.apply(
         variables, images, mask_B, method=ReportGenerator.visual_features
       )
 
-    arguments = variables, images, batch['mask_B']
-    run = self._compile(encode, *arguments)
+    arguments = self._variables(), images, batch['mask_B']
+    run = self._compile(jax.jit(encode), *arguments)
     return lambda: jax.block_until_ready(run(*arguments)) and None
 
   def train_step(self):
     """A step on one batch, again and again."""
-    batch = jax.tree.map(jnp.asarray, training_batch(self._plan))
-    step, state = self._step(batch)
+    step, state, batch = self._step()
     held = [state]
 
     def run():
@@ -120,18 +148,36 @@ class Ours:
 
     return run
 
-  def _step(self, batch):
-    model = self._model(self._plan.vocabulary)
-    optimizer = experiment.make_optimizer_of(self._config, 1)
-    state = init_state(self._variables(model), optimizer)
-    step = make_train_step(model, optimizer, self._config.seed)
-    return self._compile(step, state, batch, donate=(0,)), state
+  def _step(self):
+    """The compiled step as a run maps it, its state and its batch."""
+    objective = ReportObjective(self._model(axis=AXIS))
+    optimizer = make_optimizer(OPTIM, steps_per_epoch=100, epochs=100)
+    parallel = Parallel(self._plan.parallel, jax.devices()[:1])
+    step = make_train_step(objective, optimizer, SEED, AXIS)
+    mapped = parallel.map_step(step, donate_state=True)
+    state = parallel.replicate(init_state(self._variables(), optimizer))
+    batch = parallel.split(training_batch(self._plan))
+    return self._compile(mapped, state, batch), state, batch
+
+  def digest(self):
+    """Three steps from the start; gives the parameters' digest."""
+    step, state, batch = self._step()
+    start = jax.device_get(state)
+
+    def run():
+      state = jax.device_put(start, jax.tree.map(lambda x: x.sharding, held[0]))
+      for _ in range(3):
+        state, _ = step(state, batch)
+      arrays = jax.tree.leaves(jax.device_get(state.params))
+      return hashlib.sha256(b''.join(x.tobytes() for x in arrays)).hexdigest()
+
+    held = [state]
+    return run
 
   def write_reports(self):
     """Words of one batch from its patches."""
-    plan, model = self._plan, self._model(self._plan.vocabulary)
-    length = model.shape.max_length
-    variables = self._variables(model)
+    plan, model = self._plan, self._model()
+    variables = self._variables()
     width = variables['params']['patch_embed']['kernel'].shape[0]
     features_BxPxF = jnp.asarray(features(plan, width))
 
@@ -143,93 +189,60 @@ class Ours:
         return module.decode_step(ids_BxK, position, cache, shared)[:2]
 
       mask_B = jnp.ones(plan.batch, bool)
-      return beam_search(step, cache, mask_B, plan.beam, length)[0]
+      return beam_search(step, cache, mask_B, plan.beam, LENGTH)[0]
 
     arguments = variables, features_BxPxF
-    run = self._compile(
-      lambda v, x: model.apply(v, x, method=write),
-      *arguments,
-      while_trips=length,
-    )
+    jitted = jax.jit(lambda v, x: model.apply(v, x, method=write))
+    run = self._compile(jitted, *arguments, while_trips=LENGTH)
     return lambda: np.asarray(run(*arguments)).tolist()
 
   def test_split(self):
     """Films on disk to text, batch by batch, as `evaluate` does it."""
-    from input_pipeline import batches as pipeline
+    from benchmarks.speed import films
+    from input_pipeline.batches import eval_batches
 
-    plan, data = self._plan, self._open_data()
-    model = self._model(data.tokenizer.vocab_size + 1)
+    plan, data = self._plan, films.open_films(self._plan)
+    model = self._model(data.vocabulary)
     variables = self._drawn(model)
-    write = make_writer(model, experiment.make_decoding(self._config))
-
-    def write_films(variables, films_BxIxHxW, mask_B):
-      return write(variables, normalise_films(films_BxIxHxW), mask_B)[0]
-
-    films = training_batch(plan)['images_BxIxHxW']
+    images = training_batch(plan)['images_BxIxHxW']
     mask_B = np.ones(plan.batch, bool)
-    trips = model.shape.max_length
-    compiled = self._compile(
-      write_films, variables, films, mask_B, while_trips=trips
+    decoding = Decoding(
+      'beam', plan.beam, temperature=1.0, top_p=1.0, seed=SEED
     )
-    batches, _ = plan.split_share('ours')
-    self.flops *= batches
+    write = self._compile(
+      jax.jit(make_writer(model, decoding)),
+      variables,
+      images,
+      mask_B,
+      while_trips=LENGTH,
+    )
+    count, _ = plan.split_share('ours')
+    self.flops *= count
 
-    def run(batches=batches):
+    def run(count=count):
       split = itertools.chain.from_iterable(
-        pipeline.eval_batches(data, 'test', batch_size=plan.batch)
+        eval_batches(data, 'test', batch_size=plan.batch)
         for _ in itertools.count()
       )
-      for batch in itertools.islice(split, batches):
-        ids_BxT = compiled(variables, batch['images_BxIxHxW'], mask_B)
+      for batch in itertools.islice(split, count):
+        ids_BxT, _ = write(variables, batch['images_BxIxHxW'], mask_B)
         for ids in np.asarray(ids_BxT):
           data.text_of(ids)
 
     self.warm_up = lambda: run(1)
     return run
 
-  def _open_data(self):
-    from input_pipeline.data import DataConfig, open_data
-
-    return open_data(DataConfig(**self._config.data))
-
-  def _batches(self, data):
-    from input_pipeline import batches
-    from input_pipeline.config import DataConfig
-
-    c = self._config
-    return batches.train_batches(
-      data,
-      batch_size=self._plan.batch,
-      seed=c.seed,
-      augmentation=DataConfig(**c.data).augmentation,
-    )
-
   def input(self):
     """One epoch of training films; gives the batches that it had."""
-    data = self._open_data()
+    from benchmarks.speed import films
+
+    data = films.open_films(self._plan)
     steps = len(data.studies['train']) // self._plan.batch
     self.compile_seconds, self.flops = 0.0, None
 
     def run():
-      for _ in itertools.islice(self._batches(data), steps):
+      for _ in itertools.islice(films.train_batches(data, self._plan), steps):
         pass
       return steps
-
-    return run
-
-  def wait(self):
-    """Steps fed from disk: gives the seconds that each waited for its batch."""
-    batches = self._batches(self._open_data())
-    first = training_batch(self._plan)
-    step, state = self._step(first)
-    held, waits = [state], []
-
-    def run():
-      begin = time.perf_counter()
-      batch = next(batches)
-      waits.append(time.perf_counter() - begin)
-      held[0], metrics = step(held[0], {name: batch[name] for name in first})
-      jax.block_until_ready(metrics)
-      return waits[1:]  # The first of all opens the files.
 
     return run

@@ -2,9 +2,10 @@
 
 import statistics
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.works import GOALS, WORKS
+from benchmarks.speed.workloads import WORKLOADS
 from input_pipeline.errors import UserError
 
 _BEGIN, _END = '<!-- benchmark -->\n', '<!-- end of benchmark -->\n'
@@ -26,7 +27,7 @@ def page(content: dict) -> str:
     content[name] for name in ('machine', 'plan', 'rows', 'details')
   )
   versions = ', '.join(f'{k} {v}' for k, v in content['versions'].items())
-  lines = _wrapped(
+  lines = wrapped(
     f'{machine["processor"]}, {machine["cores"]} cores, '
     f'{machine["memory_bytes"] / 1e9:.0f} GB, {machine["device"]}; {versions}. '
     f'{plan["encoder"]}, {plan["image_size"]} pixels, batches of '
@@ -34,10 +35,10 @@ def page(content: dict) -> str:
     f'of matrices reach {machine["matmul_peak_flops"] / 1e9:.0f} GFLOP/s.'
   )
   pairs = [(row, details[row['work']]) for row in rows]
-  lines += ['', *_table(_TIMES, [_times(*pair) for pair in pairs])]
-  lines += ['', *_table(_OTHERS, [_others(*pair) for pair in pairs]), '']
+  lines += ['', *table(_TIMES, [_times(*pair) for pair in pairs])]
+  lines += ['', *table(_OTHERS, [_others(*pair) for pair in pairs]), '']
   for note in _notes(rows, plan, details):
-    lines += _wrapped(note, '- ')
+    lines += wrapped(note, '- ')
   return '\n'.join(lines) + '\n'
 
 
@@ -45,9 +46,9 @@ def write_into(file: Path, content: dict):
   """Puts the page between the marks of a Markdown file.
 
   Raises:
-    UserError: the file has no marks.
+    UserError: the file is not there or has no marks.
   """
-  text = file.read_text()
+  text = file.read_text() if file.is_file() else ''
   if text.count(_BEGIN) != 1 or text.count(_END) != 1:
     raise UserError(
       f'{file} must hold {_BEGIN.strip()} and {_END.strip()} once, each on a '
@@ -62,10 +63,10 @@ def _times(row: dict, detail: dict) -> list[str]:
   sides = detail['sides'].values()
   return [
     row['work'],
-    _number(row['ours_seconds'], '.3g'),
-    _number(row['theirs_seconds'], '.3g'),
-    _number(row['ratio'], '.3g'),
-    _number(GOALS.get(row['work']), 'g'),
+    number(row['ours_seconds'], '.3g'),
+    number(row['theirs_seconds'], '.3g'),
+    number(row['ratio'], '.3g'),
+    number(row['goal'], 'g'),
     ', '.join(f'{side["spread"]:.0%}' for side in sides),
     ', '.join(str(len(side['seconds'])) for side in sides),
   ]
@@ -75,19 +76,20 @@ def _others(row: dict, detail: dict) -> list[str]:
   ours = detail['sides']['ours']
   return [
     row['work'],
-    _number(row['ours_bytes'] / 1e9, '.2f'),
-    _number(row['theirs_bytes'] and row['theirs_bytes'] / 1e9, '.2f'),
-    _number(detail['share_of_peak'], '.0%'),
-    _number(ours['compile_seconds'] or None, '.1f'),
+    number(row['ours_bytes'] / 1e9, '.2f'),
+    number(row['theirs_bytes'] and row['theirs_bytes'] / 1e9, '.2f'),
+    number(detail['share_of_peak'], '.0%'),
+    number(ours['compile_seconds'] or None, '.1f'),
     ', '.join(f'{s["first_seconds"]:.3g}' for s in detail['sides'].values()),
   ]
 
 
-def _number(value, form: str) -> str:
+def number(value: float | None, form: str) -> str:
+  """As `form` prints it; a dash for None."""
   return '-' if value is None else format(value, form)
 
 
-def _table(columns, rows) -> list[str]:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
   """Lines of a Markdown table whose columns stand under each other."""
   widths = [
     max(map(len, column)) for column in zip(columns, *rows, strict=True)
@@ -103,7 +105,8 @@ def _table(columns, rows) -> list[str]:
   return [line(columns), line(rule), *map(line, rows)]
 
 
-def _wrapped(text: str, bullet: str = '') -> list[str]:
+def wrapped(text: str, bullet: str = '') -> list[str]:
+  """Lines of at most 80 columns, the first after a bullet."""
   return textwrap.wrap(
     text,
     _WIDTH,
@@ -115,18 +118,11 @@ def _wrapped(text: str, bullet: str = '') -> list[str]:
 
 
 def _notes(rows, plan: dict, details: dict) -> list[str]:
-  lines = [f'`{row["work"]}`: {WORKS[row["work"]]}.' for row in rows]
+  lines = [f'`{row["work"]}`: {WORKLOADS[row["work"]]}.' for row in rows]
   if 'test_split' in details:
-    ran = details['test_split'].get('theirs_batches')
-    lines.append(
-      f'The test split has {plan["studies"]} studies'
-      + (
-        f"; the authors' time is scaled from {ran} "
-        f'{"batch" if ran == 1 else "batches"} of it.'
-        if ran
-        else '.'
-      )
-    )
+    scale = details['test_split']['theirs_scale'] or 1
+    scaled = f"; the authors' time is scaled by {scale:g}" if scale > 1 else ''
+    lines.append(f'The test split has {plan["studies"]} studies{scaled}.')
   written = details.get('write_reports', {})
   if 'same_reports' in written:
     lines.append(
@@ -140,13 +136,6 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
       'keeps them resized. Opening them, with the resizing where it had '
       f'not been done, took {seconds:.0f} s, which the row leaves out.'
     )
-  if details.get('wait', {}).get('seconds'):
-    seconds = details['wait']['seconds']
-    lines.append(
-      f'Training steps fed from disk: each waited '
-      f'{1000 * statistics.median(seconds):.1f} ms (median of {len(seconds)}) '
-      f'and at most {1000 * max(seconds):.1f} ms for its batch.'
-    )
   lines += [
     'Seconds are medians; spread is the largest less the smallest, over the '
     'median. Spread, runs and first run are of ours, then of theirs. Bytes are '
@@ -157,7 +146,7 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
     'neither.',
   ]
   for work, detail in details.items():
-    best = detail.get('sides', {}).get('theirs_best')
+    best = detail['sides'].get('theirs_best')
     if best:
       theirs = detail['sides']['theirs']['seconds']
       lines.append(

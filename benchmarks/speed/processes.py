@@ -1,4 +1,4 @@
-"""Both sides of a work, each in its process, asked in turn."""
+"""Both sides of a workload, each in its process, asked in turn."""
 
 import dataclasses
 import json
@@ -9,24 +9,24 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.speed.works import Plan
+from benchmarks.speed.workloads import GOALS, Plan
 from input_pipeline.errors import UserError
 
 
 class WorkerError(UserError):
-  """A side that could not do its work; the message ends with its own words."""
+  """A side that failed; the message ends with its own words."""
 
 
 class Worker:
-  """A process of one side and one work, set up and warm."""
+  """A process of one side and one workload, set up and warm."""
 
-  def __init__(self, side: str, work: str, plan: Plan):
-    self._what = f'{work} of {side}'
-    command = [sys.executable, '-m', 'benchmarks.speed.worker', side, work]
-    log = Path(plan.folder) / f'{side}_{work}.log'
+  def __init__(self, side: str, workload: str, plan: Plan, env: dict):
+    self._what = f'{workload} of {side}'
+    command = [sys.executable, '-m', 'benchmarks.speed.worker', side]
+    log = Path(plan.folder) / f'{side}_{workload}.log'
     self._errors = log.open('w+')
     self._process = subprocess.Popen(
-      [*command, str(plan.save())],
+      [*command, workload, str(plan.save())],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       stderr=self._errors,
@@ -36,7 +36,8 @@ class Worker:
       | {
         'XLA_PYTHON_CLIENT_PREALLOCATE': 'false',
         'JAX_TRACEBACK_FILTERING': 'off',  # The last line is the reason.
-      },
+      }
+      | env,
     )
     try:
       self.start = self._read()
@@ -53,11 +54,11 @@ class Worker:
     said = self._errors.read().strip().splitlines()
     raise WorkerError(
       f'{self._what} stopped with status {self._process.returncode}: '
-      f'{said[-1] if said else "it said nothing"}'
+      f'{said[-1] if said else "no output"}'
     )
 
   def run(self) -> dict:
-    """Runs once: seconds, peak_bytes and the work's result."""
+    """Runs once: seconds, peak_bytes and the workload's result."""
     self._process.stdin.write('run\n')
     self._process.stdin.flush()
     return self._read()
@@ -72,7 +73,7 @@ class Worker:
 
 @dataclasses.dataclass
 class Measured:
-  """One side of one work.
+  """One side of one workload.
 
   Attributes:
     seconds: of each run.
@@ -104,16 +105,32 @@ class Measured:
 
 
 def measure(
-  work: str, sides: tuple[str, ...], plan: Plan, rounds: int, budget: float
+  workload: str,
+  sides: tuple[str, ...],
+  plan: Plan,
+  rounds: int,
+  budget: float,
+  env: dict[str, str] | None = None,
 ) -> dict[str, Measured]:
   """Runs the sides in turn, `rounds` times or until `budget` seconds are over.
 
   Each side's first run warms up and is not counted. At least one round is.
+
+  Args:
+    workload: a method of `Ours` and `Theirs`.
+    sides: of 'ours', 'theirs' (as published) and 'theirs_best'.
+    plan: its sizes.
+    rounds: at most so many.
+    budget: in seconds.
+    env: more variables for the processes' environment.
+
+  Raises:
+    WorkerError: a side failed.
   """
   workers = {}
   try:
     for side in sides:
-      workers[side] = Worker(side, work, plan)
+      workers[side] = Worker(side, workload, plan, env or {})
     runs = {side: [] for side in sides}
     begin = time.perf_counter()
     for _ in range(rounds):
@@ -138,8 +155,55 @@ def measure(
   }
 
 
-def do_once(work: str, plan: Plan):
-  """Runs a work of ours that is not measured; what it tells."""
-  worker = Worker('ours', work, plan)
+def do_once(workload: str, plan: Plan) -> dict:
+  """Runs a workload of ours that is not measured; what it answers."""
+  worker = Worker('ours', workload, plan, {})
   worker.close()
   return worker.start['facts']
+
+
+def row_of(
+  name: str, found: dict[str, Measured], scale: dict[str, float], peak: float
+) -> tuple[dict, dict]:
+  """The row of the JSON file, and what else was measured.
+
+  Where theirs was measured as published and at its best, the faster counts.
+
+  Args:
+    name: of the workload.
+    found: by side.
+    scale: by side, what its seconds are multiplied by.
+    peak: FLOP/s of a large product on this machine.
+  """
+  seconds = {side: found[side].median * scale[side] for side in found}
+  ours, others = found['ours'], [side for side in found if side != 'ours']
+  best = min(others, key=seconds.get, default=None)
+  row = {
+    'work': name,
+    'ours_seconds': seconds['ours'],
+    'theirs_seconds': best and seconds[best],
+    'ratio': best and seconds[best] / seconds['ours'],
+    'goal': GOALS.get(name),
+    'ours_bytes': ours.peak_bytes,
+    'theirs_bytes': best and found[best].peak_bytes,
+  }
+  detail = {
+    'sides': {
+      side: {
+        'seconds': [s * scale[side] for s in one.seconds],
+        'spread': one.spread,
+        'peak_bytes': one.peak_bytes,
+        'compile_seconds': one.compile_seconds,
+        'first_seconds': one.first_seconds,
+        'setup_seconds': one.setup_seconds,
+      }
+      for side, one in found.items()
+    },
+    'share_of_peak': ours.flops and ours.flops / ours.median / peak,
+    'theirs_scale': best and scale[best],
+  }
+  if name == 'write_reports' and best:
+    pairs = list(zip(ours.result, found[best].result, strict=True))
+    detail['same_reports'] = sum(a == b for a, b in pairs)
+    detail['reports'] = len(pairs)
+  return row, detail

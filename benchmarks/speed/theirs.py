@@ -1,4 +1,4 @@
-"""The authors' side of each work: their code as published, or at its best."""
+"""The authors' side of each workload: as published, or at its best."""
 
 import argparse
 import contextlib
@@ -9,13 +9,23 @@ import numpy as np
 import torch
 
 from benchmarks import authors
-from benchmarks.speed.works import END_BIAS, Plan, features, training_batch
-from cmn_jax.models.films import normalise_films
+from benchmarks.speed.workloads import (
+  END_BIAS,
+  SEED,
+  VIEWS,
+  Plan,
+  features,
+  training_batch,
+)
+from cmn_jax.models.images import normalise_images
 from input_pipeline.errors import UserError
+
+# A word seen less often is unknown to them.
+_MIN_COUNT = 3
 
 
 class Theirs:
-  """The works by name; each gives a function without arguments that runs it.
+  """The workloads by name; each gives a function that runs it.
 
   At its best means what their users can switch on around their code, and we
   do: channels-last films and convolutions, bfloat16 autocast, torch.compile
@@ -25,24 +35,17 @@ class Theirs:
 
   def __init__(self, plan: Plan, at_best: bool):
     self._plan, self._at_best = plan, at_best
-    self._config = plan.config()
     self._device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    torch.manual_seed(self._config.seed)
+    torch.manual_seed(SEED)
     torch.set_num_threads(plan.threads)
     authors.install(Path(plan.checkout))
     self.compile_seconds, self.flops = None, None
     self.warm_up = None
 
-  def _shape(self, vocabulary: int):
-    from cmn_jax import experiment
-
-    return experiment.make_model(self._config, vocabulary, None).shape
-
   def _model(self, words: list[str] | None = None):
     """Their model; with the shared weights, or for `words` with its own."""
     vocabulary = len(words) + 1 if words else self._plan.vocabulary
-    shape, views = self._shape(vocabulary), self._config.data.views
-    model = authors.build_model(shape, views, words)
+    model = authors.build_model(self._plan.model(vocabulary), VIEWS, words)
     if words:
       with torch.no_grad():
         model.encoder_decoder.logit.bias[0] = END_BIAS
@@ -79,7 +82,7 @@ class Theirs:
   def memory(self):
     """Gradients of the memory's arrays and of the queries."""
     model = self._model().train()
-    memory, width = model.encoder_decoder.cmn, self._config.model.width
+    memory, width = model.encoder_decoder.cmn, self._plan.model().width
     matrix_MxD = model.encoder_decoder.memory_matrix
     x_BxQxD = torch.from_numpy(features(self._plan, width)).to(self._device)
     x_BxQxD.requires_grad_()
@@ -97,7 +100,7 @@ class Theirs:
 
   def _films(self, model):
     batch = training_batch(self._plan)
-    images = np.asarray(normalise_films(batch['images_BxIxHxW']))
+    images = np.asarray(normalise_images(batch['images_BxIxHxW']))
     films = authors.films_for(model, images).to(self._device)
     return films, torch.from_numpy(batch['ids_BxT']).long().to(self._device)
 
@@ -184,15 +187,14 @@ class Theirs:
     from modules.dataloaders import R2DataLoader
     from modules.tokenizers import Tokenizer
 
-    shape = self._shape(self._plan.vocabulary)
     folder = Path(self._plan.data)
     arguments = argparse.Namespace(
-      **vars(authors.arguments(shape, self._config.data.views)),
+      **vars(authors.arguments(self._plan.model(), VIEWS)),
       ann_path=str(folder / 'annotation.json'),
       image_dir=str(folder / 'images'),
       batch_size=self._plan.batch,
       num_workers=self._plan.threads,
-      threshold=self._config.data.min_count,
+      threshold=_MIN_COUNT,
     )
     return R2DataLoader(
       arguments, Tokenizer(arguments), split, shuffle=split == 'train'

@@ -1,6 +1,6 @@
-"""One side of one work in a process of its own, which a line starts each time.
+"""One side of one workload in a process, run once for each line of input.
 
-  python -m benchmarks.speed.worker SIDE WORK PLAN
+  python -m benchmarks.speed.worker SIDE WORKLOAD PLAN
 
 Answers each line on its input with a line of JSON. SIDE is ours, theirs or
 theirs_best.
@@ -12,8 +12,6 @@ import sys
 import time
 
 from benchmarks import resident_memory
-
-SIDES = ('ours', 'theirs', 'theirs_best')
 
 
 def make_side(side: str, plan):
@@ -45,11 +43,11 @@ def peak_bytes(side: str) -> int:
 
 def main():
   """Sets up, warms up, then runs once for each line."""
-  side, work, plan_path = sys.argv[1:]
+  side, workload, plan_path = sys.argv[1:]
   # Answers go where nothing else is printed.
   answers = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)
-  from benchmarks.speed.works import Plan
+  from benchmarks.speed.workloads import Plan
 
   def answer(**content):
     answers.write(json.dumps(content) + '\n')
@@ -57,7 +55,7 @@ def main():
 
   made = make_side(side, Plan.load(plan_path))
   begin = time.perf_counter()
-  run = getattr(made, work)()
+  run = getattr(made, workload)()
   setup_seconds = time.perf_counter() - begin
   if not callable(run):
     answer(facts=run)

@@ -1,4 +1,4 @@
-"""Compiles a config's programs for a TPU that is not there, and tells of them.
+"""Compiles a config's programs for a TPU that is not there; prints costs.
 
   python -m benchmarks.tpu --config configs/iu_xray.py:cmn \
     --topology v5e:2x4 --batch 128
@@ -81,17 +81,17 @@ def check(
     ('train_step', subject.train_step),
     ('write_reports', subject.writer),
   ):
-    _tell(f'compiling {name} for {topology}')
+    _log(f'compiling {name} for {topology}')
     result[name] = describe(build(batch), chip, batch, chips)
   if largest:
     guess = guess_largest(result['train_step'], chip)
     result['largest_batch_per_chip'] = largest_batch(
-      subject, chips, guess, _tell
+      subject, chips, guess, _log
     )
   return result
 
 
-def _tell(line: str):
+def _log(line: str):
   print(line, file=sys.stderr)
 
 

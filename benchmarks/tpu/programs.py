@@ -8,11 +8,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from benchmarks import models
 from benchmarks.tpu.chips import CheckError
-from cmn_jax import experiment
-from cmn_jax.tasks.writing import make_batch_writer
 from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.state import init_state, make_train_step, variable_shapes
+from cmn_jax.training.state import init_state
 
 # Targets of a findings head; their number depends on the data, its cost not.
 _FINDINGS = 14
@@ -40,16 +39,10 @@ class Subject:
     """The training step for a batch of `studies` over all chips."""
     config = self.config
     findings = _FINDINGS if config.train.findings_weight else 0
-    model = experiment.make_model(config, self.words, AXIS, findings)
-    optimizer = experiment.make_optimizer_of(config, steps_per_epoch=100)
-    step = make_train_step(
-      model,
-      optimizer,
-      config.seed,
-      config.train.findings_weight,
-      experiment.make_contrast(config),
-    )
-    variables = self._variables(model)
+    model = models.make_model(config, self.words, AXIS, findings)
+    optimizer = models.optimizer_of(config)
+    step = models.make_step(config, model, optimizer)
+    variables = models.shapes_of(config, model)
     state = jax.eval_shape(lambda v: init_state(v, optimizer), variables)
     batch = self._batch(studies)
     if findings:
@@ -59,18 +52,21 @@ class Subject:
 
   def writer(self, studies: int):
     """The report writer for a batch of `studies` over all chips."""
-    model = experiment.make_model(self.config, self.words, AXIS)
-    write = make_batch_writer(model, experiment.make_decoding(self.config))
+    model = models.make_model(self.config, self.words, AXIS)
+    write = models.writer_of(self.config, model)
+
+    def write_batch(variables, batch):
+      return write(
+        variables, batch['images_BxIxHxW'], batch['mask_B'], batch['mask_BxI']
+      )
+
     batch = self._batch(studies)
     del batch['ids_BxT']
+    variables = models.shapes_of(self.config, model)
     return _compile(
-      self.parallel.studies_program(write),
-      *self.parallel.describe(self._variables(model), batch),
+      self.parallel.studies_program(write_batch),
+      *self.parallel.describe(variables, batch),
     )
-
-  def _variables(self, model):
-    data = self.config.data
-    return variable_shapes(model, data.views, data.image_size)
 
   def _batch(self, studies: int) -> dict:
     data = self.config.data
@@ -104,21 +100,21 @@ def _needs(message: str) -> str:
 
 
 def largest_batch(
-  subject: Subject, chips: int, guess: int, tell: Callable[[str], None]
+  subject: Subject, chips: int, guess: int, log: Callable[[str], None]
 ) -> int:
   """The most studies per chip whose training step compiles into the HBM.
 
   Moves from the guess by quarters until one fits and one does not, then
-  halves the gap until it is an eighth; tells of each.
+  halves the gap until it is an eighth; logs each.
   """
 
   def fits(share: int) -> bool:
     try:
       subject.train_step(share * chips)
     except OutOfMemory as error:
-      tell(f'{share} studies per chip: {error}')
+      log(f'{share} studies per chip: {error}')
       return False
-    tell(f'{share} studies per chip fit')
+    log(f'{share} studies per chip fit')
     return True
 
   low, high, share = 0, None, max(guess, 1)

@@ -3,8 +3,13 @@
 A word is what stands between spaces, '.' included: the papers of this field
 score their cleaned texts so, without the Penn Treebank tokeniser. BLEU, ROUGE-L
 and CIDEr equal pycocoevalcap's, empty reports included.
+
+BLEU is of the corpus, the other scores are means over studies; both come from
+counts of each study, of which intervals and paired tests are computed too.
+METEOR 1.5 is the exception: its program keeps its counts to itself.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -12,9 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cmn_jax.scores.checks import check_pairs
 from cmn_jax.scores.meteor import meteor_java, meteor_nltk_per_study
 
 ORDERS = 4  # n-grams of one to four words
+MEANS = ('rouge_l', 'cider', 'meteor_nltk', 'bleu_2_rexrank')
+METRICS = (*(f'bleu_{k}' for k in range(1, ORDERS + 1)), *MEANS)
 _ROUGE_BETA = 1.2  # recall counts this much more than precision
 _CIDER_SIGMA = 6.0  # words by which lengths may differ before it costs
 
@@ -29,7 +37,8 @@ def score_reports(
     hypotheses: the generated report of each study, in the same order.
 
   Returns:
-    bleu_1..bleu_4, rouge_l, cider, meteor (METEOR 1.5), meteor_nltk.
+    bleu_1..bleu_4, rouge_l, cider, meteor_nltk, bleu_2_rexrank and meteor
+    (METEOR 1.5).
 
   Raises:
     ValueError: no studies, or lists of unequal length.
@@ -43,54 +52,67 @@ def fast_scores(
   references: list[str], hypotheses: list[str]
 ) -> dict[str, float]:
   """The scores of `score_reports` without METEOR 1.5, which starts Java."""
-  bleus = bleu(references, hypotheses)
-  return {
-    **{f'bleu_{k}': score for k, score in enumerate(bleus, start=1)},
-    'rouge_l': rouge_l(references, hypotheses),
-    'cider': cider(references, hypotheses),
-    'meteor_nltk': float(meteor_nltk_per_study(references, hypotheses).mean()),
-  }
+  return TextCounts.of(references, hypotheses).values()
 
 
-def bleu(references: list[str], hypotheses: list[str]) -> list[float]:
-  """BLEU-1 to BLEU-4 of the corpus, unsmoothed (Papineni et al. 2002)."""
-  counts = bleu_counts(references, hypotheses)
-  everything_S = np.ones(len(references))
-  return corpus_bleu(counts.summed(everything_S)).tolist()
-
-
-def rouge_l(references: list[str], hypotheses: list[str]) -> float:
-  """Mean ROUGE-L of the studies (Lin 2004, with beta 1.2)."""
-  return float(rouge_l_per_study(references, hypotheses).mean())
-
-
-def cider(references: list[str], hypotheses: list[str]) -> float:
-  """Mean CIDEr-D of the studies (Vedantam et al. 2015), 10 at best."""
-  return float(cider_per_study(references, hypotheses).mean())
-
-
-class BleuCounts(NamedTuple):
-  """What BLEU needs of each study; sums over studies give the corpus's BLEU.
+class TextCounts(NamedTuple):
+  """What every score of texts needs of each study.
 
   Attributes:
     matches_Sx4: n-grams of the hypothesis that the reference has too.
     ngrams_Sx4: n-grams of the hypothesis.
     words_S: length of the hypothesis.
     reference_words_S: length of the reference.
+    means_SxM: the scores of MEANS.
+    studies_S: one each.
   """
 
   matches_Sx4: np.ndarray
   ngrams_Sx4: np.ndarray
   words_S: np.ndarray
   reference_words_S: np.ndarray
+  means_SxM: np.ndarray
+  studies_S: np.ndarray
 
-  def summed(self, weights_RxS: np.ndarray) -> 'BleuCounts':
-    """Sums over studies that count `weights` times: one corpus, or R."""
-    return BleuCounts(*(weights_RxS @ counts for counts in self))
+  @classmethod
+  def of(cls, references: list[str], hypotheses: list[str]) -> 'TextCounts':
+    """Counts each study; CIDEr's document frequencies are those of all.
+
+    Raises:
+      ValueError: no studies, or lists of unequal length.
+    """
+    means = {
+      'rouge_l': rouge_l_per_study(references, hypotheses),
+      'cider': cider_per_study(references, hypotheses),
+      'meteor_nltk': meteor_nltk_per_study(references, hypotheses),
+      'bleu_2_rexrank': bleu_2_rexrank_per_study(references, hypotheses),
+    }
+    return cls(
+      *bleu_counts(references, hypotheses),
+      np.stack([means[name] for name in MEANS], axis=1),
+      np.ones(len(references)),
+    )
+
+  def summed(self, weights_RxS: np.ndarray) -> 'TextCounts':
+    """Sums over studies that count `weights` times."""
+    return TextCounts(*(weights_RxS @ counts for counts in self))
+
+  def scores(self) -> np.ndarray:
+    """The scores of METRICS (..., M), of sums over studies."""
+    means = self.means_SxM / self.studies_S[..., None]
+    return np.concatenate([corpus_bleu(*self[:4]), means], axis=-1)
+
+  def values(self) -> dict[str, float]:
+    """The scores of all studies, {metric: score}."""
+    bleus = corpus_bleu(*(counts.sum(0) for counts in self[:4]))
+    means = [float(scores_S.mean()) for scores_S in self.means_SxM.T]
+    return dict(zip(METRICS, [*bleus.tolist(), *means], strict=True))
 
 
-def bleu_counts(references: list[str], hypotheses: list[str]) -> BleuCounts:
-  """Counts n-grams and clipped matches (float64) in each study."""
+def bleu_counts(
+  references: list[str], hypotheses: list[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+  """The first four of `TextCounts`, as `corpus_bleu` takes their sums."""
   check_pairs(references, hypotheses)
   matches, ngrams, words, reference_words = [], [], [], []
   for reference, hypothesis in zip(references, hypotheses, strict=True):
@@ -99,22 +121,56 @@ def bleu_counts(references: list[str], hypotheses: list[str]) -> BleuCounts:
     ngrams.append([counts.total() for counts in ours])
     words.append(ngrams[-1][0])
     reference_words.append(theirs[0].total())
-  return BleuCounts(
-    *(np.array(c, float) for c in (matches, ngrams, words, reference_words))
+  return tuple(
+    np.array(x, float) for x in (matches, ngrams, words, reference_words)
   )
 
 
-def corpus_bleu(sums: BleuCounts) -> np.ndarray:
-  """BLEU-1 to BLEU-4 (..., 4) from the summed counts of a corpus."""
+def corpus_bleu(
+  matches_4: np.ndarray,
+  ngrams_4: np.ndarray,
+  words: np.ndarray,
+  reference_words: np.ndarray,
+) -> np.ndarray:
+  """BLEU-1 to BLEU-4 (..., 4) of sums, unsmoothed (Papineni et al. 2002)."""
   # These two keep 0 / 0 defined. They show where an order has no match, since
   # a root is taken, and so they are as large as pycocoevalcap's.
   tiny, small = 1e-15, 1e-9
-  precisions = (sums.matches_Sx4 + tiny) / (sums.ngrams_Sx4 + small)
+  precisions = (matches_4 + tiny) / (ngrams_4 + small)
   orders = np.arange(1, ORDERS + 1)
   means = np.cumprod(precisions, axis=-1) ** (1 / orders)
-  ratio = (sums.words_S + tiny) / (sums.reference_words_S + small)
-  brevity = np.exp(np.minimum(0, 1 - 1 / ratio))
+  length = (words + tiny) / (reference_words + small)
+  brevity = np.exp(np.minimum(0, 1 - 1 / length))
   return means * brevity[..., None]
+
+
+def bleu_2_rexrank_per_study(
+  references: list[str], hypotheses: list[str]
+) -> np.ndarray:
+  """BLEU-2 of each report as ReXrank computes it, (S,).
+
+  Lower case, a full stop is a word, words are split on spaces. fast_bleu 0.0.90
+  smooths as NLTK's method 1: a count of no matching pairs becomes 0.1.
+  """
+  check_pairs(references, hypotheses)
+  pairs = zip(references, hypotheses, strict=True)
+  return np.array([_sentence_bleu_2(*map(_split, pair)) for pair in pairs])
+
+
+def _split(report):
+  words = report.lower().replace('.', ' .').split(' ')
+  return [word for word in words if word]
+
+
+def _sentence_bleu_2(theirs, ours):
+  words = (Counter(ours) & Counter(theirs)).total()
+  if not words:
+    return 0.0
+  pairs = Counter(itertools.pairwise(ours))
+  common = (pairs & Counter(itertools.pairwise(theirs))).total()
+  precision = (common or 0.1) / max(len(ours) - 1, 1)
+  brevity = math.exp(min(0.0, 1 - len(theirs) / len(ours)))
+  return brevity * math.sqrt(words / len(ours) * precision)
 
 
 def rouge_l_per_study(
@@ -193,12 +249,3 @@ def count_ngrams(report: str) -> list[Counter]:
     Counter(zip(*(words[i:] for i in range(order)), strict=False))
     for order in range(1, ORDERS + 1)
   ]
-
-
-def check_pairs(references: list[str], hypotheses: list[str]) -> None:
-  """Raises ValueError unless there is one hypothesis for each reference."""
-  if len(references) != len(hypotheses) or not references:
-    raise ValueError(
-      f'{len(references)} references and {len(hypotheses)} hypotheses: '
-      'expected the same studies, at least one, in both lists.'
-    )

@@ -1,19 +1,26 @@
 """All scores of the reports written for a split: `evaluation/<split>.json`.
 
 No score stands alone: beside the model's stand those of one constant report,
-of the nearest training study's report, and of the model's own reports dealt
-out to other patients.
+of the nearest training study's report, and of the model's own reports shuffled
+between studies.
 """
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cmn_jax.scores.baselines import constant_report, retrieval_reports
-from cmn_jax.scores.findings import score_attributes, score_findings
-from cmn_jax.scores.metrics import fast_scores, score_reports
-from cmn_jax.scores.significance import bootstrap_intervals
+from cmn_jax.scores.findings import score_attributes
+from cmn_jax.scores.meteor import meteor_java
+from cmn_jax.scores.metrics import METRICS, TextCounts
+from cmn_jax.scores.multilabel import score_findings
+from cmn_jax.scores.resampling import bootstrap, interval
+from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import FindingsReader
 
-_DEALS = 20  # a single deal's chance hits vary by a third
+_SHUFFLES = 20  # a single shuffle's chance hits vary by a third
 
 
 class SplitScorer:
@@ -23,72 +30,129 @@ class SplitScorer:
     studies: with id, report, reference and findings.
     reader: how findings are read.
     bootstrap: resamples of each 95 % interval; 0 leaves intervals out.
+
+  Attributes:
+    reference_abnormal_share: studies that have any finding, 0 to 1.
   """
 
-  def __init__(self, studies, reader: FindingsReader, bootstrap: int):
-    self._studies = list(studies)
+  def __init__(self, studies: Sequence, reader: FindingsReader, bootstrap: int):
     self._reader = reader
     self._bootstrap = bootstrap
     self._references = [study.reference for study in studies]
     self._labels = [reader.labels_of_study(study) for study in studies]
     self._findings = [reader.of_study(study) for study in studies]
+    self.reference_abnormal_share = _abnormal_share(self._labels)
+    # Systems repeat themselves and each other: a text is read once.
+    self._read = functools.lru_cache(maxsize=10_000)(self._read_text)
 
-  def __call__(self, predictions: list[str], metrics=score_reports) -> dict:
-    """Scores of one system: words, findings, distinct reports, intervals.
+  def __call__(self, predictions: list[str], *, meteor: bool = True) -> dict:
+    """Scores of one system: words, findings, variety, intervals.
 
     Args:
       predictions: a report for each study.
-      metrics: `score_reports`, or `fast_scores` that does without Java.
+      meteor: adds METEOR 1.5, which starts Java.
+
+    Returns:
+      The scores of `score_reports`, studies, distinct_reports,
+      commonest_share (of the studies, how many get the commonest report),
+      abnormal_share (get a report with any finding), findings (of
+      `score_findings` and `score_attributes`) and, with a bootstrap, intervals
+      {metric: [low, high]}.
+
+    Raises:
+      ValueError: no studies, or not a report for each.
     """
-    read = self._reader
-    findings = score_findings(
-      self._labels,
-      [read.labels_of_text(text) for text in predictions],
-      read.classes,
-      bootstrap=max(self._bootstrap, 1),
-    )
-    attributes = score_attributes(
-      self._findings, [read.of_text(text) for text in predictions]
-    )
-    scores = {
-      **metrics(self._references, predictions),
-      'studies': len(predictions),
-      'distinct_reports': len(set(predictions)),
-      'findings': {'source': read.source, **findings, **attributes},
-    }
+    counts = TextCounts.of(self._references, predictions)
+    scores = counts.values()
+    if meteor:
+      scores['meteor'] = meteor_java(self._references, predictions)
+    scores |= self._of_findings(predictions, 1, self._bootstrap)
     if self._bootstrap:
-      scores['intervals'] = bootstrap_intervals(
-        self._references, predictions, samples=self._bootstrap
-      )
+      scores['intervals'] = text_intervals(counts, self._bootstrap)
     return scores
 
-  def shuffled(self, predictions: list[str], seed: int) -> dict:
+  def shuffled(self, predictions: list[str], seed: int) -> dict | None:
     """Scores of the reports when each study gets another one's.
 
-    A report depends on its own study's films alone, so this is the model
-    shown shuffled films, without writing anything again. Several deals are
-    scored as one, as a single deal's chance hits vary a lot.
+    A report depends on its own study's images alone, so this is the model
+    shown shuffled images, without writing anything again. Several shuffles are
+    scored as one, as a single one's chance hits vary a lot. They have no
+    intervals: 20 shuffles of a study are not 20 studies.
+
+    Returns:
+      None of a single study, which has nobody to swap with.
     """
     n = len(predictions)
+    if n < 2:
+      return None
     order = np.random.default_rng(seed).permutation(n)
-    deals = min(_DEALS, n - 1)
-    dealt = np.empty((deals, n), int)
-    for shift in range(deals):
+    shuffles = min(_SHUFFLES, n - 1)
+    shuffled = np.empty((shuffles, n), int)
+    for shift in range(shuffles):
       # Along one cycle through all studies nobody keeps the own report.
-      dealt[shift, order] = np.roll(order, shift + 1)
-    scorer = SplitScorer(self._studies * deals, self._reader, bootstrap=0)
-    scores = scorer([predictions[i] for i in dealt.ravel()], fast_scores)
-    return {**scores, 'studies': n, 'deals': deals}
+      shuffled[shift, order] = np.roll(order, shift + 1)
+    reports = [predictions[i] for i in shuffled.ravel()]
+    counts = TextCounts.of(self._references * shuffles, reports)
+    return {
+      **counts.values(),
+      **self._of_findings(reports, shuffles, 0),
+      'studies': n,
+      'shuffles': shuffles,
+    }
+
+  def _of_findings(self, predictions, times, bootstrap) -> dict:
+    """What the reports state, of all studies, `times` one after the other."""
+    read = [self._read(text) for text in predictions]
+    labels, findings = zip(*read, strict=True)
+    scores = {
+      **score_findings(
+        self._labels * times, labels, self._reader.classes, bootstrap=bootstrap
+      ),
+      **score_attributes(self._findings * times, findings),
+    }
+    return {
+      'studies': len(predictions),
+      'distinct_reports': len(set(predictions)),
+      'commonest_share': max(Counter(predictions).values()) / len(predictions),
+      'abnormal_share': _abnormal_share(labels),
+      'findings': {'source': self._reader.source, **scores},
+    }
+
+  def _read_text(self, text):
+    return self._reader.labels_of_text(text), self._reader.of_text(text)
 
 
-def trivial_reports(train, val, queries, thumbnails) -> dict[str, list[str]]:
+def _abnormal_share(labels) -> float:
+  """Of the studies, how many have any of the classes but No Finding."""
+  return sum(bool(set(x) - {NO_FINDING}) for x in labels) / max(len(labels), 1)
+
+
+def text_intervals(
+  counts: TextCounts, samples: int, seed: int = 0
+) -> dict[str, list[float]]:
+  """95 % percentile intervals over studies, {metric: [low, high]}."""
+
+  def scores_of(weights_RxS):
+    scores_RxM = counts.summed(weights_RxS).scores()
+    return dict(zip(METRICS, scores_RxM.T, strict=True))
+
+  resampled = bootstrap(scores_of, len(counts.words_S), samples, seed)
+  return {name: interval(values_R) for name, values_R in resampled.items()}
+
+
+def trivial_reports(
+  train: Sequence,
+  val: Sequence,
+  queries: Sequence,
+  thumbnails: tuple[np.ndarray, np.ndarray],
+) -> dict[str, list[str]]:
   """Reports of the trivial baselines for `queries`, by name.
 
   Args:
     train: studies whose reports may be used.
     val: studies on which the constant report is chosen.
     queries: studies to answer.
-    thumbnails: (train, queries) films as two arrays (S, I, h, w).
+    thumbnails: of (train, queries), two arrays (S, I, h, w).
   """
   train_reports = [study.reference for study in train]
   constant = constant_report(train_reports, [s.reference for s in val])
@@ -98,15 +162,17 @@ def trivial_reports(train, val, queries, thumbnails) -> dict[str, list[str]]:
   }
 
 
-def thumbnails(batches, studies: int, size: int = 32) -> np.ndarray:
-  """Films of a split on a coarse grid, float32 (S, I, size, size)."""
+def thumbnails(
+  batches: Iterable[Mapping[str, np.ndarray]], studies: int, size: int = 32
+) -> np.ndarray:
+  """Images of a split on a coarse grid, float32 (S, I, size, size)."""
   small = None
   for batch in batches:
     kept = batch['mask_B']
-    films = batch['images_BxIxHxW'][kept]
-    b, i, h, w = films.shape
+    images = batch['images_BxIxHxW'][kept]
+    b, i, h, w = images.shape
     size = min(size, h, w)
-    cut = films[:, :, : h // size * size, : w // size * size]
+    cut = images[:, :, : h // size * size, : w // size * size]
     means = cut.reshape(b, i, size, h // size, size, w // size).mean(
       axis=(3, 5), dtype=np.float32
     )

@@ -141,7 +141,7 @@ def _example(
   side = round((attention_TxP.shape[1] / views) ** 0.5)
   return Example(
     study_id=study.id,
-    films_IxHxW=images_IxHxW[mask_I],
+    images_IxHxW=images_IxHxW[mask_I],
     reference=study.reference,
     prediction=text,
     reference_findings=reader.of_study(study),

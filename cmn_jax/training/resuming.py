@@ -57,7 +57,8 @@ def evaluation_config(
   # Of the same config only what the command changes counts; else all of it.
   variant = config.named.partition(':')[2]
   same = saved['named'] in (config.named, f':{variant}')
-  changed = base.difference(config) if same else base.flat(config.to_dict())
+  renamed = base.difference(config)
+  changed = renamed if same else base.flat(config.to_dict())
   if config.task != saved['task']:
     raise CheckpointError(
       f'{where} holds what the task {saved["task"]!r} trained, '
@@ -76,7 +77,9 @@ def evaluation_config(
     {
       field: value
       for field, value in old.items()
-      if field in new and not _evaluates(field)
+      if field in new
+      and not _evaluates(field)
+      and not (field == 'name' and 'name' in renamed)
     }
   )
   return merged

@@ -4,14 +4,10 @@ import re
 
 import numpy as np
 import pytest
-
 from cmn_jax.pages.classifier_page import write_classifier_page
-from cmn_jax.scores.classification import (
-  calibration,
-  confusion_matrix,
-  decide,
-  score_classification,
-)
+
+from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
+from cmn_jax.scores.multilabel import score_classification
 from tests.made.report_example import Page
 
 CLASSES = ('effusion', 'a <nodule>', 'No Finding')
@@ -44,6 +40,7 @@ def _test(task, inputs):
       probability_SxC=p,
       bootstrap=20,
       rare=CLASSES[1:2],
+      single_label=single,
     )
 
   test = {

@@ -7,12 +7,12 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
-
-from cmn_jax.pages.charts import attention_bytes, film_uri
 from cmn_jax.pages.report_page import Example, write_report_page
 from cmn_jax.pages.report_scores import headline
 from cmn_jax.pages.report_studies import judge_findings
+from PIL import Image
+
+from cmn_jax.pages.charts import attention_bytes, film_uri
 from input_pipeline.findings import Finding
 from tests.made.report_example import (
   REPORT,

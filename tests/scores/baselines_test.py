@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from cmn_jax.scores import metrics
-from cmn_jax.scores.baselines import constant_report, retrieval_reports
+from cmn_jax.scores.baselines import (
+  constant_report,
+  retrieval_reports,
+  template_reports,
+)
 
 SENTENCES = (
   'the lungs are clear .',
@@ -29,7 +33,9 @@ def _reports(studies, seed):
 @pytest.mark.parametrize('seed', range(5))
 def test_constant_is_the_best_by_full_scoring(seed):
   train, val = [*_reports(30, seed), ''], _reports(20, seed + 100)
-  bleu_4 = {r: metrics.bleu([*val], [r] * len(val))[3] for r in train}
+  bleu_4 = {
+    r: metrics.fast_scores(val, [r] * len(val))['bleu_4'] for r in train
+  }
   constant = constant_report(train, val)
   assert constant in train
   assert bleu_4[constant] == pytest.approx(max(bleu_4.values()), abs=1e-12)
@@ -93,3 +99,57 @@ def test_retrieval_of_films_that_do_not_fit():
     retrieval_reports(_films(3, 0), ['a', 'b'], _films(1, 0))
   with pytest.raises(ValueError, match=r'queries \(1, 1, 8, 8\)'):
     retrieval_reports(_films(3, 0), ['a', 'b', 'c'], _films(1, 0)[:, :1])
+
+
+@pytest.mark.parametrize('bad', [np.nan, -np.inf])
+def test_retrieval_of_features_that_are_none(bad):
+  # Of an encoder: any number of values a view.
+  features = np.random.default_rng(0).normal(size=(5, 2, 12))
+  reports = [f'report {i}' for i in range(5)]
+  assert retrieval_reports(features, reports, features[[3, 1]]) == [
+    'report 3',
+    'report 1',
+  ]
+  spoilt = features.copy()
+  spoilt[2, 0, 5] = bad
+  with pytest.raises(ValueError, match='train studies: 1 of 5 rows'):
+    retrieval_reports(spoilt, reports, features)
+  with pytest.raises(ValueError, match=r'queries: 1 of 5 rows, the first.* 2'):
+    retrieval_reports(features, reports, spoilt)
+
+
+CONSTANT = 'the lungs are clear . no effusion . the heart is normal .'
+# Reports and what they state.
+TRAIN = {
+  'large heart .': {'Cardiomegaly'},
+  'the lungs are clear . the heart is large .': {'Cardiomegaly'},
+  'the heart is large . small effusion .': {'Cardiomegaly', 'Effusion'},
+  'the lungs are clear .': {'No Finding'},
+  'the lungs are clear . no effusion .': set(),
+}
+
+
+@pytest.mark.parametrize(
+  'labels, report',
+  [
+    (set(), CONSTANT),
+    ({'No Finding'}, CONSTANT),
+    # Two fit; this one is more like the constant report.
+    ({'Cardiomegaly'}, 'the lungs are clear . the heart is large .'),
+    ({'Effusion'}, 'the heart is large . small effusion .'),
+    ({'Cardiomegaly', 'Edema'}, 'the lungs are clear . the heart is large .'),
+    ({'Edema'}, CONSTANT),
+  ],
+)
+def test_template_of_a_classifier(labels, report):
+  for order in (1, -1):
+    train = [*TRAIN.items()][::order] * 2
+    found = template_reports(
+      CONSTANT, [r for r, _ in train], [x for _, x in train], [labels, set()]
+    )
+    assert found == [report, CONSTANT]
+
+
+def test_template_needs_labels_of_each_report():
+  with pytest.raises(ValueError, match='2 references and 1 predictions'):
+    template_reports(CONSTANT, ['a', 'b'], [set()], [set()])

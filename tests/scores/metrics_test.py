@@ -5,6 +5,7 @@ import random
 import time
 
 import pytest
+from nltk.translate import bleu_score
 
 from cmn_jax.scores import metrics
 
@@ -63,17 +64,42 @@ def test_equals_pycocoevalcap(system):
   cider, cider_S = Cider().compute_score(truths, tests)
 
   near = {'rel': 0, 'abs': 1e-9}
-  assert metrics.bleu(references, hypotheses) == pytest.approx(bleus, **near)
-  assert metrics.rouge_l(references, hypotheses) == pytest.approx(
-    rouge_l, **near
-  )
-  assert metrics.cider(references, hypotheses) == pytest.approx(cider, **near)
+  scores = metrics.fast_scores(references, hypotheses)
+  ours = [scores[f'bleu_{k}'] for k in (1, 2, 3, 4)]
+  assert ours == pytest.approx(bleus, **near)
+  assert scores['rouge_l'] == pytest.approx(rouge_l, **near)
+  assert scores['cider'] == pytest.approx(cider, **near)
   assert metrics.rouge_l_per_study(references, hypotheses) == pytest.approx(
     rouge_l_S, **near
   )
   assert metrics.cider_per_study(references, hypotheses) == pytest.approx(
     cider_S, **near
   )
+
+
+@pytest.mark.parametrize('system', SYSTEMS)
+def test_bleu_2_of_rexrank_is_nltks_with_its_first_smoothing(system):
+  smoothing = bleu_score.SmoothingFunction().method1
+  references, hypotheses = SYSTEMS[system]
+  references = [*references, 'The heart. is NOT large.', 'no effusion.']
+  hypotheses = [*hypotheses, 'the heart is not. Large', 'No effusion 2.5.']
+  expected = [
+    bleu_score.sentence_bleu(
+      [_rexrank_words(theirs)],
+      _rexrank_words(ours),
+      weights=(1 / 2, 1 / 2),
+      smoothing_function=smoothing,
+    )
+    for theirs, ours in zip(references, hypotheses, strict=True)
+  ]
+  ours = metrics.bleu_2_rexrank_per_study(references, hypotheses)
+  assert ours == pytest.approx(expected, abs=1e-12)
+  mean = metrics.fast_scores(references, hypotheses)['bleu_2_rexrank']
+  assert mean == pytest.approx(sum(expected) / len(expected))
+
+
+def _rexrank_words(report):
+  return [w for w in report.lower().replace('.', ' .').split(' ') if w != '']
 
 
 def test_bleu_by_hand():
@@ -88,7 +114,8 @@ def test_bleu_by_hand():
     brevity * (5 / 6 * 2 / 4 * 1 / 2) ** (1 / 3),
     0,
   ]
-  assert metrics.bleu(references, hypotheses) == pytest.approx(
+  scores = metrics.fast_scores(references, hypotheses)
+  assert [scores[f'bleu_{k}'] for k in (1, 2, 3, 4)] == pytest.approx(
     expected, abs=3e-4
   )
 
@@ -124,8 +151,7 @@ def test_score_reports_adds_meteor_to_fast_scores(monkeypatch):
   monkeypatch.setattr(metrics, 'meteor_java', lambda r, h: 0.5)
   reports = SYSTEMS['usual']
   scores = metrics.score_reports(*reports)
-  bleus = {f'bleu_{k}' for k in (1, 2, 3, 4)}
-  assert set(scores) == bleus | {'rouge_l', 'cider', 'meteor', 'meteor_nltk'}
+  assert set(scores) == {*metrics.METRICS, 'meteor'}
   assert scores.pop('meteor') == 0.5
   assert scores == metrics.fast_scores(*reports)
   assert all(type(score) is float for score in scores.values())

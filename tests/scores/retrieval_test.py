@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from cmn_jax.pages.report_retrieval import retrieval_section
 
 from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.pages.report_retrieval import retrieval_section
 from cmn_jax.scores.retrieval import Aligner, retrieval_scores
 from cmn_jax.training.parallel import AXIS, Parallel
 from tests.made import small

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from cmn_jax.scores.metrics import fast_scores
 from cmn_jax.scores.scoring import (
   SplitScorer,
   thumbnails,
   trivial_reports,
 )
 from input_pipeline.findings_reader import findings_reader
+from tests.made.results import check_intervals, intervals_of
 
 TEXTS = [
   'the heart is mildly enlarged . no pleural effusion .',
@@ -31,32 +31,79 @@ class _Study:
     return self.report
 
 
-def _scorer():
-  studies = [_Study(text) for text in TEXTS]
-  return SplitScorer(studies, findings_reader('rules'), bootstrap=10)
+def _scorer(bootstrap=10, times=1):
+  studies = [_Study(text) for text in TEXTS * times]
+  return SplitScorer(studies, findings_reader('rules'), bootstrap)
 
 
 def test_the_references_themselves_are_perfect():
-  scores = _scorer()(TEXTS, fast_scores)
+  scores = _scorer()(TEXTS, meteor=False)
   assert scores['bleu_4'] == pytest.approx(1)
   assert scores['findings']['micro_f1'] == 1
   assert scores['findings']['side_accuracy'] == 1
   assert scores['distinct_reports'] == scores['studies'] == 4
+  assert scores['bleu_2_rexrank'] == pytest.approx(1)
   assert scores['intervals']['bleu_4'] == pytest.approx([1, 1])
 
 
-def test_dealt_out_they_find_nothing():
-  # Each study's finding is its own, so every deal is wrong everywhere.
+def test_variety_is_counted():
+  scorer = _scorer(bootstrap=0)
+  scores = scorer([TEXTS[2], TEXTS[2], TEXTS[3], TEXTS[2]], meteor=False)
+  assert scores['distinct_reports'] == 2
+  assert scores['commonest_share'] == 3 / 4
+  assert scores['abnormal_share'] == 1 / 4
+  assert scorer.reference_abnormal_share == 3 / 4
+
+
+def test_intervals_stand_where_they_were_computed_only():
+  reports = [*TEXTS[1:], TEXTS[0]] * 2 + TEXTS * 3
+  scores = _scorer(bootstrap=200, times=5)(reports, meteor=False)
+  names = check_intervals(scores)
+  words = {'rouge_l', 'cider', 'meteor_nltk', 'bleu_2_rexrank', 'bleu_4'}
+  assert words | {'findings.micro_f1'} <= {*names}
+  # Five studies have each finding.
+  assert not [name for name in names if 'per_class' in name]
+  assert 'Cardiomegaly (5)' in scores['findings']['intervals_withheld']
+  scorer = _scorer(bootstrap=0, times=5)
+  for other in (scorer(reports, meteor=False), scorer.shuffled(reports, 0)):
+    assert 'intervals' not in other and not [*intervals_of(other)]
+
+
+def test_a_single_study_is_not_shuffled():
+  study = _Study(TEXTS[0])
+  scorer = SplitScorer([study], findings_reader('rules'), bootstrap=10)
+  assert scorer(TEXTS[:1], meteor=False)['findings']['micro_f1'] == 1
+  assert scorer.shuffled(TEXTS[:1], seed=0) is None
+
+
+def test_a_text_is_read_once(monkeypatch):
+  reader = findings_reader('rules')
+  read = []
+  of_text = type(reader).labels_of_text
+  monkeypatch.setattr(
+    type(reader),
+    'labels_of_text',
+    lambda self, text: read.append(text) or of_text(self, text),
+  )
+  scorer = SplitScorer([_Study(text) for text in TEXTS] * 5, reader, 0)
+  read.clear()
+  scorer(TEXTS * 5, meteor=False)
+  scorer.shuffled(TEXTS * 5, seed=0)
+  assert sorted(read) == sorted(TEXTS)
+
+
+def test_shuffled_they_find_nothing():
+  # Each study's finding is its own, so every shuffle is wrong everywhere.
   shuffled = _scorer().shuffled(TEXTS, seed=0)
   assert shuffled['findings']['micro_f1'] == 0
   assert shuffled['bleu_4'] < 0.5
-  assert (shuffled['studies'], shuffled['deals']) == (4, 3)
+  assert (shuffled['studies'], shuffled['shuffles']) == (4, 3)
 
 
-def test_a_constant_report_dealt_out_stays_what_it_is():
+def test_a_constant_report_shuffled_stays_what_it_is():
   scorer = _scorer()
   constant = [TEXTS[2]] * 4
-  want = scorer(constant, fast_scores)
+  want = scorer(constant, meteor=False)
   got = scorer.shuffled(constant, seed=0)
   assert got['bleu_1'] == pytest.approx(want['bleu_1'])
   assert got['findings']['micro_f1'] == want['findings']['micro_f1']

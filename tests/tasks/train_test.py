@@ -136,7 +136,7 @@ def test_reporter_agrees_with_the_evaluation(runs):
   assert report.text == row['prediction']
   words = len(report.text.split())
   assert report.attention.shape == (words, 2, *report.attention.shape[2:])
-  images = normalise(prepare_films(study.films, 32))[None]
+  images = normalise(prepare_films(study.films, 64))[None]
   rows = reporter.log_probs(images, data.ids['test'][2:3])
   assert rows.shape == (1, 39, data.vocabulary)
   np.testing.assert_allclose(np.exp(rows).sum(-1), 1, atol=1e-5)
@@ -146,7 +146,7 @@ def test_reporter_decodes_as_the_config_says(runs):
   """Not by a beam search of its own."""
   loaded = Loaded.load(runs.report)
   beam = Reporter(loaded)
-  images = np.random.default_rng(0).integers(0, 256, (2, 2, 32, 32), np.uint8)
+  images = np.random.default_rng(0).integers(0, 256, (2, 2, 64, 64), np.uint8)
   mask_B = np.ones(2, bool)
   searched = beam.generate(images)
   again = Loaded.load(runs.report)

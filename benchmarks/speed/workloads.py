@@ -1,16 +1,16 @@
-"""What is measured: the works, their sizes and their data, for both sides."""
+"""What is measured: the workloads, their sizes and data, for both sides."""
 
 import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from configs import iu_xray
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.training.optimizer import OptimConfig
 
-# Each work, and what one run of it is. The order is that of the table.
-WORKS = {
+# Each workload, and what one run of it is. The order is that of the table.
+WORKLOADS = {
   'memory': 'querying the memory, forward + backward, one batch, training',
   'encoder': 'visual encoder, forward, one batch',
   'train_step': 'one training step: loss, gradients, optimizer',
@@ -26,6 +26,22 @@ GOALS = {
   'write_reports': 50,
   'input': 3,
 }
+# Of configs/iu_xray.py, which takes a package that a machine may not have.
+VIEWS, LENGTH, SEED = 2, 60, 7580
+OPTIM = OptimConfig(
+  visual_rate=1e-4,
+  rate=5e-4,
+  schedule='step',
+  step_epochs=10,
+  gamma=0.8,
+  warmup_steps=0,
+  b1=0.9,
+  b2=0.98,
+  epsilon=1e-9,
+  weight_decay=5e-5,
+  amsgrad=True,
+  clip_norm=0.0,
+)
 # Words are held off from ending a report: all are written to the last word.
 END_BIAS = -30.0
 
@@ -49,6 +65,8 @@ class Plan:
     threads: cores of each side.
     dtype: of our arithmetic.
     folder: for what the sides share.
+    parallel: how our training step is mapped over its one device.
+    search: how our memory finds its best slots, a key of `ours.SEARCHES`.
   """
 
   batch: int
@@ -64,6 +82,8 @@ class Plan:
   threads: int
   dtype: str
   folder: str
+  parallel: str = 'pmap'
+  search: str = 'threshold'
 
   def save(self) -> Path:
     """Writes itself into its folder, for the workers."""
@@ -81,18 +101,25 @@ class Plan:
     """The weights of both sides: arrays by the authors' names."""
     return Path(self.folder) / 'weights.npz'
 
-  def config(self) -> ConfigDict:
-    """The published recipe at these sizes."""
-    config = iu_xray.get_config('cmn')
-    config.data.dir = self.data
-    config.data.cache_dir = self.cache_dir
-    config.data.image_size = self.image_size
-    config.data.flip = True  # As the authors do.
-    config.model.encoder = self.encoder
-    config.model.dtype = self.dtype
-    config.train.batch_size = config.eval.batch_size = self.batch
-    config.decode.beam_size = self.beam
-    return config
+  def model(self, vocabulary: int | None = None) -> ModelConfig:
+    """The published `cmn` at these sizes, of other words if they are given."""
+    return ModelConfig(
+      encoder=self.encoder,
+      encoder_width=64,
+      memory='shared',
+      memory_slots=2048,
+      memory_top_k=32,
+      width=512,
+      heads=8,
+      hidden=512,
+      layers=3,
+      dropout=0.1,
+      patch_dropout=0.5,
+      memory_dropout=0.1,
+      vocabulary=vocabulary or self.vocabulary,
+      max_length=LENGTH,
+      dtype=self.dtype,
+    )
 
   def split_share(self, side: str) -> tuple[int, float]:
     """Batches of the test split to run, and what to multiply the time by."""
@@ -106,24 +133,21 @@ class Plan:
 def training_batch(plan: Plan) -> dict[str, np.ndarray]:
   """Random films, and reports of all lengths."""
   rng = np.random.default_rng(1)
-  config = plan.config()
-  length, size = config.data.max_length, plan.image_size
-  ids_BxT = rng.integers(1, plan.vocabulary, (plan.batch, length))
-  words_B = rng.integers(length // 4, length, plan.batch)
+  size = (plan.batch, VIEWS, plan.image_size, plan.image_size)
+  ids_BxT = rng.integers(1, plan.vocabulary, (plan.batch, LENGTH))
+  words_B = rng.integers(LENGTH // 4, LENGTH, plan.batch)
   ids_BxT[:, 0] = 0
-  ids_BxT[np.arange(length) >= words_B[:, None]] = 0
+  ids_BxT[np.arange(LENGTH) >= words_B[:, None]] = 0
   return {
-    'images_BxIxHxW': rng.integers(
-      0, 256, (plan.batch, config.data.views, size, size), np.uint8
-    ),
+    'images_BxIxHxW': rng.integers(0, 256, size, np.uint8),
     'ids_BxT': ids_BxT.astype(np.int32),
     'mask_B': np.ones(plan.batch, bool),
-    'mask_BxI': np.ones((plan.batch, config.data.views), bool),
+    'mask_BxI': np.ones((plan.batch, VIEWS), bool),
   }
 
 
 def features(plan: Plan, width: int) -> np.ndarray:
   """Random patches of all views, (B, P, width), none negative."""
-  views, side = plan.config().data.views, plan.image_size // 32
-  size = (plan.batch, views * side * side, width)
+  side = plan.image_size // 32
+  size = (plan.batch, VIEWS * side * side, width)
   return np.abs(np.random.default_rng(2).normal(size=size)).astype(np.float32)

@@ -1,0 +1,77 @@
+"""`python -m cmn_jax VERB` finds each verb, and starts at once."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cmn_jax.__main__ import VERBS
+
+ROOT = Path(__file__).parent.parent
+
+
+def _run(*arguments, options=()):
+  return subprocess.run(
+    [sys.executable, *options, '-m', 'cmn_jax', *arguments],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_help_lists_the_verbs_and_imports_nothing_heavy():
+  done = _run('--help', options=['-X', 'importtime'])
+  assert done.returncode == 0
+  for verb, (_, _, does) in VERBS.items():
+    assert f'\n  {verb} ' in done.stdout and does in done.stdout
+  imported = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
+  assert 'cmn_jax' in imported
+  assert not imported & {'numpy', 'jax', 'tensorflow', 'absl', 'argparse'}
+
+
+def test_each_verb_is_a_module_that_runs():
+  for module, _, _ in VERBS.values():
+    spec = importlib.util.find_spec(module)
+    if spec.submodule_search_locations:
+      spec = importlib.util.find_spec(f'{module}.__main__')
+    assert "if __name__ == '__main__':" in Path(spec.origin).read_text()
+
+
+@pytest.mark.parametrize(
+  'arguments, says',
+  [
+    (
+      ['forecast'],
+      "error: cmn-jax has no verb 'forecast'; choose from train, ",
+    ),
+    ([], 'error: no verb; choose from train, '),
+  ],
+)
+def test_a_verb_that_is_not_there(arguments, says):
+  done = _run(*arguments)
+  assert done.returncode == 2
+  assert done.stdout == ''
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(says)
+
+
+def test_arguments_reach_the_verb():
+  done = _run('tables', '--runs', 'nowhere')
+  assert done.returncode == 1
+  assert done.stderr.startswith('error: ') and 'nowhere' in done.stderr
+  done = _run('evaluate', '--config=configs/phantom.py', '--workdir=nowhere')
+  assert done.returncode != 0
+  assert 'nowhere' in done.stderr.splitlines()[-1]
+
+
+def test_predict_writes_the_report_of_a_film(runs):
+  film = next((runs.root / 'data' / 'images').rglob('*.png'))
+  views = ['--image', film, '--image', film]
+  done = _run(
+    'predict', '--checkpoint', str(runs.report), *map(str, views), '--json'
+  )
+  assert done.returncode == 0, done.stderr
+  assert 'report' in json.loads(done.stdout)
