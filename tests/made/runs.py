@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -131,6 +132,15 @@ def config_of(root: Path, variant: str, **changes) -> ConfigDict:
   return config.lock()
 
 
+def run(config: ConfigDict, workdir: Path, mode: str = 'train') -> dict:
+  """As main.py, in this process; the content of evaluation/test.json."""
+  # No Java: METEOR is another test's.
+  with mock.patch.dict(os.environ, PATH='/nonexistent'):
+    if mode == 'train':
+      train(config, workdir)
+    return evaluate(config, workdir)
+
+
 def make_runs(root: Path) -> None:
   """Trains and evaluates both, in this process."""
   write_phantom(root / 'data', studies=60, seed=3, size=80, workers=2)
@@ -139,9 +149,7 @@ def make_runs(root: Path) -> None:
     for name, variant in (('report', 'proposed'), ('classifier', 'classifier')):
       out = io.StringIO()
       with contextlib.redirect_stdout(out):
-        config = config_of(root, variant)
-        train(config, root / name)
-        evaluate(config, root / name)
+        run(config_of(root, variant), root / name)
       printed[name] = out.getvalue()
   (root / 'printed.json').write_text(json.dumps(printed))
   (root / 'reads.json').write_text(json.dumps(sorted(reads)))
@@ -159,7 +167,6 @@ def start(root: Path, workdir: Path, *flags: str) -> subprocess.Popen:
       *(f'--config.{name}={value}' for name, value in fields.items()),
       *flags,
     ],
-    # No Java: METEOR is another test's.
     env={**os.environ, 'PATH': '/nonexistent'},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
