@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,24 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
   What was written is removed where an exception passes, and a file that was
   there before stays as it was.
   """
-  path = Path(path)
-  partial = path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.partial')
+  partial = _partial(path)
   try:
     yield partial
     os.replace(partial, path)
   finally:
     partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+  """As `atomic_path`, for a new folder, which is there to be filled."""
+  partial = _partial(path)
+  partial.mkdir(parents=True)
+  try:
+    yield partial
+    os.replace(partial, path)
+  finally:
+    shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -33,3 +45,8 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, content: object) -> None:
   """Writes `content` as indented JSON, whole or not at all."""
   write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + '\n')
+
+
+def _partial(path):
+  path = Path(path)
+  return path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.partial')

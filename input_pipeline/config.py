@@ -110,7 +110,7 @@ class DataConfig:
     pieces: how many pieces; 0 for words.
     reference_length: words (the 0 at both ends counted) to which references
       are cut: scores compare only where it is equal.
-    skip_bad: go on without bad studies instead of raising `DataError`; with
+    skip_bad: continue without bad studies instead of raising `DataError`; with
       `stream`, those of train alone, which are masked.
     crop, crop_margin, flip, flip_with_text, rotate, brightness, contrast: see
       `Augmentation`.

@@ -14,6 +14,7 @@ from input_pipeline.store.source import PreparedFilms, StreamedFilms
 from input_pipeline.study import DataError, Study, refuse_problems
 from input_pipeline.tokenizers import (
   SentencePieceTokenizer,
+  Tokenizer,
   WordTokenizer,
   encode_reports,
 )
@@ -47,7 +48,7 @@ class Data:
   split_source: str
   split_digest: dict[str, str]
   split_official: dict[str, bool]
-  tokenizer: WordTokenizer | SentencePieceTokenizer
+  tokenizer: Tokenizer
   words: WordTokenizer
   studies: dict[str, list[Study]]
   ids: dict[str, np.ndarray]

@@ -8,6 +8,7 @@ JPEG-LS need a decoder more, which the message names.
 import io
 import itertools
 import logging
+import os
 import struct
 import warnings
 import zlib
@@ -32,7 +33,7 @@ _EXTRA_DECODERS = 'pip install python-gdcm'
 _KINDS = ('MONOCHROME', 'RGB', 'YBR')
 
 
-def decode_dicom(content, path):
+def decode_dicom(content: bytes, path: str | os.PathLike) -> np.ndarray:
   """DICOM bytes to uint8 (H, W), bright bone on dark lung."""
   dicom = _read_dataset(content, path)
   missing = [n for n in ('Rows', 'Columns', 'PixelData') if n not in dicom]
@@ -184,7 +185,7 @@ def _window(dicom, values, center, width):
   return (values - (center - 0.5)) / (width - 1) + 0.5
 
 
-def stretch(values, inside=None):
+def stretch(values: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
   """The range of `values` (where `inside`) to 0..255; a flat film gives 0."""
   measured = values if inside is None or not inside.any() else values[inside]
   low, high = float(measured.min()), float(measured.max())

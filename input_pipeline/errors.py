@@ -1,8 +1,8 @@
-"""The one error that a command tells without a traceback."""
+"""The one error that a command prints without a traceback."""
 
 
 class UserError(ValueError):
-  """What a person can mend, told in one sentence.
+  """What a person can mend, in one sentence.
 
   It names the field or file, its value, what was expected and what to do.
   Commands print it and exit with a non-zero status; every other exception is

@@ -14,6 +14,7 @@ from input_pipeline.findings import (
   read_findings,
 )
 from input_pipeline.findings.sides import swap_sides
+from input_pipeline.study import Study
 
 PHANTOM = 'phantom'
 RULES = 'rules'
@@ -38,7 +39,7 @@ class FindingsReader:
     """Positive findings that a text states, with side, zone and severity."""
     return [f for f in read_findings(text) if f.status == 'positive']
 
-  def of_study(self, study) -> list[Finding]:
+  def of_study(self, study: Study) -> list[Finding]:
     """Findings of a study: as drawn, or as its whole report states them."""
     if self.source == PHANTOM:
       return [Finding(**fields) for fields in study.findings]
@@ -50,7 +51,7 @@ class FindingsReader:
       return {f.name for f in self.of_text(text)}
     return {k for k, v in chexpert_labels(text).items() if v == 'positive'}
 
-  def labels_of_study(self, study) -> set[str]:
+  def labels_of_study(self, study: Study) -> set[str]:
     """Classes that a study has."""
     if self.source == PHANTOM:
       return {f.name for f in self.of_study(study)}
@@ -62,7 +63,9 @@ def findings_reader(label_source: str | None) -> FindingsReader:
   return FindingsReader(PHANTOM if label_source == PHANTOM else RULES)
 
 
-def finding_targets(studies, reader: FindingsReader, least: int) -> list[str]:
+def finding_targets(
+  studies: Sequence[Study], reader: FindingsReader, least: int
+) -> list[str]:
   """What a findings head can learn from `studies`: classes and their places.
 
   Such as 'effusion', 'left effusion' and 'severe effusion'; each is there in
@@ -74,7 +77,7 @@ def finding_targets(studies, reader: FindingsReader, least: int) -> list[str]:
   return sorted(name for name, count in counts.items() if count >= least)
 
 
-def targets_of_study(study, reader: FindingsReader) -> set[str]:
+def targets_of_study(study: Study, reader: FindingsReader) -> set[str]:
   """The classes of one study, and each with its side, zone and severity."""
   targets = set(reader.labels_of_study(study))
   for finding in reader.of_study(study):
@@ -84,7 +87,7 @@ def targets_of_study(study, reader: FindingsReader) -> set[str]:
 
 
 def target_labels(
-  studies, reader: FindingsReader, names: Sequence[str]
+  studies: Sequence[Study], reader: FindingsReader, names: Sequence[str]
 ) -> np.ndarray:
   """1 where a study has a target of `names`, float32 (2, N, L).
 

@@ -6,6 +6,7 @@ models trained by R2Gen's code see the same pixels here.
 
 import io
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -13,14 +14,11 @@ from PIL import Image, ImageOps
 from input_pipeline.dicom import decode_dicom, stretch
 from input_pipeline.film_limits import MAX_BYTES, ImageError, check_size
 
-IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
-
-def read_film(path):
+def read_film(path: str | pathlib.Path) -> np.ndarray:
   """Reads one film as uint8 (H, W), bright bone on dark lung.
 
-  The format is told by the content, not by the name. Colour becomes luminance
+  The format is that of the content, not of the name. Colour becomes luminance
   and transparency is ignored. More than 8 bits are windowed as the DICOM
   header says; without a window, the darkest pixel becomes 0, the brightest
   255. Raises ImageError for everything that cannot be shown as one film.
@@ -47,7 +45,7 @@ def read_film(path):
     raise ImageError(path, f'damaged or cut short ({reason}).') from error
 
 
-def resize_short_side(film_HxW, size):
+def resize_short_side(film_HxW: np.ndarray, size: int) -> np.ndarray:
   """Bilinear with antialias, the short side to `size`: Resize(size)."""
   height, width = film_HxW.shape
   short, long = sorted((height, width))
@@ -57,18 +55,12 @@ def resize_short_side(film_HxW, size):
   return _resize(film_HxW, scaled, size)
 
 
-def resize_square(film_HxW, size):
+def resize_square(film_HxW: np.ndarray, size: int) -> np.ndarray:
   """Bilinear with antialias to (size, size), the aspect ratio not kept."""
   return _resize(film_HxW, size, size)
 
 
-def normalise(films):
-  """uint8 (..., H, W) to float32 (..., H, W, 3) as ImageNet models expect."""
-  grey = np.asarray(films, np.float32)[..., None] / np.float32(255)
-  return (grey - IMAGENET_MEAN) / IMAGENET_STD
-
-
-def prepare_films(paths, size):
+def prepare_films(paths: Sequence[str | pathlib.Path], size: int) -> np.ndarray:
   """The films of one study as uint8 (I, size, size), as in evaluation."""
   return np.stack([resize_square(read_film(path), size) for path in paths])
 

@@ -23,7 +23,7 @@ _STATUS_OF = {
 }
 
 
-def read_label_file(path) -> dict[str, dict[str, str]]:
+def read_label_file(path: str | pathlib.Path) -> dict[str, dict[str, str]]:
   """Status of the classes that are spoken of, by study.
 
   Args:

@@ -1,6 +1,7 @@
 """What each study has: the labels that a classifier learns and is scored on."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from input_pipeline.findings_reader import (
 )
 from input_pipeline.label_file import read_label_file
 from input_pipeline.study import SPLITS, DataError
+
+if TYPE_CHECKING:  # it loads TensorFlow
+  from input_pipeline.data import Data
 
 AUTO, FILE = 'auto', 'file'
 # A class that a smaller share of the training studies has is rare.
@@ -99,17 +103,17 @@ class Labels:
 
 
 def read_labels(
-  data, source: str, leave_out: tuple[str, ...], skip_bad: bool
+  data: 'Data', source: str, leave_out: tuple[str, ...], skip_bad: bool
 ) -> Labels:
   """The labels of a data set.
 
   Args:
-    data: `input_pipeline.data.Data`.
+    data: whose studies are labelled.
     source: 'auto' (as drawn on a phantom, else 'rules'), 'rules', the data's
       own (`data.label_source`), or the path of a .csv file, see
       `read_label_file`.
     leave_out: classes that are not wanted.
-    skip_bad: go on where a file and the data name different studies.
+    skip_bad: continue where a file and the data name different studies.
 
   Raises:
     UserError: no such source or class, a class that no training study has, a
@@ -194,7 +198,7 @@ def _of_file(data, path, skip_bad):
 
 
 def _check(labels: Labels):
-  """Raises ValueError where there is nothing to learn or to score."""
+  """Raises UserError where there is nothing to learn or to score."""
   for split in SPLITS:
     if not labels.known[split].any():
       raise UserError(

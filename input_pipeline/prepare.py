@@ -3,7 +3,7 @@
   python -m input_pipeline.prepare --source data/openi --out data/prepared
 
 Nothing is written but below --out and to --annotation-out. A call that was
-killed goes on where it stopped when it is given again.
+killed resumes where it stopped when it is given again.
 """
 
 import argparse

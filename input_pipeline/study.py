@@ -1,4 +1,4 @@
-"""The study record that the readers of all layouts give, and what is kept."""
+"""The study record that all readers give, and what is selected of it."""
 
 import collections
 import dataclasses
@@ -191,7 +191,7 @@ def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
   if not skip_bad:
     raise DataError(
       f'{len(problems)} bad studies in {folder}:\n{listed}\n'
-      f'Repair them, or set data.skip_bad=True to go on without them.'
+      f'Repair them, or set data.skip_bad=True to continue without them.'
     )
   logging.warning(
     'Going on without %d bad studies of %s:\n%s', len(problems), folder, listed

@@ -68,12 +68,56 @@ CLEANERS = {'iu_xray': clean_iu_xray, 'mimic_cxr': clean_mimic_cxr}
 PIECE_KINDS = ('unigram', 'bpe')
 
 
-class WordTokenizer:
-  """Words numbered from 1 in string order; 0 begins, ends and pads.
+class Tokenizer:
+  """What words and pieces share: ids from 1 on; 0 begins, ends and pads.
+
+  Attributes:
+    clean: which text cleaning the vocabulary comes from, a key of `CLEANERS`.
+    vocab_size: how many words or pieces, the 0 not counted: logits have one
+      more.
+  """
+
+  clean: str
+  vocab_size: int
+
+  def encode(self, report: str, max_length: int = 60) -> list[int]:
+    """[0] + ids + [0], cut to `max_length`: a long report has no end 0."""
+    return [END, *self._ids_of(report), END][:max_length]
+
+  def decode(self, ids: Sequence[int], skip_first: bool = False) -> str:
+    """Text up to the first 0, its words with single blanks between them.
+
+    Generated ids have no beginning 0. Training ids (those of `encode`) have
+    one: `skip_first=True` steps over it.
+    """
+    known = []
+    for i in ids[1:] if skip_first else ids:
+      if i == END:
+        break
+      if not 0 < i <= self.vocab_size:
+        raise UserError(
+          f'Id {i} is not in the vocabulary of {self.vocab_size}: is this the '
+          f'tokenizer that the model was trained with?'
+        )
+      known.append(int(i))
+    return self._text_of(known)
+
+  def tokens(self, ids: Sequence[int]) -> list[str]:
+    """The words or pieces of generated ids one by one, up to the first 0."""
+    ended = np.flatnonzero(np.asarray(ids) == END)
+    length = ended[0] if ended.size else len(ids)
+    return [self.decode([i]) for i in ids[:length]]
+
+  def reference(self, report: str, max_length: int) -> str:
+    """The text that R2Gen scores against: what training could have seen."""
+    return self.decode(self.encode(report, max_length), skip_first=True)
+
+
+class WordTokenizer(Tokenizer):
+  """Words numbered in string order.
 
   Attributes:
     words: the vocabulary with '<unk>', sorted as strings; word i has id i + 1.
-    clean: which text cleaning the words come from, a key of `CLEANERS`.
   """
 
   def __init__(self, words: Sequence[str], clean: str):
@@ -86,6 +130,7 @@ class WordTokenizer:
         f'these {len(self.words)} words are not one.'
       )
     self._id_of = {word: i + 1 for i, word in enumerate(self.words)}
+    self.vocab_size = len(self.words)
 
   @classmethod
   def fit(
@@ -99,43 +144,13 @@ class WordTokenizer:
     words = {word for word, count in counts.items() if count >= min_count}
     return cls(sorted(words | {UNKNOWN}), clean)
 
-  @property
-  def vocab_size(self) -> int:
-    """Number of words with '<unk>', the 0 not counted: logits have one more."""
-    return len(self.words)
-
-  def encode(self, report: str, max_length: int = 60) -> list[int]:
-    """[0] + word ids + [0], cut to `max_length`: a long report has no end 0."""
+  def _ids_of(self, report):
     unknown = self._id_of[UNKNOWN]
     words = CLEANERS[self.clean](report).split()
-    ids = [self._id_of.get(word, unknown) for word in words]
-    return [END, *ids, END][:max_length]
+    return [self._id_of.get(word, unknown) for word in words]
 
-  def decode(self, ids: Sequence[int], skip_first: bool = False) -> str:
-    """Words up to the first 0, joined by blanks.
-
-    Generated ids have no beginning 0. Training ids (those of `encode`) have
-    one: `skip_first=True` steps over it.
-    """
-    words = []
-    for i in ids[1:] if skip_first else ids:
-      if i == END:
-        break
-      if not 0 < i <= self.vocab_size:
-        raise UserError(
-          f'Word id {i} is not in the vocabulary of {self.vocab_size} words: '
-          f'is this the tokenizer that the model was trained with?'
-        )
-      words.append(self.words[i - 1])
-    return ' '.join(words)
-
-  def tokens(self, ids: Sequence[int]) -> list[str]:
-    """The words of generated ids one by one, up to the first 0."""
-    return _tokens(self, ids)
-
-  def reference(self, report: str, max_length: int) -> str:
-    """The text that R2Gen scores against: what training could have seen."""
-    return self.decode(self.encode(report, max_length), skip_first=True)
+  def _text_of(self, ids):
+    return ' '.join(self.words[i - 1] for i in ids)
 
   def normal_form(self, text: str) -> str:
     """Generated text in the words that scores count: rare ones are '<unk>'.
@@ -145,30 +160,25 @@ class WordTokenizer:
     return ' '.join(w if w in self._id_of else UNKNOWN for w in text.split())
 
   def to_json(self) -> dict[str, Any]:
-    """A dict that `json` can write; `from_json` reads it back."""
+    """A dict that `json` can write; `tokenizer_from_json` reads it back."""
     return {'clean': self.clean, 'words': self.words}
 
-  @classmethod
-  def from_json(cls, fields: dict[str, Any]) -> 'WordTokenizer':
-    """The tokenizer that `to_json` described."""
-    return cls(fields['words'], fields['clean'])
 
-
-class SentencePieceTokenizer:
-  """Pieces of the cleaned text, numbered from 1; 0 begins, ends and pads.
+class SentencePieceTokenizer(Tokenizer):
+  """Pieces of the cleaned text.
 
   Attributes:
     kind: 'unigram' or 'bpe'.
-    clean: which text cleaning the pieces come from, a key of `CLEANERS`.
   """
 
   def __init__(self, model: bytes, kind: str, clean: str):
-    """`model` is a SentencePiece model, as bytes."""
+    """`model` is a SentencePiece model."""
     _check_clean(clean)
     self.kind = kind
     self.clean = clean
     self._model = model
     self._pieces = sentencepiece.SentencePieceProcessor(model_proto=model)
+    self.vocab_size = self._pieces.vocab_size() - 1
 
   @classmethod
   def fit(
@@ -211,67 +221,27 @@ class SentencePieceTokenizer:
       ) from error
     return cls(model.getvalue(), kind, clean)
 
-  @property
-  def vocab_size(self) -> int:
-    """Number of pieces, the 0 not counted: logits have one more."""
-    return self._pieces.vocab_size() - 1
-
   def count(self, report: str) -> int:
     """How many pieces a report has, the 0 at both ends not counted."""
-    return len(self._pieces.encode(_normal(report, self.clean)))
+    return len(self._ids_of(report))
 
-  def encode(self, report: str, max_length: int) -> list[int]:
-    """[0] + piece ids + [0], cut to `max_length`, without an end 0 then."""
-    ids = self._pieces.encode(_normal(report, self.clean))
-    return [END, *ids, END][:max_length]
+  def _ids_of(self, report):
+    return self._pieces.encode(_normal(report, self.clean))
 
-  def decode(self, ids: Sequence[int], skip_first: bool = False) -> str:
-    """Text up to the first 0, its words with single blanks between them.
-
-    `skip_first=True` steps over the 0 that begins the ids of `encode`.
-    """
-    pieces = []
-    for i in ids[1:] if skip_first else ids:
-      if i == END:
-        break
-      if not 0 < i <= self.vocab_size:
-        raise UserError(
-          f'Piece id {i} is not in the vocabulary of {self.vocab_size} pieces: '
-          f'is this the tokenizer that the model was trained with?'
-        )
-      pieces.append(int(i))
-    return ' '.join(self._pieces.decode(pieces).split())
-
-  def tokens(self, ids: Sequence[int]) -> list[str]:
-    """The pieces of generated ids one by one, up to the first 0."""
-    return _tokens(self, ids)
-
-  def reference(self, report: str, max_length: int) -> str:
-    """The text that training could have seen of a report."""
-    return self.decode(self.encode(report, max_length), skip_first=True)
+  def _text_of(self, ids):
+    return ' '.join(self._pieces.decode(ids).split())
 
   def to_json(self) -> dict[str, Any]:
-    """A dict that `json` can write; `from_json` reads it back."""
+    """A dict that `json` can write; `tokenizer_from_json` reads it back."""
     return {
       'clean': self.clean,
       'kind': self.kind,
       'model': base64.b64encode(self._model).decode(),
     }
 
-  @classmethod
-  def from_json(cls, fields: dict[str, Any]) -> 'SentencePieceTokenizer':
-    """The tokenizer that `to_json` described."""
-    try:
-      model = base64.b64decode(fields['model'], validate=True)
-      return cls(model, fields['kind'], fields['clean'])
-    except (binascii.Error, RuntimeError) as error:
-      raise UserError(f'No SentencePiece model: {error}.') from error
-
 
 def encode_reports(
-  tokenizer: WordTokenizer | SentencePieceTokenizer,
-  reports: Sequence[str],
-  max_length: int,
+  tokenizer: Tokenizer, reports: Sequence[str], max_length: int
 ) -> np.ndarray:
   """[0] + ids + [0] of each report, zero padded, int32 (S, max_length)."""
   ids_SxT = np.zeros((len(reports), max_length), np.int32)
@@ -285,14 +255,13 @@ def tokenizer_from_json(
   fields: dict[str, Any],
 ) -> WordTokenizer | SentencePieceTokenizer:
   """The tokenizer, of either class, whose `to_json` gave `fields`."""
-  kind = SentencePieceTokenizer if 'model' in fields else WordTokenizer
-  return kind.from_json(fields)
-
-
-def _tokens(tokenizer, ids):
-  ended = np.flatnonzero(np.asarray(ids) == END)
-  length = ended[0] if ended.size else len(ids)
-  return [tokenizer.decode([i]) for i in ids[:length]]
+  if 'model' not in fields:
+    return WordTokenizer(fields['words'], fields['clean'])
+  try:
+    model = base64.b64decode(fields['model'], validate=True)
+    return SentencePieceTokenizer(model, fields['kind'], fields['clean'])
+  except (binascii.Error, RuntimeError) as error:
+    raise UserError(f'No SentencePiece model: {error}.') from error
 
 
 def _check_clean(clean):
@@ -301,5 +270,5 @@ def _check_clean(clean):
 
 
 def _normal(report, clean):
-  """The cleaned report as `WordTokenizer` would give it back."""
+  """The cleaned report with single blanks, as `decode` gives it back."""
   return ' '.join(CLEANERS[clean](report).split())

@@ -32,15 +32,13 @@ from cmn_jax.scores.catalogue import (
   interval_of,
   value_of,
 )
-from cmn_jax.scores.results import is_classifier
+from cmn_jax.scores.results import is_classifier, report_scores
 
 _BASELINES = {'constant': 'constant report', 'retrieval': 'nearest study'}
 # Of many labels nearly all decisions are a right no.
 _CLASSES = tuple(s for s in CLASS_SCORES if s.key != 'accuracy')
 _F1_MACRO = next(s for s in CLASS_SCORES if s.key == 'f1_macro')
 _MICRO_F1 = next(s for s in REPORT_SCORES if s.key == 'findings.micro_f1')
-# Any other set of findings by which reports are scored, such as findings_iu.
-_OTHER_SET = 'findings_'
 
 
 def tables_of(
@@ -85,20 +83,26 @@ def _distinct_titles(tables: list[Table]) -> None:
 def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
   first = runs[0]
   scores = report_scores([*runs, *others])
-  references = {'abnormal_share': first['reference_abnormal_share']}
+  share = first['reference_abnormal_share']
   rows = [
     make_row(
       _BASELINES.get(key, key.replace('_', ' ')), BASELINE, [row], scores
     )
     for key, row in first['baselines'].items()
   ]
-  rows.append(make_row('the references', BASELINE, [references], scores))
+  if share is not None:
+    references = {'abnormal_share': share}
+    rows.append(make_row('the references', BASELINE, [references], scores))
   for name, group in rows_of(runs).items():
-    shuffled = [results['controls']['shuffled_images'] for results in group]
     rows.append(make_row(name, RUN, group, scores))
-    rows.append(
-      make_row(f'{name}, shuffled images', BASELINE, shuffled, scores)
-    )
+    # Of a single study there is nothing to shuffle.
+    shuffled = [
+      results['controls']['shuffled_images']
+      for results in group
+      if results['controls']
+    ]
+    full = f'{name}, shuffled images'
+    rows.append(make_row(full, BASELINE, shuffled, scores))
   for other in others:
     rows.append(
       make_row(f'{other["name"]} (not ours)', OTHERS, [other], scores)
@@ -118,21 +122,6 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
     [score.label for score in scores],
     rows,
   )
-
-
-def report_scores(runs: Sequence[Mapping]) -> list[Score]:
-  """The catalogue's, and F1 by each other set of labels that a run has."""
-  sets = dict.fromkeys(
-    key for results in runs for key in results if key.startswith(_OTHER_SET)
-  )
-  return [
-    *REPORT_SCORES,
-    *(
-      Score(f'{key}.{name}_f1', f'F1 {name} {key.removeprefix(_OTHER_SET)}')
-      for key in sets
-      for name in ('micro', 'macro')
-    ),
-  ]
 
 
 def _selected(runs) -> str:

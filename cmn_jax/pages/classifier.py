@@ -21,6 +21,7 @@ from cmn_jax.pages.sections import (
   run_section,
 )
 from cmn_jax.scores.catalogue import CLASS_SCORES, RARE_SCORES, value_of
+from cmn_jax.scores.results import ClassifierResults, check_whole
 
 _SCORES = {score.key: score for score in (*CLASS_SCORES, *RARE_SCORES)}
 _F1 = _SCORES['micro_f1']
@@ -40,7 +41,7 @@ _INPUTS = {
 
 
 def classifier_sections(
-  results: Mapping, history: Sequence[Mapping]
+  results: ClassifierResults, history: Sequence[Mapping]
 ) -> list[Section]:
   """The page of a classifier.
 
@@ -48,7 +49,11 @@ def classifier_sections(
     results: the content of evaluation/test.json.
     history: a row for each epoch: epoch, train_loss and, where the epoch was
       validated, val with micro_f1, f1_macro and auroc_macro.
+
+  Raises:
+    UserError: the results are not whole.
   """
+  check_whole(results, 'test.json')
   plots = [
     Plot('Loss per label', {'train': ('train_loss',)}, from_zero=True),
     *(

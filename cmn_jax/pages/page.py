@@ -76,8 +76,10 @@ def bounds_text(bounds: Sequence[float], digits: int = 3) -> str:
 
 
 def small_interval(bounds: Sequence[float] | None, digits: int = 3) -> str:
-  """An interval in small type, '' where none was computed."""
-  return f'<small>{bounds_text(bounds, digits)}</small>' if bounds else ''
+  """An interval in small type, '' where there is none, or none of a width."""
+  if not bounds or bounds[0] == bounds[1]:
+    return ''
+  return f'<small>{bounds_text(bounds, digits)}</small>'
 
 
 def in_words(results: Mapping, score: Score) -> str:

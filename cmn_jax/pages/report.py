@@ -27,6 +27,7 @@ from cmn_jax.scores.catalogue import (
   RETRIEVAL_SCORES,
   value_of,
 )
+from cmn_jax.scores.results import ReportResults, check_whole, report_scores
 
 _BASELINES = {
   'constant': 'the constant report',
@@ -36,8 +37,7 @@ _SCORES = {score.key: score for score in REPORT_SCORES}
 _F1, _BLEU_4 = _SCORES['findings.micro_f1'], _SCORES['bleu_4']
 _HEADLINE = {_F1: 'findings F1', _BLEU_4: 'BLEU-4'}
 _COMMONEST, _ABNORMAL = _SCORES['commonest_share'], _SCORES['abnormal_share']
-# Right side, zone and severity stand with the findings.
-_IN_TABLE = [s for s in REPORT_SCORES if not s.key.endswith('_accuracy')]
+_VARIETY = ('distinct_reports', _COMMONEST.key, _ABNORMAL.key)
 
 # What findings.source means.
 _SOURCES = {
@@ -54,7 +54,9 @@ _PROJECTIONS = {
 
 
 def report_sections(
-  results: Mapping, history: Sequence[Mapping], examples: Sequence[Example]
+  results: ReportResults,
+  history: Sequence[Mapping],
+  examples: Sequence[Example],
 ) -> list[Section]:
   """The page of a report model.
 
@@ -63,7 +65,11 @@ def report_sections(
     history: a row for each epoch: epoch, train_loss and, where the epoch was
       validated, val with loss, bleu_4 and micro_f1.
     examples: the studies to show.
+
+  Raises:
+    UserError: the results are not whole.
   """
+  check_whole(results, 'test.json')
   plots = [
     Plot(
       'Loss per word',
@@ -147,7 +153,7 @@ def _detail(results, score, verdicts) -> str:
 
 
 def _against_shuffled(results) -> str:
-  shuffled = results['controls']['shuffled_images']
+  shuffled = results['controls'].get('shuffled_images', {})
   verdict = compare(results, shuffled, _F1)
   if verdict is None:
     return ''
@@ -189,15 +195,23 @@ def _scores(results: Mapping) -> str:
       for key, row in baselines.items()
       if key not in _BASELINES
     ),
-    (
-      'This model, images shuffled',
-      results['controls']['shuffled_images'],
-      'controls',
+    *(
+      (f'This model, {key.replace("_", " ")}', row, 'controls')
+      for key, row in results['controls'].items()
     ),
     ('The references', references, 'controls'),
   ]
+  # Right side, zone and severity stand with the findings.
+  scores = [
+    score
+    for score in report_scores([results])
+    if not score.key.endswith('_accuracy')
+  ]
+  found = [s for s in scores if '.' in s.key or s.key in _VARIETY]
+  words = [score for score in scores if score not in found]
   return (
-    score_table('Scores', _IN_TABLE, rows)
+    score_table('Scores', found, rows)
+    + score_table('Scores', words, rows[:-1])
     + '<p class="note">Small type: 95 % bootstrap interval over studies. '
     f'{withheld_note(results["findings"])}F1: findings in the reports, No '
     'Finding left out. Distinct: how many different reports were written; '

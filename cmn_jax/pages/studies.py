@@ -71,19 +71,19 @@ def judge_findings(
   """
   truths = [f for f in reference if f.status == 'positive']
   guesses = [f for f in predicted if f.status == 'positive']
-  partner = dict(pair_findings(truths, guesses))
+  pairs = list(pair_findings(truths, guesses))
   judged = []
-  for i, truth in enumerate(truths):
-    if i not in partner:
+  for truth in truths:
+    # By identity: two mentions may be equal.
+    place = next((n for n, (t, _) in enumerate(pairs) if t is truth), None)
+    if place is None:
       judged.append(Judged(MISSED, truth))
-    else:
-      wrong = _wrong(truth, guesses[partner[i]])
-      judged.append(Judged(PARTLY if wrong else RIGHT, truth, wrong))
-  return judged + [
-    Judged(INVENTED, guess)
-    for j, guess in enumerate(guesses)
-    if j not in partner.values()
-  ]
+      continue
+    _, guess = pairs.pop(place)
+    guesses = [g for g in guesses if g is not guess]
+    wrong = _wrong(truth, guess)
+    judged.append(Judged(PARTLY if wrong else RIGHT, truth, wrong))
+  return judged + [Judged(INVENTED, guess) for guess in guesses]
 
 
 def _wrong(truth, guess):

@@ -4,11 +4,14 @@ One policy for every reader: all of it is there, or it is refused by name. A
 value may be null, where nothing was computed; an interval is then absent.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NotRequired, TypedDict, get_args, get_type_hints
 
+from cmn_jax.scores.catalogue import REPORT_SCORES, Score
 from input_pipeline.errors import UserError
 
+# Findings by another set of labels stand beside `findings`, as findings_iu.
+OTHER_SET = 'findings_'
 Interval = list[float]  # [low, high], 95 %
 
 
@@ -31,11 +34,18 @@ class ClassScores(TypedDict):
   f1_interval: NotRequired[Interval]
 
 
-class FindingScores(TypedDict):
-  """How well the findings of reports agree; counts: pairs per attribute."""
+class _Averages(TypedDict):
+  """Of findings."""
 
   micro_f1: float | None
   macro_f1: float | None
+  micro_f1_interval: NotRequired[Interval]
+  macro_f1_interval: NotRequired[Interval]
+
+
+class FindingScores(_Averages):
+  """How well the findings of reports agree; counts: pairs per attribute."""
+
   side_accuracy: float | None
   zone_accuracy: float | None
   counts: dict[str, int]
@@ -46,8 +56,6 @@ class ModelFindings(FindingScores):
 
   source: str
   per_class: dict[str, ClassScores]
-  micro_f1_interval: NotRequired[Interval]
-  macro_f1_interval: NotRequired[Interval]
   intervals_withheld: NotRequired[str]
 
 
@@ -160,6 +168,21 @@ def is_classifier(results: Mapping) -> bool:
   return results['task'] == 'classify'
 
 
+def report_scores(runs: Iterable[Mapping]) -> list[Score]:
+  """The catalogue's, and F1 by each other set of labels that a run has."""
+  sets = dict.fromkeys(
+    key for results in runs for key in results if key.startswith(OTHER_SET)
+  )
+  return [
+    *REPORT_SCORES,
+    *(
+      Score(f'{key}.{name}_f1', f'F1 {name} {key.removeprefix(OTHER_SET)}')
+      for key in sets
+      for name in ('micro', 'macro')
+    ),
+  ]
+
+
 def check_whole(content: Mapping, name: str) -> None:
   """Refuses a test.json that lacks what its readers need.
 
@@ -206,9 +229,13 @@ def _pruned(content: Any, kind: Any) -> Any:
     return {k: _pruned(v, _values_of(kind)) for k, v in content.items()}
   if not _fields(kind):
     return content
+  fields = _fields(kind)
+  if 'findings' in fields:
+    others = (key for key in content if key.startswith(OTHER_SET))
+    fields |= dict.fromkeys(others, _Averages)
   return {
     key: _pruned(content[key], inner)
-    for key, inner in _fields(kind).items()
+    for key, inner in fields.items()
     if key in content
   }
 

@@ -9,7 +9,9 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 
+from input_pipeline.atomic_write import atomic_folder, write_json
 from input_pipeline.film_limits import MAX_BYTES
 from input_pipeline.study import DataError
 
@@ -26,13 +28,14 @@ _DAMAGES = (
 )
 
 
-def read_members(archive, suffixes, dropped):
+def read_members(
+  archive: pathlib.Path, suffixes: Sequence[str], dropped: collections.Counter
+) -> Iterator[tuple[pathlib.PurePosixPath, bytes]]:
   """Yields (name, bytes) of the regular members with one of `suffixes`.
 
   Members that point out of the archive, links and giants are left out, and
   counted in `dropped`. Raises DataError if the archive is damaged.
   """
-  archive = pathlib.Path(archive)
   members = _tar_members if _is_tar(archive) else _zip_members
   with _undamaged(archive):
     for name, size, regular, read in members(archive):
@@ -49,29 +52,27 @@ def read_members(archive, suffixes, dropped):
         yield path, read()
 
 
-def unpack(archive, folder, suffixes, dropped):
+def unpack(
+  archive: pathlib.Path,
+  folder: pathlib.Path,
+  suffixes: Sequence[str],
+  dropped: collections.Counter,
+) -> pathlib.Path:
   """Unpacks into a new folder of `folder`, once; returns its path."""
   status = archive.stat()
   version = f'{status.st_size:x}-{status.st_mtime_ns:x}'
-  target = pathlib.Path(folder) / f'{archive.name.split(".")[0]}-{version}'
-  if target.exists():
-    dropped.update(json.loads((target / _LEFT_OUT).read_text()))
-    return target
-  part = target.with_name(target.name + '.part')
-  shutil.rmtree(part, ignore_errors=True)  # of an unpacking that was killed
-  part.mkdir(parents=True)
-  left_out = collections.Counter()
-  try:
-    for name, content in read_members(archive, suffixes, left_out):
-      path = part / name
-      path.parent.mkdir(parents=True, exist_ok=True)
-      path.write_bytes(content)
-  except DataError:
-    shutil.rmtree(part, ignore_errors=True)
-    raise
-  (part / _LEFT_OUT).write_text(json.dumps(left_out))
-  part.rename(target)
-  dropped.update(left_out)
+  target = folder / f'{archive.name.split(".")[0]}-{version}'
+  if not target.exists():
+    for killed in folder.glob(f'.{target.name}.*.partial'):
+      shutil.rmtree(killed)
+    left_out = collections.Counter()
+    with atomic_folder(target) as partial:
+      for name, content in read_members(archive, suffixes, left_out):
+        path = partial / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+      write_json(partial / _LEFT_OUT, left_out)
+  dropped.update(json.loads((target / _LEFT_OUT).read_text()))
   return target
 
 

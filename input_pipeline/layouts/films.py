@@ -1,11 +1,13 @@
 """Where the films of the Indiana collection lie in a folder."""
 
 import os
+import pathlib
+from collections.abc import Iterable
 
 from input_pipeline.study import FILM_SUFFIXES, join_key
 
 
-def index_films(folders):
+def index_films(folders: Iterable[pathlib.Path]) -> dict[str, str]:
   """Join key of each film below `folders` to its absolute path.
 
   Of a film in several formats, the first of `FILM_SUFFIXES` is taken.

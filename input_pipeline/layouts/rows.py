@@ -1,12 +1,15 @@
 """Rows of large CSV and JSON-lines files, one at a time."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
 import json
 import pathlib
 import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from input_pipeline.study import DataError
 
@@ -14,7 +17,7 @@ _CHUNK_BYTES = 1 << 20
 _MAX_LINE = 10_000_000  # characters
 
 
-def find_table(folder, name):
+def find_table(folder: pathlib.Path, name: str) -> pathlib.Path | None:
   """Path of `name` in `folder`, plain or with .gz behind it; None if absent."""
   for path in (pathlib.Path(folder, name), pathlib.Path(folder, name + '.gz')):
     if path.is_file():
@@ -22,7 +25,7 @@ def find_table(folder, name):
   return None
 
 
-def need_table(folder, name):
+def need_table(folder: pathlib.Path, name: str) -> pathlib.Path:
   """As `find_table`; DataError if absent."""
   path = find_table(folder, name)
   if path is None:
@@ -30,7 +33,9 @@ def need_table(folder, name):
   return path
 
 
-def read_csv(path, columns, dropped):
+def read_csv(
+  path: pathlib.Path, columns: Sequence[str], dropped: Counter
+) -> Iterator[dict[str, str]]:
   """Yields each row as a dict; no more than one row is in memory.
 
   UTF-8, or Latin-1 if the file is not UTF-8. Rows of another length than the
@@ -55,7 +60,9 @@ def read_csv(path, columns, dropped):
         dropped[f'row of {path.name} with too few or too many fields'] += 1
 
 
-def read_json_lines(path, columns, dropped):
+def read_json_lines(
+  path: pathlib.Path, columns: Sequence[str], dropped: Counter
+) -> Iterator[dict]:
   """Yields the object of each line; as `read_csv`, UTF-8 only."""
   with _complete(path), _open(path) as file:
     for line in _lines(path, file, 'utf-8-sig'):
@@ -96,18 +103,18 @@ def _encoding_of(path):
   return 'utf-8-sig'
 
 
-class _complete:
+@contextlib.contextmanager
+def _complete(path):
   """Turns what a damaged file raises into a DataError that names it."""
-
-  def __init__(self, path):
-    self._path = path
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, kind, error, trace):
-    damaged = (EOFError, zlib.error, gzip.BadGzipFile, csv.Error, UnicodeError)
-    if isinstance(error, damaged):
-      raise DataError(
-        f'{self._path} is damaged or only half downloaded ({error}).'
-      ) from error
+  try:
+    yield
+  except (
+    EOFError,
+    zlib.error,
+    gzip.BadGzipFile,
+    csv.Error,
+    UnicodeError,
+  ) as error:
+    raise DataError(
+      f'{path} is damaged or only half downloaded ({error}).'
+    ) from error

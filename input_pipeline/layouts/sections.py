@@ -1,4 +1,4 @@
-"""Sections of a report's plain text, told by headings in capitals."""
+"""Sections of a report's plain text, by their headings in capitals."""
 
 import re
 
@@ -12,7 +12,7 @@ _NAMES = {
 }
 
 
-def cut_sections(text):
+def cut_sections(text: str) -> dict[str, str]:
   """{'findings', 'impression', 'indication', 'comparison'}: as far as there.
 
   Runs of blanks and line ends become one blank. Of sections with the same name

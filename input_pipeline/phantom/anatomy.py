@@ -169,7 +169,7 @@ def _mediastinum(body):
   return Ellipsoid((0.0, -0.04, 0.22), (0.135 * body.width, 0.24, 0.80))
 
 
-def spine_x(body: Body, z):
+def spine_x(body: Body, z: np.ndarray | float) -> np.ndarray | float:
   """x of the spine at the height z: straight, or one long curve."""
   return body.spine_bend * (1.35 * np.exp(-(((z - 0.12) / 0.42) ** 2)) - 0.35)
 
@@ -284,7 +284,7 @@ def _clavicles(body):
   return bones
 
 
-def sternum_y(body: Body, z):
+def sternum_y(body: Body, z: np.ndarray | float) -> np.ndarray | float:
   """Depth of the sternum at the height z."""
   return 0.52 * body.depth * body.lung_scale - 0.26 * np.maximum(z, 0)
 

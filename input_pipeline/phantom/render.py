@@ -16,6 +16,7 @@ from input_pipeline.phantom.scene import (
 )
 
 VIEWS = ('frontal', 'lateral')
+Box = tuple[slice, slice]  # rows and columns of an image
 _ATTENUATION = 1.9  # of water, for one unit of length
 _PHOTONS = 4e7  # on a film in the open beam
 _SCATTER = 0.02  # of the open beam
@@ -41,11 +42,11 @@ class Camera:
     self.size, self.view = size, view
     self.pitch = 2 / size / pose.zoom
 
-  def whole(self):
+  def whole(self) -> Box:
     """The box of all pixels."""
     return slice(0, self.size), slice(0, self.size)
 
-  def box(self, shape: Ellipsoid):
+  def box(self, shape: Ellipsoid) -> Box:
     """(rows, columns) slices that hold the shadow of `shape`."""
     extent = np.sqrt(np.diag(self.axes @ shape.inverse_form @ self.axes.T))
     u, v = (self.axes @ np.array(shape.center))[:2]
@@ -55,7 +56,7 @@ class Camera:
     bottom = np.searchsorted(-self.v, -(v - extent[1]))
     return slice(top, bottom), slice(left, right)
 
-  def chord(self, shape: Ellipsoid, box):
+  def chord(self, shape: Ellipsoid, box: Box) -> tuple[np.ndarray, ...]:
     """(entry, exit, half_2) of each ray in `box`; a miss has equal ends.
 
     `half_2` is 1 for a ray through the center and 0 at the edge.
@@ -102,7 +103,9 @@ def project(scene: Scene, camera: Camera) -> np.ndarray:
   return np.maximum(total, 0)
 
 
-def expose(water, exposure, rng):
+def expose(
+  water: np.ndarray, exposure: float, rng: np.random.Generator
+) -> np.ndarray:
   """Share of the photons that reach each pixel, with their noise."""
   size = len(water)
   photons = _PHOTONS * exposure / size**2
@@ -111,7 +114,7 @@ def expose(water, exposure, rng):
   return _blur(counts / photons, 0.5 * _FOCUS * size)
 
 
-def develop(intensity, gamma):
+def develop(intensity: np.ndarray, gamma: float) -> np.ndarray:
   """Film: the logarithm, between the soft tissue and the open beam."""
   density = -np.log(np.maximum(intensity, 1e-4))
   low, high = np.percentile(density, [4, 97])

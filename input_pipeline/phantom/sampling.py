@@ -33,7 +33,7 @@ PHANTOM_FINDINGS = {
 }
 
 _NORMAL_SHARE = 0.44
-# Of 1, 2, 3 findings: few enough that a report dealt to another patient is
+# Of 1, 2, 3 findings: few enough that a report given to another patient is
 # seldom right by chance (F1 0.045 at best), enough that reports differ.
 _COUNT_SHARES = (0.66, 0.27, 0.07)
 # Findings that others often keep out are drawn more often.

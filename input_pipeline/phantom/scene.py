@@ -39,12 +39,12 @@ class Ellipsoid:
     cos, sin = np.cos(self.tilt), np.sin(self.tilt)
     return np.array([[cos, 0.0, -sin], [0.0, 1.0, 0.0], [sin, 0.0, cos]])
 
-  def contains(self, points_Px3):
+  def contains(self, points_Px3: np.ndarray) -> np.ndarray:
     """(P,) whether each point lies inside."""
     offset = points_Px3 - np.array(self.center)
     return ((offset @ self.form) * offset).sum(axis=1) < 1
 
-  def scaled(self, factor):
+  def scaled(self, factor: float) -> 'Ellipsoid':
     """The same shape around the same center, `factor` times as large."""
     return dataclasses.replace(
       self, radii=tuple(factor * radius for radius in self.radii)
@@ -93,7 +93,7 @@ class Lung:
   within: list[Ellipsoid] = dataclasses.field(default_factory=list)
   collapsed: Ellipsoid | None = None
 
-  def contains_tissue(self, points_Px3):
+  def contains_tissue(self, points_Px3: np.ndarray) -> np.ndarray:
     """(P,) whether each point lies in aerated lung."""
     inside = self.cavity.contains(points_Px3)
     for shape in self.within + [self.collapsed] * bool(self.collapsed):

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
+import sys
 
 import numpy as np
 import tqdm
 
+from input_pipeline.atomic_write import atomic_folder, write_json
 from input_pipeline.errors import UserError
 from input_pipeline.findings import Finding, read_findings
 from input_pipeline.phantom.films import draw_films
@@ -38,7 +39,7 @@ class PhantomError(UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Study:
+class _Patient:
   """`findings` are those of the report, `drawn` those of the films."""
 
   id: str
@@ -79,15 +80,17 @@ def write_phantom(
   description = _describe(studies, seed, size, content)
   if _is_complete(out, description):
     return False
-  partial = out.with_name(f'.{out.name}.{os.getpid()}.partial')
-  try:
-    (partial / 'images').mkdir(parents=True)
+  with atomic_folder(out) as partial:
+    (partial / 'images').mkdir()
     if content:
       planned = _plan_annotated(json.loads(content), seed)
     else:
       planned = _plan(studies, seed)
     with tqdm.tqdm(
-      total=len(planned), desc='Drawing phantom films', unit=' studies'
+      total=len(planned),
+      desc='Drawing phantom films',
+      unit=' studies',
+      mininterval=0.1 if sys.stderr.isatty() else 15,
     ) as bar:
       draw_films(
         partial / 'images',
@@ -97,13 +100,10 @@ def write_phantom(
         workers,
         bar.update,
       )
-    _write_json(partial / 'annotation.json', _to_annotation(planned))
+    write_json(partial / 'annotation.json', _to_annotation(planned))
     counts = collections.Counter(study.split for study in planned)
     splits = {split: counts[split] for split in SPLITS}
-    _write_json(partial / 'dataset.json', description | {'splits': splits})
-    partial.rename(out)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
+    write_json(partial / 'dataset.json', description | {'splits': splits})
   return True
 
 
@@ -170,7 +170,7 @@ def _plan(count, seed):
     findings = sample_findings(rng)
     report = write_report(findings, rng)
     id_ = f'phantom-{index:06d}'
-    studies.append(Study(id_, splits[index], report, findings, findings))
+    studies.append(_Patient(id_, splits[index], report, findings, findings))
   return studies
 
 
@@ -225,7 +225,9 @@ def _plan_annotated(annotation, seed):
       if finding.status == 'positive'
     ]
     drawn = [complete(finding, rng) for finding in _drawable(findings)]
-    studies.append(Study(entry['id'], split, entry['report'], findings, drawn))
+    studies.append(
+      _Patient(entry['id'], split, entry['report'], findings, drawn)
+    )
   return studies
 
 
@@ -256,7 +258,3 @@ def _to_annotation(studies):
       }
     )
   return annotation
-
-
-def _write_json(path, content):
-  path.write_text(json.dumps(content, indent=1) + '\n')

@@ -47,7 +47,7 @@ class Prepared:
 
 
 def prepared_name(dataset: Dataset, config: DataConfig) -> str:
-  """A folder name that tells these films, texts and sizes from all others."""
+  """A folder name of its own for these films, texts and sizes."""
   key = [_FORMAT, dataset.fingerprint, tuple(config.sizes.values())]
   digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
   name = ''.join(c if c.isalnum() else '_' for c in dataset.name)
@@ -61,7 +61,7 @@ def is_prepared(folder: str | pathlib.Path) -> bool:
 
 
 def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
-  """Writes the prepared folder `out`; goes on where a killed call stopped.
+  """Writes the prepared folder `out`; resumes where a killed call stopped.
 
   Args:
     dataset: its studies are written.
@@ -120,7 +120,7 @@ def _read_info(folder):
   except FileNotFoundError:
     raise DataError(
       f'{folder} is not prepared to its end: run the same command of '
-      f'input_pipeline.prepare again, it goes on where it stopped.'
+      f'input_pipeline.prepare again, it resumes where it stopped.'
     ) from None
   if info.get('format') != _FORMAT:
     raise DataError(
@@ -132,6 +132,8 @@ def _read_info(folder):
 
 def _write(dataset, config, out):
   _claim(out, prepared_name(dataset, config))
+  for killed in out.glob('.*.partial'):
+    killed.unlink()
   try:
     with without_warnings():
       shards = write_shards(dataset, config, out, out / _PROGRESS)
@@ -158,7 +160,7 @@ def _claim(out, key):
   progress = out / _PROGRESS
   owner = progress / _KEY
   if owner.exists() and owner.read_text() == key:
-    return  # a killed call: go on
+    return  # a killed call, resumed
   if owner.exists():
     raise DataError(
       f'{out} holds other data ({owner.read_text()}), not prepared to its end: '

@@ -8,10 +8,12 @@ at random. Val and test films are resized from the original straight to
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +22,7 @@ import tqdm
 from input_pipeline import images
 from input_pipeline.atomic_write import atomic_path, write_json
 from input_pipeline.config import DataConfig
-from input_pipeline.study import SPLITS, Dataset
+from input_pipeline.study import SPLITS, Dataset, Study
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
 
 SHARD_STUDIES = 256  # as many are decoded again after a kill, at most
@@ -34,6 +36,16 @@ _write_records = tfds.core.file_adapters.ADAPTER_FOR_FORMAT[
 def film_key(view: int) -> str:
   """Name of one view's film in a record."""
   return f'film_{view}'
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shard:
+  """One file of records, and a note on it that is written when it is whole."""
+
+  split: str
+  path: pathlib.Path
+  note: pathlib.Path
+  studies: list[tuple[int, Study]]  # with their numbers in the split
 
 
 def write_shards(
@@ -53,52 +65,57 @@ def write_shards(
   Returns:
     {split: [{'kept': numbers of studies, 'problems', 'bytes'}, ..]}.
   """
-  notes = {split: [] for split in SPLITS}
-  features = _features(config.views)
-  missing = []
-  for split in SPLITS:
-    studies = dataset.studies[split]
-    count = -(-len(studies) // SHARD_STUDIES)
-    for number in range(count):
-      path = pathlib.Path(
-        _template(out, split).sharded_filepath(
-          shard_index=number, num_shards=count
-        )
-      )
-      first = number * SHARD_STUDIES
-      note = progress / f'{path.name}.json'
-      if note.exists():
-        notes[split].append(json.loads(note.read_text()))
-      else:
-        notes[split].append(None)
-        block = studies[first : first + SHARD_STUDIES]
-        block = list(enumerate(block, first))
-        missing.append((split, number, path, note, block))
 
   def decode(numbered):
     number, study = numbered
-    return number, *read_films(study.films, study.split, config)
+    return number, study, *read_films(study.films, study.split, config)
 
-  todo = [numbered for *_, block in missing for numbered in block]
-  with contextlib.closing(_map_ahead(decode, todo)) as ahead:
-    bar = tqdm.tqdm(ahead, 'Preparing films', len(todo), unit=' studies')
-    decoded = iter(bar)
-    for split, number, path, note, block in missing:
-      shard = itertools.islice(decoded, len(block))
-      written = _write_shard(path, features, shard, dataset.studies[split])
-      write_json(note, written)
-      notes[split][number] = written
-    bar.close()
+  shards = _shards_of(dataset, out, progress)
+  missing = [shard for shard in shards if not shard.note.exists()]
+  todo = [numbered for shard in missing for numbered in shard.studies]
+  with (
+    contextlib.closing(_map_ahead(decode, todo)) as decoded,
+    tqdm.tqdm(
+      decoded,
+      'Preparing films',
+      len(todo),
+      unit=' studies',
+      mininterval=0.1 if sys.stderr.isatty() else 15,
+    ) as bar,
+  ):
+    films_of = iter(bar)
+    for shard in missing:
+      films = itertools.islice(films_of, len(shard.studies))
+      write_json(shard.note, _write_shard(shard.path, films, config.views))
+  notes = {split: [] for split in SPLITS}
+  for shard in shards:
+    notes[shard.split].append(json.loads(shard.note.read_text()))
   return notes
 
 
-def _write_shard(path, features, decoded, studies):
+def _shards_of(dataset, out, progress):
+  shards = []
+  for split in SPLITS:
+    numbered = list(enumerate(dataset.studies[split]))
+    firsts = range(0, len(numbered), SHARD_STUDIES)
+    for index, first in enumerate(firsts):
+      path = pathlib.Path(
+        _template(out, split).sharded_filepath(
+          shard_index=index, num_shards=len(firsts)
+        )
+      )
+      note = progress / f'{path.name}.json'
+      studies = numbered[first : first + SHARD_STUDIES]
+      shards.append(_Shard(split, path, note, studies))
+  return shards
+
+
+def _write_shard(path, decoded, views):
   """Writes one file; returns its notes: kept studies, problems and bytes."""
-  kept, problems = [], []
+  features, kept, problems = _features(views), [], []
 
   def records():
-    for number, films, faults in decoded:
-      study = studies[number]
+    for number, study, films, faults in decoded:
       if faults:
         problems.append(f'{study.split}/{study.id}: {" ".join(faults)}')
         continue

@@ -111,7 +111,7 @@ class StreamedFilms:
 
 def _advice(split):
   if split == 'train':
-    return 'Repair it, or set data.skip_bad=True to go on without it.'
+    return 'Repair it, or set data.skip_bad=True to continue without it.'
   return (
     'Repair it, or take the study out of the data: scores are of every study '
     'of a split.'

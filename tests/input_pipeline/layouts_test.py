@@ -1,14 +1,17 @@
-"""Readers of the Indiana collection: Open-i and Kaggle give the same."""
+"""Readers of the Indiana collection and of MIMIC-CXR-JPG."""
 
+import gzip
 import shutil
+import tracemalloc
 
 import pytest
 
+from input_pipeline.findings import CHEXPERT_14
 from input_pipeline.layouts import splits
-from input_pipeline.study import join_key
+from input_pipeline.study import DataError, join_key
 from tests.made import small_layouts
-from tests.made.selecting import dropped, kept, scan, select, selection
-from tests.made.small_layouts import ODD, many
+from tests.made.selecting import dropped, kept, scan, select
+from tests.made.small_layouts import MIMIC, ODD, many
 
 
 @pytest.mark.parametrize(
@@ -147,12 +150,137 @@ def test_missing_films_are_problems_and_pngs_come_first(tmp_path):
   assert [film[-3:] for film in films] == ['png', 'dcm']
 
 
-def test_wrong_selections_are_named():
-  with pytest.raises(ValueError, match="sections is 'impression'"):
-    selection(sections='impression')
-  with pytest.raises(ValueError, match="view_rule is 'lateral'"):
-    selection(view_rule='lateral')
-  with pytest.raises(ValueError, match='views is 0'):
-    selection(views=0)
-  with pytest.raises(ValueError, match='takes 2 films, but views is 1'):
-    selection(view_rule='frontal_lateral', views=1)
+def test_films_outside_the_folder_are_left_out(tmp_path):
+  """They are there, and could be read."""
+  odd = tmp_path / 'secret'
+  odd.mkdir()
+  name = '100_IM-0000-1001.dcm.png'
+  (odd / name).write_bytes(small_layouts.png('1'))
+  small_layouts.write_kaggle(tmp_path / 'kaggle', many(40))
+  table = tmp_path / 'kaggle' / 'indiana_projections.csv'
+  table.write_text(table.read_text().replace(name, f'../secret/{name}'))
+  (tmp_path / 'kaggle' / 'images' / 'images_normalized' / name).unlink()
+  kaggle = scan(tmp_path / 'kaggle')
+  assert dropped(kaggle) == {
+    'row of indiana_projections.csv whose film is outside the folder': 1,
+    'fewer than 2 films': 1,
+  }
+
+  name = 'CXR101_IM-0001-1001'
+  (odd / f'{name}.png').write_bytes(small_layouts.png('1'))
+  small_layouts.write_openi(tmp_path / 'openi', many(40), unpacked=True)
+  report = tmp_path / 'openi' / 'ecgen-radiology' / '101.xml'
+  report.write_text(report.read_text().replace(name, f'{odd}/{name}'))
+  (tmp_path / 'openi' / 'png' / f'{name}.png').unlink()
+  openi = scan(tmp_path / 'openi')
+  assert dropped(openi)['report whose film is outside the folder'] == 1
+  for dataset in kaggle, openi:
+    assert len(kept(dataset)) == 39 and not dataset.problems
+    assert 'secret' not in str(dataset.studies)
+
+
+@pytest.mark.parametrize(
+  ('table', 'column'),
+  [
+    ('kaggle/indiana_reports.csv', 'findings'),
+    ('kaggle/indiana_projections.csv', 'filename'),
+    ('mimic/mimic-cxr-2.0.0-metadata.csv', 'ViewPosition'),
+    ('mimic/mimic-cxr-2.0.0-split.csv', 'split'),
+    ('own/reports.csv', 'image'),
+  ],
+)
+def test_missing_columns_are_named(tmp_path, table, column):
+  small_layouts.write_kaggle(tmp_path / 'kaggle', many(5))
+  small_layouts.write_mimic(tmp_path / 'mimic')
+  small_layouts.write_table(
+    tmp_path / 'own', [{'id': 'a', 'report': 'Clear.', 'image': '1.png'}]
+  )
+  path = tmp_path / table
+  header, rest = path.read_text().split('\n', 1)
+  path.write_text(header.replace(column, 'other') + '\n' + rest)
+  with pytest.raises(
+    DataError, match=rf'^{path} has no column {column}; it has .*other'
+  ):
+    select(path.parent)
+
+
+def test_rows_that_kaggle_has_twice_are_counted(tmp_path):
+  small_layouts.write_kaggle(tmp_path / 'kaggle', many(40))
+  path = tmp_path / 'kaggle' / 'indiana_reports.csv'
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text(''.join([*lines, lines[1], lines[2]]))
+  dataset = select(tmp_path / 'kaggle')
+  assert dropped(dataset) == {'id that was used before': 2}
+  assert len(kept(dataset)) == 40
+
+
+def test_mimic(tmp_path):
+  odd = (*MIMIC, (19_000_000, 59_999_999, [('f-0', 'AP')], 'train', None))
+  small_layouts.write_mimic(tmp_path / 'mimic', odd)
+  small_layouts.write_csv(
+    tmp_path / 'mimic' / 'mimic-cxr-2.0.0-chexpert.csv',
+    ('subject_id', 'study_id', *CHEXPERT_14),
+    [[10_000_032, 50_000_000, *['1.0', '', '0.0', '-1.0'], *[''] * 10]],
+  )
+  dataset = scan(tmp_path / 'mimic', view_rule='frontal_lateral')
+  assert (dataset.layout, dataset.split_name) == ('MIMIC-CXR-JPG', 'mimic_cxr')
+  assert {s: len(v) for s, v in dataset.studies.items()} == {
+    'train': 3, 'val': 3, 'test': 3,
+  }  # fmt: skip
+  study = dataset.studies['train'][0]
+  assert study.id == 's50000000'
+  assert study.report == 'The lungs are clear in 0.'
+  assert study.sections['impression'] == 'Nothing acute.'
+  assert study.views == ('frontal', 'lateral')
+  assert study.labels == {
+    CHEXPERT_14[0]: 'positive',
+    CHEXPERT_14[2]: 'negative',
+    CHEXPERT_14[3]: 'uncertain',
+  }
+  assert dataset.studies['val'][0].labels is None
+  assert dropped(dataset) == {'study without a report': 1}
+
+
+def test_csvs_of_a_million_rows_need_no_gigabytes(tmp_path):
+  """A 50th of that in rows, with long ones: only what is used may be kept."""
+  films, header = 20_000, ('dicom_id', 'subject_id', 'study_id')
+  folder = tmp_path / 'mimic'
+  small_layouts.write_mimic(folder, MIMIC)
+  select(folder)  # what the first use of anything loads is not the rows'
+  rows = [
+    (f'{n:08x}-aaaaaaaa-bbbbbbbb-cccccccc-dddddddd', 15_000_000, 58_000_000 + n)
+    for n in range(films)
+  ]
+  for name, column, value in (
+    ('metadata', 'ViewPosition', 'PA'),
+    ('split', 'split', 'train'),
+  ):
+    path = folder / f'mimic-cxr-2.0.0-{name}.csv'
+    path.unlink()
+    small_layouts.write_csv(
+      path,
+      (*header, column, 'Comment'),
+      [(*row, value, 'x' * 1000) for row in rows],
+    )
+  size = sum(path.stat().st_size for path in folder.glob('*.csv'))
+  tracemalloc.start()
+  dataset = select(folder)
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert dataset.found['studies'] == films
+  assert size > 40e6
+  assert peak < 2e9 / 50
+
+
+def test_compressed_csvs_and_half_of_one(tmp_path):
+  folder = tmp_path / 'mimic'
+  small_layouts.write_mimic(folder)
+  path = folder / 'mimic-cxr-2.0.0-metadata.csv'
+  whole = gzip.compress(path.read_bytes())
+  path.unlink()
+  zipped = path.with_name(path.name + '.gz')
+  zipped.write_bytes(whole)
+  assert len(kept(scan(folder))) == 9
+  zipped.write_bytes(whole[: len(whole) // 2])
+  with pytest.raises(DataError, match=r'metadata.csv.gz is damaged'):
+    scan(folder)

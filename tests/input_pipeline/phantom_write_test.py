@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tqdm
 from PIL import Image
 
 from input_pipeline.findings import FINDINGS, Finding
-from input_pipeline.phantom import films, progress, write
+from input_pipeline.phantom import films, write
 from input_pipeline.phantom.lesions import build_scene
 
 ROOT = Path(__file__).parents[2]
@@ -127,10 +128,10 @@ def test_an_empty_folder_is_filled(tmp_path):
 
 
 def test_a_run_that_is_stopped_leaves_nothing(tmp_path, monkeypatch):
-  def stop(self):
+  def stop(*_):
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(progress.Progress, 'step', stop)
+  monkeypatch.setattr(tqdm.tqdm, 'update', stop)
   with pytest.raises(KeyboardInterrupt):
     write.write_phantom(tmp_path / 'new', 40, seed=3, size=SIZE, workers=2)
   assert list(tmp_path.iterdir()) == []
@@ -227,14 +228,3 @@ def test_command_line(tmp_path, phantom):
   assert refused.returncode == 1
   assert refused.stderr.startswith('error: ')
   assert len(refused.stderr.splitlines()) == 1
-
-
-def test_progress_is_one_line_on_a_terminal(monkeypatch, capsys):
-  monkeypatch.setattr(sys.stderr, 'isatty', lambda: True)
-  bar = progress.Progress('Drawing phantom films', 3000)
-  for _ in range(3000):
-    bar.step()
-  text = capsys.readouterr().err
-  assert text.count('\n') == 1
-  assert '3000/3000' in text
-  assert max(len(line) for line in text.split('\r')) <= 80

@@ -66,12 +66,13 @@ def test_layouts_of_the_same_studies_give_the_same_batches(tmp_path):
   cache = tmp_path / 'cache'
   data = open_folder(openi, cache)
   batches = all_batches(data)
-  assert data.split_name == 'hash-v1'
+  assert data.split_source == 'hash-v1'
   assert sum(len(s) for s in data.studies.values()) == 44
   assert np.ptp([b['images_BxIxHxW'].mean() for b in batches]) > 1
   for folder in (tmp_path / 'kaggle', r2gen, tmp_path / 'prepared'):
     other = open_folder(folder, cache)
-    assert other.tokenizer.fingerprint == data.tokenizer.fingerprint
+    assert other.words.words == data.words.words
+    assert other.split_digest == data.split_digest
     assert_same(all_batches(other), batches)
 
 
@@ -83,7 +84,7 @@ def test_a_prepared_folder_is_opened_without_its_source(openi, tmp_path):
   moved = out.rename(tmp_path / 'moved')
   data = open_folder(moved, None)
   assert_same(all_batches(data), batches)
-  assert (data.name, data.split_name) == ('iu_xray', 'hash-v1')
+  assert (data.name, data.split_source) == ('iu_xray', 'hash-v1')
   assert data.label_source == 'mesh'
   assert {s.labels['Lung Opacity'] for s in data.studies['train']} == {
     'positive', 'negative',
@@ -124,7 +125,8 @@ def test_what_is_said_and_written(openi, tmp_path, capsys):
   studies = {split: len(s) for split, s in data.studies.items()}
   assert sum(studies.values()) == 38
   for split, count in studies.items():
-    assert f'| {split} | {count} | 0 | 0 | {2 * count} |' in card
+    digest = data.split_digest[split]
+    assert f'| {split} | {count} | 0 | 0 | {2 * count} | `{digest}` |' in card
   opacities = [
     sum(s.labels['Lung Opacity'] == 'positive' for s in data.studies[split])
     for split in studies
@@ -224,11 +226,15 @@ def test_errors_are_one_sentence(tmp_path, openi):
     (('--source', tmp_path / 'full'), 'it holds: thesis.txt'),
     (('--source', openi, '--out', tmp_path / 'full'), 'already holds thesis'),
     (('--source', openi, '--out', openi / 'mine'), 'lies in the source'),
+    (('--source', openi, '--annotation-out', openi / 'mine'), 'lies in the'),
     (('--source', tmp_path / 'done'), 'is a prepared folder already'),
-    (('--source', openi, '--views', '0'), 'views is 0'),
+    (('--source', openi, '--views', '0'), 'data.views is 0'),
     (('--source', openi, '--image-size', '300'), 'stored_size 256 is smaller'),
     (('--source', openi, '--split-from', 'none.json'), 'no split file'),
-    (('--source', openi, '--pieces', '9'), "'words' does not go with pieces 9"),
+    (
+      ('--source', openi, '--pieces', '9'),
+      "'words' does not go with data.pieces 9",
+    ),
     (
       ('--source', openi, '--tokenizer', 'bpe', '--pieces', '2'),
       "2 pieces of kind 'bpe' cannot be trained",

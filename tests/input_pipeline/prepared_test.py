@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from input_pipeline import images
-from input_pipeline.layouts import detect as layouts
+from input_pipeline.config import DataConfig
+from input_pipeline.layouts import detect
 from input_pipeline.store import prepared, shards
-from input_pipeline.study import DataError, Selection
+from input_pipeline.study import DataError
 from tests.made.r2gen_folder import film, write_annotation, write_r2gen
 
 
@@ -18,17 +19,11 @@ def folder(tmp_path):
 
 def prepare(folder, skip_bad=False, out='prepared', **sizes):
   """Prepares beside `folder`; returns the builder and the kept studies."""
-  selection = Selection(
-    sections='findings',
-    views=2,
-    view_rule='first',
-    min_films=1,
-    split_from=None,
-  )
   out = folder.parent / out
-  sizes = {'views': 2, 'stored_size': 24, 'image_size': 16} | sizes
-  dataset = layouts.scan(folder, selection, folder.parent / 'scratch')
-  prepared.prepare(dataset, prepared.Sizes(**sizes), out, skip_bad)
+  sizes = {'stored_size': 24, 'image_size': 16} | sizes
+  config = DataConfig(str(folder), min_films=1, skip_bad=skip_bad, **sizes)
+  dataset = detect.scan(config, folder.parent / 'scratch')
+  prepared.prepare(dataset, config, out)
   opened = prepared.open_prepared(out)
   return opened.builder, opened.studies
 
@@ -195,14 +190,8 @@ def test_absent_films_are_zeros(folder):
 
 def test_a_name_with_blanks_and_slashes_is_no_path(folder):
   (folder / 'dataset.json').write_text('{"name": "../my films"}')
-  selection = Selection(
-    sections='findings',
-    views=2,
-    view_rule='first',
-    min_films=2,
-    split_from=None,
-  )
-  dataset = layouts.scan(folder, selection, folder)
-  name = prepared.prepared_name(dataset, prepared.Sizes(2, 24, 16))
+  config = DataConfig(str(folder))
+  dataset = detect.scan(config, folder)
+  name = prepared.prepared_name(dataset, config)
   assert name.startswith('___my_films_')
   assert name.replace('_', '').isalnum()

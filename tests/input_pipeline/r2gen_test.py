@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from input_pipeline.layouts import detect as layouts
-from input_pipeline.study import DataError, Selection
+from input_pipeline.layouts.mimic_cxr import LICENCE as MIMIC_LICENCE
+from input_pipeline.study import OPENI_LICENCE, DataError
 from tests.made.r2gen_folder import write_annotation, write_r2gen
+from tests.made.selecting import scan
 
 
 @pytest.fixture
@@ -12,31 +13,15 @@ def annotation(tmp_path):
   return write_r2gen(tmp_path)
 
 
-def selection(**changes):
-  fields = {
-    'sections': 'findings',
-    'views': 2,
-    'view_rule': 'first',
-    'min_films': 2,
-    'split_from': None,
-  }
-  return Selection(**(fields | changes))
-
-
-def read(folder, **changes):
-  return layouts.scan(folder, selection(**changes), folder / 'scratch')
-
-
 def complaint(folder, **changes):
   """The message of the DataError that reading `folder` raises."""
   with pytest.raises(DataError) as caught:
-    read(folder, **changes)
+    scan(folder, **changes)
   return str(caught.value)
 
 
 def test_reads_studies_in_the_order_of_the_annotation(tmp_path, annotation):
-  dataset = read(tmp_path)
-  assert dataset.name == 'iu_xray'
+  dataset = scan(tmp_path)
   assert dataset.label_source is None
   assert dataset.problems == []
   assert {s: len(v) for s, v in dataset.studies.items()} == {
@@ -57,7 +42,7 @@ def test_reads_findings_and_what_the_data_is(tmp_path, annotation):
   (tmp_path / 'dataset.json').write_text(
     json.dumps({'name': 'phantom', 'label_source': 'exact'})
   )
-  dataset = read(tmp_path)
+  dataset = scan(tmp_path)
   assert (dataset.name, dataset.label_source) == ('phantom', 'exact')
   assert [s.findings for s in dataset.studies['val']] == [findings, [], None]
 
@@ -75,7 +60,7 @@ def test_views_are_those_that_the_rule_asks_for(tmp_path, annotation):
   write_annotation(tmp_path, annotation)
 
   def films(**changes):
-    studies = read(tmp_path, min_films=1, **changes).studies['val']
+    studies = scan(tmp_path, min_films=1, **changes).studies['val']
     return [[f and f[-5:] for f in study.films] for study in studies]
 
   assert films(views=1) == [['0.png'], ['0.png'], ['1.png']]
@@ -89,15 +74,50 @@ def test_views_are_those_that_the_rule_asks_for(tmp_path, annotation):
 
 def test_films_of_unknown_view_have_no_frontal(tmp_path, annotation):
   message = complaint(tmp_path, view_rule='frontal')
-  assert "train-0: has no film for view_rule 'frontal'" in message
+  assert "train-0: no film for view_rule 'frontal'" in message
 
 
-def test_the_split_of_the_annotation_is_named(tmp_path, annotation):
-  assert read(tmp_path).split_name == 'annotation.json'
-  assert 'split_from is for' in complaint(tmp_path, split_from='other.json')
-  assert 'not its sections' in complaint(
-    tmp_path, sections='findings+impression'
-  )
+@pytest.mark.parametrize(
+  ('form', 'name', 'licence'),
+  [
+    ('CXR{n}_IM-{n:04}', 'iu_xray', OPENI_LICENCE),
+    ('s5{n:07}', 'mimic_cxr', MIMIC_LICENCE),
+    ('{n:08x}-0a0b0c0d-0a0b0c0d-0a0b0c0d-0a0b0c0d', 'mimic_cxr', MIMIC_LICENCE),
+    ('p{n}', 'my_films', 'Unknown: '),
+  ],
+)
+def test_data_are_called_what_their_ids_are(tmp_path, form, name, licence):
+  folder = tmp_path / 'my_films'
+  annotation = write_r2gen(folder)
+  entries = [e for split in annotation.values() for e in split]
+  for n, entry in enumerate(entries):
+    entry['id'] = form.format(n=n)
+  write_annotation(folder, annotation)
+  dataset = scan(folder)
+  assert dataset.name == name
+  assert dataset.licence.startswith(licence)
+  # One study of somebody else, and it is no longer that collection.
+  entries[0]['id'] = 'mine'
+  write_annotation(folder, annotation)
+  dataset = scan(folder)
+  assert dataset.name == 'my_films'
+  assert dataset.licence.startswith(licence)
+
+
+def test_another_split_may_be_taken_but_no_other_section(tmp_path, annotation):
+  assert scan(tmp_path).split_name == 'annotation.json'
+  message = complaint(tmp_path, sections='findings+impression')
+  assert "has the section 'impression'" in message
+  annotation['train'], annotation['test'] = (
+    annotation['test'], annotation['train'],
+  )  # fmt: skip
+  other = tmp_path / 'other.json'
+  other.write_text(json.dumps(annotation))
+  dataset = scan(tmp_path, split_from=str(other))
+  assert dataset.split_name == 'other.json'
+  assert [s.id for s in dataset.studies['train']] == [
+    f'test-{n}' for n in range(4)
+  ]
 
 
 @pytest.mark.parametrize('exists', [False, True])
@@ -132,20 +152,20 @@ def test_bad_studies_come_in_one_list(tmp_path, annotation):
   write_annotation(tmp_path, annotation)
   expected = {
     'train/train-1': f'no such file: {tmp_path / "images/train-1/0.png"}',
-    'train/train-2': 'has 1 of 2 films',
-    'train/train-3': 'the id was used before',
+    'train/train-2': 'fewer than 2 films',
+    'train/train-3': 'id that was used before',
     'train/train-5': 'report is None',
     'train/entry 6': 'expected an object',
     'train/train-7': "'../secret.png' points outside images/",
     'train/train-8': "'/etc/hostname' points outside images/",
     'train/train-9': "views is ['frontal']; expected",
     'val/val-0': 'has no image_path',
-    'val/train-0': 'the id was used before',
+    'val/train-0': 'id that was used before',
     'test/test-1': "findings is 'effusion'",
     'test/test-2': "image_path is 'test-2/0.png'",
     'test/test-3': 'test-3/1.png',
   }
-  dataset = read(tmp_path)
+  dataset = scan(tmp_path)
   for study, fault in expected.items():
     lines = [p for p in dataset.problems if p.startswith(f'{study}: ')]
     assert len(lines) == 1
@@ -163,7 +183,7 @@ def test_a_split_without_any_good_study_cannot_be_skipped(tmp_path, annotation):
     entry['image_path'] = []
   write_annotation(tmp_path, annotation)
   with pytest.raises(DataError, match="No study of the split 'val'"):
-    read(tmp_path)
+    scan(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -182,12 +202,12 @@ def test_annotations_that_are_none(tmp_path, content, message):
 
 
 def test_fingerprint_follows_annotation_and_films(tmp_path, annotation):
-  prints = [read(tmp_path).fingerprint, read(tmp_path).fingerprint]
+  prints = [scan(tmp_path).fingerprint, scan(tmp_path).fingerprint]
   assert prints[0] == prints[1]
   annotation['train'][0]['report'] += ' Stable.'
   write_annotation(tmp_path, annotation)
-  prints.append(read(tmp_path).fingerprint)
+  prints.append(scan(tmp_path).fingerprint)
   film = tmp_path / 'images' / 'val-0' / '1.png'
   film.write_bytes(film.read_bytes() + b'\x00')
-  prints.append(read(tmp_path).fingerprint)
+  prints.append(scan(tmp_path).fingerprint)
   assert len(set(prints)) == 3

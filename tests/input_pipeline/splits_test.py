@@ -1,14 +1,77 @@
-"""Which study is for training: split files and hash-v1."""
+"""Which study is for training, and what a split may be called."""
 
+import dataclasses
 import json
 
 import pytest
 
-from input_pipeline.layouts import splits
-from input_pipeline.study import DataError
+from input_pipeline.layouts import official, splits
+from input_pipeline.study import SPLITS, DataError, Study
 from tests.made import small_layouts
 from tests.made.selecting import dropped, kept, select
 from tests.made.small_layouts import ODD, many
+
+
+def studies_of(ids):
+  """{split: studies}, with nothing but their ids."""
+  empty = Study('', '', '', (), None, (), {}, None, None)
+  return {
+    split: [dataclasses.replace(empty, id=name) for name in names]
+    for split, names in ids.items()
+  }
+
+
+@pytest.fixture
+def whole():
+  """Ids with the numbers of R2Gen's split; the series are made up."""
+  ids = {split: [] for split in SPLITS}
+  for number in range(4000):
+    name = f'CXR{number}_IM-0001'
+    if split := official.split_of(name):
+      ids[split].append(name)
+  return ids
+
+
+def test_a_split_is_r2gens_only_if_all_of_its_studies_are_its_own(
+  whole, monkeypatch
+):
+  assert {s: len(names) for s, names in whole.items()} == official.COUNTS
+  # With other series than the true ones it is not the official one.
+  named = splits.split_source('a.json', studies_of(whole))
+  assert named == 'r2gen, 2,955 of 2,955'
+  digests = {s: splits.part_digest(v) for s, v in studies_of(whole).items()}
+  monkeypatch.setattr(official, 'DIGESTS', digests)
+  assert splits.split_source('a.json', studies_of(whole)) == 'r2gen'
+  whole['train'].pop()
+  studies = studies_of(whole)
+  assert splits.split_source('a.json', studies) == 'r2gen, 2,954 of 2,955'
+  assert splits.split_source('hash-v1', studies) == 'hash-v1'
+  assert [splits.is_official(*part) for part in studies.items()] == [
+    False, True, True,
+  ]  # fmt: skip
+  whole['val'].append(whole['test'].pop())
+  assert splits.split_source('a.json', studies_of(whole)) == 'a.json'
+  whole['val'][-1] = 'mine'
+  assert splits.split_source('a.json', studies_of(whole)) == 'a.json'
+
+
+def test_ids_of_other_data_are_in_no_part():
+  for name in ('7', 'train-7', 's50000001', 'CXR4000_IM-1', 'CXR99999_IM-1'):
+    assert official.split_of(name) is None
+
+
+def test_a_part_has_one_digest_in_every_layout(tmp_path):
+  studies = (*ODD, *many(30))
+  small_layouts.write_openi(tmp_path / 'openi', studies)
+  small_layouts.write_kaggle(tmp_path / 'kaggle', studies)
+  openi, kaggle = select(tmp_path / 'openi'), select(tmp_path / 'kaggle')
+  assert {'CXR1_1_IM-0001'} == kept(openi).keys() - kept(kaggle).keys()
+  digests = [
+    {s: splits.part_digest(v) for s, v in dataset.studies.items()}
+    for dataset in (openi, kaggle)
+  ]
+  assert digests[0] == digests[1]
+  assert len(set(digests[0].values())) == 3
 
 
 def test_a_split_file_gives_ids_order_and_split(tmp_path):
@@ -19,7 +82,7 @@ def test_a_split_file_gives_ids_order_and_split(tmp_path):
   path.write_text(
     json.dumps({s: [{'id': i} for i in names] for s, names in ids.items()})
   )
-  dataset = select(tmp_path / 'kaggle', split_from=path)
+  dataset = select(tmp_path / 'kaggle', split_from=str(path))
   assert dataset.split_name == 'annotation.json'
   assert [s.id for s in dataset.studies['test']] == ids['test']
   assert [s.id for s in dataset.studies['train']] == ids['train']
@@ -53,8 +116,9 @@ def test_hash_split_is_what_it_was(tmp_path):
   assert {s: len(v) for s, v in dataset.studies.items()} == {
     'train': 42, 'val': 6, 'test': 12,
   }  # fmt: skip
-  members = [(s.id, s.split) for s in kept(dataset).values()]
-  assert splits.members_digest(members) == '07d5c34165271004'
+  assert {s: splits.part_digest(v) for s, v in dataset.studies.items()} == {
+    'train': '955f0e00e730', 'val': '57a19225ebf5', 'test': 'a0da938ec2d2',
+  }  # fmt: skip
   normal = {s: [x.mesh == ('normal',) for x in v]
             for s, v in dataset.studies.items()}  # fmt: skip
   assert {s: sum(v) for s, v in normal.items()} == {

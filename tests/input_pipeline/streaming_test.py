@@ -53,7 +53,7 @@ def test_streamed_batches_are_the_prepared_ones(folder, tmp_path, recipe):
   write_annotation(folder, annotation)
   prepared = open_folder(folder, tmp_path / 'cache', min_films=1)
   streamed = stream(folder, min_films=1)
-  assert streamed.tokenizer.fingerprint == prepared.tokenizer.fingerprint
+  assert streamed.words.words == prepared.words.words
   assert_same(train(streamed, 7, recipe), train(prepared, 7, recipe))
   assert_same(
     train(streamed, 3, recipe, first_step=4),
@@ -151,6 +151,6 @@ def test_missing_films_are_listed_before_anything_is_read(folder):
 
 def test_a_prepared_folder_is_not_streamed(folder, tmp_path):
   open_folder(folder, tmp_path / 'cache')
-  (out,) = (tmp_path / 'cache').glob('iu_xray_*')
+  (out,) = (tmp_path / 'cache').glob('data_*')
   with pytest.raises(DataError, match=r'set data\.stream=False'):
     stream(out)

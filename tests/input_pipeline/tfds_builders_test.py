@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import images, tfds_builders
-from input_pipeline.layouts import detect as layouts
+from input_pipeline.findings import CHEXPERT_14
 from input_pipeline.study import DataError
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
 from input_pipeline.tfds_builders import iu_xray
@@ -41,7 +41,7 @@ def write_mimic(folder):
   small_layouts.write_mimic(folder, studies)
   small_layouts.write_csv(
     folder / 'mimic-cxr-2.0.0-chexpert.csv',
-    ('subject_id', 'study_id', *layouts.mimic_cxr.CHEXPERT_14),
+    ('subject_id', 'study_id', *CHEXPERT_14),
     [[10_000_032, 50_000_000, *['1.0', '', '0.0', '-1.0'], *[''] * 10]],
   )
 

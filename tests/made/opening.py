@@ -34,6 +34,14 @@ def train(opened, count, augmentation, batch_size=4, seed=7, **options):
   return list(itertools.islice(batches, count))
 
 
+def joined(parts):
+  """Batches of several processes as those of one."""
+  return [
+    {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+    for batches in zip(*parts, strict=True)
+  ]
+
+
 def assert_same(batches, others):
   """Both give the same arrays, one batch after the other."""
   for batch, other in zip(batches, others, strict=True):

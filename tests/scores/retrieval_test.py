@@ -2,13 +2,8 @@
 
 import numpy as np
 import pytest
-from cmn_jax.pages.report_retrieval import retrieval_section
 
-from cmn_jax.models.alignment import AlignmentConfig
-from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.scores.retrieval import Aligner, retrieval_scores
-from cmn_jax.training.parallel import AXIS, Parallel
-from tests.made import small
+from cmn_jax.scores.retrieval import retrieval_scores
 
 WAYS = 'image_to_report', 'report_to_image'
 
@@ -62,32 +57,3 @@ def test_chance_is_what_random_orders_find():
   assert scores['chance']['recall_5'] == pytest.approx(
     np.mean(found), abs=0.015
   )
-
-
-def test_a_model_without_alignment_gets_a_random_one():
-  model = ReportGenerator(small.shape(), AXIS)
-  untrained = AlignmentConfig()
-  align = Aligner(model, small.variables(model), untrained, 3, Parallel('pmap'))
-  batches = []
-  for first in (0, 4):
-    batch = small.batch(4, seed=first)
-    batch['study_B'] = np.arange(first, first + 4)
-    batches.append(batch)
-  batches[1]['mask_B'][2:] = False
-  scores = align(batches, range(6))
-  assert scores['projection'] == 'untrained' and scores['studies'] == 6
-  assert align(batches[::-1], range(6)) == scores
-  # The same films everywhere point to one report.
-  batches[1]['images_BxIxHxW'][:] = batches[0]['images_BxIxHxW'][0]
-  batches[0]['images_BxIxHxW'][:] = batches[0]['images_BxIxHxW'][0]
-  same = align(batches, range(6))['image_to_report']
-  assert same['recall_1'] == pytest.approx(1 / 6)
-
-
-def test_the_page_says_what_was_found():
-  eye = np.eye(20)
-  found = retrieval_scores(eye, eye, range(20))
-  page = retrieval_section({'retrieval': {'projection': 'untrained', **found}})
-  assert '<td>1.000</td>' in page and '<td>1.0</td>' in page
-  assert '<td>0.250</td>' in page and 'random projection' in page
-  assert retrieval_section({}) == ''
