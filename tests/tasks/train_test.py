@@ -10,6 +10,7 @@ import pytest
 
 from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.loaded import Loaded
+from cmn_jax.models.images import normalise_images
 from cmn_jax.opening import open_task
 from cmn_jax.reporter import Reporter
 from cmn_jax.train import train
@@ -20,7 +21,7 @@ from cmn_jax.training.studies import OverStudies, StudyBatches
 from input_pipeline.config import DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.errors import UserError
-from input_pipeline.images import normalise, prepare_films
+from input_pipeline.images import prepare_films
 from tests.made.runs import EPOCHS, STEPS, assert_same_run, run, start
 
 
@@ -133,7 +134,7 @@ def test_reporter_agrees_with_the_evaluation(runs):
   assert report.text == row['prediction']
   words = len(report.text.split())
   assert report.attention.shape == (words, 2, *report.attention.shape[2:])
-  images = normalise(prepare_films(study.films, 64))[None]
+  images = normalise_images(prepare_films(study.films, 64)[None])
   rows = reporter.log_probs(images, data.ids['test'][2:3])
   assert rows.shape == (1, 39, data.vocabulary)
   np.testing.assert_allclose(np.exp(rows).sum(-1), 1, atol=1e-5)
