@@ -118,6 +118,10 @@ def test_fine_tuned_with_a_single_label(runs, tmp_path):
     assert all(moved)
   with pytest.raises(CheckpointError, match='was fine-tuned to classify'):
     Reporter.load(tmp_path)
+  # The report model that it came from need not be named again.
+  bare = _config(runs, **{**changes, 'classifier.checkpoint': ''})
+  again = run(bare, tmp_path, mode='evaluate')
+  assert again['confusion_matrix'] == test['confusion_matrix']
 
 
 @pytest.mark.parametrize(

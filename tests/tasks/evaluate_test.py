@@ -114,7 +114,10 @@ def test_checkpoints_of_before_are_resumed_evaluated_and_asked(
   before = sorted((workdir / 'checkpoints').iterdir())
   results = run(config, workdir)
   assert sorted((workdir / 'checkpoints').iterdir()) == before
-  assert _scores(results) == _scores(runs.results(name))
+  expected = runs.results(name)
+  assert _scores(results) == _scores(expected)
+  for key in ('named_config', 'config'):
+    assert results[key] == expected[key]
   said = []
   for folder in (workdir, runs.root / name):
     films = sorted((runs.root / 'data' / 'images').rglob('*.png'))[:1]
