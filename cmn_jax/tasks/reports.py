@@ -16,10 +16,9 @@ from cmn_jax.models.alignment import Alignment, AlignmentConfig
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import report_sections
-from cmn_jax.scores import catalogue
-from cmn_jax.scores.scoring import SplitScorer
 from cmn_jax.tasks.encoder_start import RANDOM, pretrained_encoder
-from cmn_jax.tasks.report_results import page_examples, report_results
+from cmn_jax.tasks.report_results import page_examples
+from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
@@ -31,15 +30,9 @@ from input_pipeline.findings_reader import (
 
 # A target of the findings head is there in so many training studies at least.
 _LEAST_STUDIES = 10
-# How often each baseline and control stands in the terminal's table.
-_ROWS = {
-  'constant report': ('baselines', 'constant'),
-  'nearest study': ('baselines', 'retrieval'),
-  'shuffled images': ('controls', 'shuffled_images'),
-}
 
 
-class ReportTask:
+class ReportTask(WrittenReports):
   """Trains a report generator; see `training.task.Task` for the members.
 
   Attributes:
@@ -48,26 +41,22 @@ class ReportTask:
     encoder_start: what the visual encoder's weights were at the start.
   """
 
-  selectable = catalogue.selectable(catalogue.REPORT_SCORES)
-  shown = {'bleu_4': 'BLEU-4', 'micro_f1': 'findings F1'}
-  unit = 'reports'
   reads_images = True
   frozen = ()
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
-    self._config, self._data = config, data
+    source = loaded.meta['label_source'] if loaded else data.label_source
+    super().__init__(config, data, findings_reader(source))
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
     if loaded:
       meta = loaded.meta
       self.tokenizer = loaded.tokenizer
-      self._reader = findings_reader(meta['label_source'])
       self.finding_targets = meta['finding_targets']
       self.encoder_start = meta.get('encoder_start', 'an unknown state')
       self._history = meta['history']
     else:
       self.tokenizer = data.tokenizer
-      self._reader = findings_reader(data.label_source)
       self.finding_targets = self._choose_targets()
       self.encoder_start = RANDOM
     self.model = self.network(AXIS)
@@ -75,7 +64,6 @@ class ReportTask:
       self.model, self._alignment, config.train.findings_weight
     )
     self._write = make_writer(self.model, self.decoding)
-    self._scorers = {}
 
   def network(self, axis: str | None) -> ReportGenerator:
     """The generator, with batch statistics over a mapped axis or not."""
@@ -138,44 +126,6 @@ class ReportTask:
     """The generator with an alignment that it was not trained with."""
     return self.model.clone(config=self.model.config.with_alignment(alignment))
 
-  def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
-    """Scores of the reports that were written; see `Task.score`."""
-    texts = self._texts(rows)
-    if full:
-      return report_results(
-        self._config, self._data, self._reader, split, texts, rows
-      )
-    if split not in self._scorers:
-      self._scorers[split] = SplitScorer(
-        self._data.studies[split], self._reader, bootstrap=0
-      )
-    scores = self._scorers[split](texts, meteor=False)
-    return {
-      **{k: v for k, v in scores.items() if isinstance(v, float)},
-      'macro_f1': scores['findings']['macro_f1'] or 0.0,
-      # Without a positive there is nothing to find.
-      'micro_f1': scores['findings']['micro_f1'] or 0.0,
-      'distinct_reports': scores['distinct_reports'],
-    }
-
-  def predictions(self, split: str, rows: dict) -> list[dict]:
-    """Each study's report, as it stands in the data and as it was written."""
-    reader = self._reader
-    return [
-      {
-        'id': study.id,
-        'report': study.report,
-        'sections': study.sections,
-        'reference': study.reference,
-        'prediction': text,
-        'reference_findings': sorted(reader.labels_of_study(study)),
-        'predicted_findings': sorted(reader.labels_of_text(text)),
-      }
-      for study, text in zip(
-        self._data.studies[split], self._texts(rows), strict=True
-      )
-    ]
-
   def page(self, results: dict, rows: dict, variables: dict) -> list:
     """Scores, curves, and examples with the words' attention."""
     examples = page_examples(
@@ -185,28 +135,9 @@ class ReportTask:
       self._config.eval.examples,
       variables,
       rows['ids'],
-      self._texts(rows),
+      self.texts(rows),
     )
     return report_sections(results, self._history, examples)
-
-  def lines(self, results: dict) -> list[str]:
-    """The model beside its baselines, and how well studies are retrieved."""
-    table = {'model': results}
-    for name, (part, key) in _ROWS.items():
-      if results[part].get(key):
-        table[name] = results[part][key]
-    lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
-    images, reports, chance = (
-      results['retrieval'][way]['recall_5']
-      for way in ('image_to_report', 'report_to_image', 'chance')
-    )
-    share = results['reference_abnormal_share']
-    return [
-      *lines,
-      f'any finding in {100 * share:.0f} % of the references',
-      f'recall@5 of reports by images {images:.3f}, of images by reports '
-      f'{reports:.3f}, chance {chance:.3f}',
-    ]
 
   def describe(self, rows: dict, study: int) -> dict:
     """The report and the findings that it states."""
@@ -239,7 +170,8 @@ class ReportTask:
     """Raises CheckpointError if the data give other words."""
     check_same_words(meta['tokenizer'], self._data.tokenizer, where)
 
-  def _texts(self, rows) -> list[str]:
+  def texts(self, rows: dict) -> list[str]:
+    """See `WrittenReports`."""
     return [self._data.text_of(ids) for ids in np.asarray(rows['ids'])]
 
   def _choose_targets(self) -> list[str]:

@@ -1,0 +1,94 @@
+"""What every task that writes reports has in common: how they are judged."""
+
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
+
+from cmn_jax.scores import catalogue
+from cmn_jax.scores.scoring import SplitScorer
+from cmn_jax.tasks.report_results import report_results
+from input_pipeline.findings_reader import FindingsReader
+
+# Where each row of the terminal's table stands in the results.
+_ROWS = {
+  'constant report': ('baselines', 'constant'),
+  'nearest study': ('baselines', 'retrieval'),
+  'template': ('baselines', 'template'),
+  'shuffled images': ('controls', 'shuffled_images'),
+}
+
+
+class WrittenReports:
+  """Scores, predictions and table of a task that writes reports.
+
+  A subclass gives the texts of its rows, `texts(rows)`.
+  """
+
+  selectable = catalogue.selectable(catalogue.REPORT_SCORES)
+  shown = {'bleu_4': 'BLEU-4', 'micro_f1': 'findings F1'}
+  unit = 'reports'
+
+  def __init__(self, config: ConfigDict, data, reader: FindingsReader):
+    self._config, self._data, self._reader = config, data, reader
+    self._scorers = {}
+
+  def texts(self, rows: Mapping) -> list[str]:
+    """The report of each row, in the words that are scored."""
+    raise NotImplementedError
+
+  def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
+    """Scores of the reports that were written; see `Task.score`."""
+    texts = self.texts(rows)
+    if full:
+      return report_results(
+        self._config, self._data, self._reader, split, texts, rows
+      )
+    if split not in self._scorers:
+      self._scorers[split] = SplitScorer(
+        self._data.studies[split], self._reader, bootstrap=0
+      )
+    scores = self._scorers[split](texts, meteor=False)
+    return {
+      **{k: v for k, v in scores.items() if isinstance(v, float)},
+      'macro_f1': scores['findings']['macro_f1'] or 0.0,
+      # Without a positive there is nothing to find.
+      'micro_f1': scores['findings']['micro_f1'] or 0.0,
+      'distinct_reports': scores['distinct_reports'],
+    }
+
+  def predictions(self, split: str, rows: dict) -> list[dict]:
+    """Each study's report, as it stands in the data and as it was written."""
+    reader = self._reader
+    return [
+      {
+        'id': study.id,
+        'report': study.report,
+        'sections': study.sections,
+        'reference': study.reference,
+        'prediction': text,
+        'reference_findings': sorted(reader.labels_of_study(study)),
+        'predicted_findings': sorted(reader.labels_of_text(text)),
+      }
+      for study, text in zip(
+        self._data.studies[split], self.texts(rows), strict=True
+      )
+    ]
+
+  def lines(self, results: dict) -> list[str]:
+    """The model beside its baselines, and how well studies are retrieved."""
+    table = {'model': results}
+    for name, (part, key) in _ROWS.items():
+      if results[part].get(key):
+        table[name] = results[part][key]
+    lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
+    images, reports, chance = (
+      results['retrieval'][way]['recall_5']
+      for way in ('image_to_report', 'report_to_image', 'chance')
+    )
+    share = results['reference_abnormal_share']
+    return [
+      *lines,
+      f'any finding in {100 * share:.0f} % of the references',
+      f'recall@5 of reports by images {images:.3f}, of images by reports '
+      f'{reports:.3f}, chance {chance:.3f}',
+    ]
