@@ -117,6 +117,19 @@ def difference(config: ConfigDict) -> dict:
   return {k: v for k, v in flat(config.to_dict()).items() if named.get(k) != v}
 
 
+def completed(saved: dict) -> dict:
+  """A saved config with today's default of each field that it lacks."""
+  whole = get_config('', 'base', {}).to_dict()
+  fields = defaults(ConfigDict({'named': '', **saved})) | flat(saved)
+  for path, value in fields.items():
+    *sections, name = path.split('.')
+    part = whole
+    for section in sections:
+      part = part.setdefault(section, {})
+    part[name] = value
+  return whole
+
+
 def flat(tree: dict, prefix: str = '') -> dict:
   """A nested dict as {dotted path: value}, tuples as lists."""
   found = {}

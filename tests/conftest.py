@@ -44,9 +44,7 @@ def runs(tmp_path_factory):
   Made by the first process that asks; the others wait for it.
   """
   from tests.made.runs import Runs, make_runs
-  from tests.made.small import add_tiny_encoder
 
-  add_tiny_encoder()
   base = tmp_path_factory.getbasetemp()
   if 'PYTEST_XDIST_WORKER' in os.environ:
     base = base.parent

@@ -20,6 +20,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from cmn_jax.training.state import TrainState, init_state
+from configs import base
 from input_pipeline.errors import UserError
 
 META_FORMAT = 3  # goes up when older checkpoints need to be read otherwise
@@ -268,7 +269,19 @@ def load_meta(step_folder: Path) -> dict:
       f'{step_folder}/meta is of format {found}, this version reads format '
       f'{META_FORMAT}: train or convert again'
     )
-  return _with_task(meta) if found == _NO_TASK else meta
+  return _completed(_with_task(meta) if found == _NO_TASK else meta)
+
+
+def _completed(meta: dict) -> dict:
+  """A meta whose config has every field of today."""
+  if 'config' not in meta:  # An encoder alone.
+    return meta
+  meta = {**meta, 'config': base.completed(meta['config'])}
+  if 'classifier' in meta:
+    about = meta['classifier']
+    report = _completed(about['report_model'])
+    meta['classifier'] = {**about, 'report_model': report}
+  return meta
 
 
 def _with_task(meta: dict) -> dict:

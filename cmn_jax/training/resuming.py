@@ -24,11 +24,8 @@ _FREE_SECTIONS = ('eval.', 'decode.')
 
 
 def check_same_run(saved: dict, config: ConfigDict, workdir: Path) -> None:
-  """Raises CheckpointError if the run in `workdir` was another one.
-
-  A field that the saved config lacks had the value that it has by default.
-  """
-  old, new = _completed(saved, config), base.flat(config.to_dict())
+  """Raises CheckpointError if the run in `workdir` was another one."""
+  old, new = base.flat(saved), base.flat(config.to_dict())
   differing = _differing(old, new, old.keys() | new.keys())
   if differing:
     raise CheckpointError(
@@ -53,7 +50,7 @@ def evaluation_config(
   Raises:
     CheckpointError: the command changes a field that only training can.
   """
-  old = _completed(saved, config)
+  old = base.flat(saved)
   # Of the same config only what the command changes counts; else all of it.
   variant = config.named.partition(':')[2]
   same = saved['named'] in (config.named, f':{variant}')
@@ -72,15 +69,13 @@ def evaluation_config(
       'takes the checkpoint as it is, leave these fields out'
     )
   new = base.flat(config.to_dict())
+  # An empty path names nothing: then it is the checkpoint's.
+  own = {f for f, value in new.items() if _evaluates(f) and value != ''}
+  own |= {'named'} if same else set()  # which an older checkpoint has not
+  own |= {'name'} & renamed.keys()
   merged = ConfigDict(config)
   merged.update_from_flattened_dict(
-    {
-      field: value
-      for field, value in old.items()
-      if field in new
-      and not _evaluates(field)
-      and not (field == 'name' and 'name' in renamed)
-    }
+    {f: value for f, value in old.items() if f in new and f not in own}
   )
   return merged
 
@@ -101,11 +96,6 @@ def _evaluates(field: str) -> bool:
   return field in (*free, 'classifier.checkpoint') or field.startswith(
     _FREE_SECTIONS
   )
-
-
-def _completed(saved: dict, config: ConfigDict) -> dict:
-  """A saved config, flat, with today's defaults where it lacks a field."""
-  return {**base.defaults(config), **base.flat(saved)}
 
 
 def _differing(old: dict, new: dict, fields) -> list[str]:

@@ -125,21 +125,33 @@ def test_dropout_differs_by_device_and_by_step():
   assert loss(first, state) == loss(first, state)
 
 
-def test_golden_training_step():
-  """A step's loss and update, as first computed; a change must be meant."""
-  model = ReportGenerator(small.shape())
+def _losses(dtype):
+  """Of three steps."""
+  model = ReportGenerator(small.shape(dtype=dtype))
   optimizer = optax.sgd(0.1)
   state = init_state(small.variables(model, noise=0.05), optimizer)
-  step = jax.jit(make_train_step(ReportObjective(model), optimizer, 0, AXIS))
+  step = jax.jit(make_train_step(ReportObjective(model), optimizer, 0, None))
   losses = []
   for seed in range(3):
     state, metrics = step(state, small.batch(4, seed))
     total, count = metrics['loss']
     losses.append(float(total) / float(count))
-  np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=1e-4)
+  return losses
 
 
 GOLDEN_LOSSES = [3.9215, 3.46813, 3.33085]
+
+
+def test_golden_training_step():
+  """A step's loss and update, as first computed; a change must be meant."""
+  losses = _losses('float32')
+  np.testing.assert_allclose(losses, GOLDEN_LOSSES, rtol=1e-4)
+
+
+def test_bfloat16_follows_the_losses_of_float32():
+  half = _losses('bfloat16')
+  assert np.max(np.abs(np.subtract(half, GOLDEN_LOSSES))) > 1e-4
+  np.testing.assert_allclose(half, GOLDEN_LOSSES, rtol=1e-2)
 
 
 def test_a_batch_that_devices_do_not_divide_is_refused():
