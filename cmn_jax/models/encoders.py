@@ -7,6 +7,7 @@
 from functools import partial
 
 from cmn_jax.models.resnet import RESNETS, ResNet
+from cmn_jax.models.swin import Swin
 from cmn_jax.models.vit import ViT
 
 ENCODERS = {
@@ -15,4 +16,5 @@ ENCODERS = {
     for name, (block, stage_sizes) in RESNETS.items()
   },
   'vit_b16': partial(ViT, layers=12, heads=12, patch=16),
+  'swin_t': partial(Swin, stage_sizes=(2, 2, 6, 2), heads=3),
 }

@@ -1,0 +1,1 @@
+"""Losses, each as a (sum, count) so that devices add up exactly."""
