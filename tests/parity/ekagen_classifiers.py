@@ -43,7 +43,12 @@ def draw_maps(films: int, places: int, seed: int):
   """A locator's map (B, h, w, F), logits (B, G) and last kernel (F, G)."""
   draw = np.random.RandomState(seed)
   size = (films, places, places, 24)
-  maps = np.maximum(draw.standard_normal(size), 0).astype(np.float32)
+  maps = np.maximum(draw.standard_normal(size), 0)
+  # Each film has its place, as lesions have: masks should not be everything.
+  y, x = draw.uniform(0, places, (2, films, 1, 1))
+  down, across = np.ogrid[:places, :places]
+  maps *= np.exp(-(np.square(down - y) + np.square(across - x)) / 4)[..., None]
+  maps = maps.astype(np.float32)
   kernel = draw.standard_normal((24, 14)).astype(np.float32)
   logits = 2 * draw.standard_normal((films, 14))
   return maps, logits.astype(np.float32), kernel

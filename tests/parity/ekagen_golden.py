@@ -20,7 +20,7 @@ from tests.parity import ekagen_draw as drawn
 PATH = Path(__file__).parent.parent / 'golden' / 'ekagen.json'
 STUDIES = 6
 SEED = 11
-END_BIAS = 0.5
+END_BIAS = 1.0
 MASK_SIDE, MASK_FILMS, MASK_SEED = 60, 4, 7
 # Entries of the log-probabilities that are kept: studies, positions, words.
 KEPT = np.s_[::2, ::5, ::4]
