@@ -1,4 +1,4 @@
-"""Pretrained visual encoders: ResNets, ViT-B/16 and EfficientNet-Lite0."""
+"""Pretrained visual encoders: ResNets, ViT-B/16, Swin-T, EfficientNet-Lite0."""
 
 import contextlib
 import re
@@ -24,6 +24,7 @@ from cmn_jax.interop.names import (
   to_variables,
 )
 from cmn_jax.interop.resnets import TORCHVISION, batch_counters, resnet_rows
+from cmn_jax.interop.swins import SWINS, swin_rows, swin_tensors
 from cmn_jax.interop.vits import (
   VITS,
   read_pixel_scale,
@@ -45,8 +46,10 @@ IMAGENET = {
   'resnet101': 'timm/resnet101.tv_in1k',
   'efficientnet_lite0': 'efficientnet_lite0',
   'vit_b16': 'timm/vit_base_patch16_224.augreg_in1k',
+  'swin_t': 'timm/swin_tiny_patch4_window7_224.ms_in1k',
 }
 _CLASSIFIER = ('fc.weight', 'fc.bias')
+_SWIN_CLASSIFIER = ('head.weight', 'head.bias')
 _HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
 _FILE_ENDINGS = ('.pth', '.pt', '.safetensors')
 # How a ViT's pixels were normalised: timm's file, and Hugging Face's.
@@ -86,6 +89,9 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
   elif arch in EFFICIENTNETS:
     rows = efficientnet_rows(arch)
     ignored = (*batch_counters(rows), *ignored_names(tensors))
+  elif arch in SWINS:
+    tensors, ignored = swin_tensors(tensors, source)
+    rows, ignored = swin_rows(root=''), [*ignored, *_SWIN_CLASSIFIER]
   else:
     rows = resnet_rows(arch, TORCHVISION, root='')
     ignored = (*batch_counters(rows), *_CLASSIFIER)
