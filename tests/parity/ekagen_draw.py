@@ -17,7 +17,7 @@ from cmn_jax.interop.names import shapes_of, to_variables
 from cmn_jax.models.ekagen import END, Captioner, CaptionerShape
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_classifier import FilmClassifier
-from cmn_jax.models.films import normalise_films
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.resnet import RESNETS, Bottleneck, ResNet
 from tests.parity import draw
 
@@ -154,7 +154,7 @@ def _one(generator, row, size) -> np.ndarray:
 def films(count: int, size: int, seed: int) -> np.ndarray:
   """Normalised films, float32 (B, 1, H, W, 3)."""
   drawn = draw.draw_films(count, 1, size, seed)
-  return np.asarray(normalise_films(drawn))
+  return np.asarray(normalise_images(drawn))
 
 
 def knowledge(count: int, shape: CaptionerShape, seed: int) -> np.ndarray:
