@@ -10,7 +10,6 @@ import numpy as np
 import optax
 import pytest
 import safetensors.numpy
-from cmn_jax.models.films import normalise_films
 
 from cmn_jax.interop.efficientnets import (
   PACKAGES,
@@ -19,6 +18,7 @@ from cmn_jax.interop.efficientnets import (
 )
 from cmn_jax.interop.encoders import encoder_shapes, load_encoder
 from cmn_jax.interop.names import ConversionError, flatten, shapes_of
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models import depthwise
 from cmn_jax.models.efficientnet import (
   LITE0,
@@ -28,11 +28,13 @@ from cmn_jax.models.efficientnet import (
   take_pixels,
 )
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.train import pretrained_encoder
-from cmn_jax.training.state import init_state, init_variables, make_train_step
+from cmn_jax.tasks.encoder_start import pretrained_encoder
+from cmn_jax.training.state import init_state, init_variables, study_batch
+from cmn_jax.training.step import make_train_step
 from configs import iu_xray
-from tests import small
+from tests.made import small
 from tests.parity.draw import draw_films
 
 ARCH, WIDTH = 'efficientnet_lite0', 4
@@ -145,13 +147,13 @@ def test_channels_in_proportion():
 
 def test_pixels_are_scaled_before_the_zeros_around_them():
   films = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-  got = take_pixels(normalise_films(films))
+  got = take_pixels(normalise_images(films))
   expected = (films[..., None].astype(np.float32) - 127) / 128
   np.testing.assert_allclose(
     got, np.broadcast_to(expected, got.shape), atol=1e-6
   )
   # Of a film of this grey even the border is the inside.
-  grey = normalise_films(np.full((1, 1, 64, 64), 127, np.uint8))
+  grey = normalise_images(np.full((1, 1, 64, 64), 127, np.uint8))
   encoder = EfficientNet((Stage(1, 3, 1, 1, 16),), WIDTH)
   mask = np.ones((1, 1), bool)
   variables = _init(encoder, grey, mask)
@@ -208,10 +210,12 @@ def test_every_array_has_a_gradient(few_blocks):
 
 def test_in_a_model(few_blocks):
   model = ReportGenerator(small.shape(encoder=ARCH, encoder_width=WIDTH))
-  variables = init_variables(model, 0, small.VIEWS, small.SIZE)
+  variables = init_variables(
+    model, 0, study_batch(small.VIEWS, small.SIZE, model.config.max_length)
+  )
   optimizer = optax.sgd(0.1)
   state = init_state(variables, optimizer)
-  step = make_train_step(model, optimizer, seed=0)
+  step = make_train_step(ReportObjective(model), optimizer, 0, None)
   after, _ = jax.eval_shape(step, state, small.batch(2))
   assert jax.tree.structure(after) == jax.tree.structure(state)
 
@@ -320,7 +324,7 @@ def test_features_are_torchs(packaged, sides):
   expected = x.permute(0, 2, 3, 1).numpy()
   got = jax.jit(ENCODERS[ARCH](width=64).apply, static_argnums=3)(
     load_encoder(ARCH, ARCH),
-    normalise_films(films.reshape(2, 2, *sides)),
+    normalise_images(films.reshape(2, 2, *sides)),
     np.ones((2, 2), bool),
     False,
   )
