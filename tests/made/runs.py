@@ -24,14 +24,15 @@ from cmn_jax.train import train
 from cmn_jax.training.checkpoints import load_model
 from cmn_jax.training.loop import Run
 from configs import phantom
-from input_pipeline.phantom.write import write_phantom
 from tests.made.reads import recorded
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 3
 STEPS = 7  # of an epoch: 52 of the 60 studies train, 8 at a time
 SMALL = {
-  'data.phantom_studies': 0,
+  'data.phantom_studies': 60,
+  'data.phantom_seed': 3,
+  'data.phantom_size': 80,
   'data.image_size': 64,
   'data.stored_size': 72,
   'data.max_length': 40,
@@ -143,7 +144,6 @@ def run(config: ConfigDict, workdir: Path, mode: str = 'train') -> dict:
 
 def make_runs(root: Path) -> None:
   """Trains and evaluates both, in this process."""
-  write_phantom(root / 'data', studies=60, seed=3, size=80, workers=2)
   printed = {}
   with recorded() as reads:
     for name, variant in (('report', 'proposed'), ('classifier', 'classifier')):
