@@ -6,9 +6,9 @@ import json
 import types
 
 import numpy as np
+
 from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
 from cmn_jax.scores.multilabel import score_classification
-
 from cmn_jax.scores.retrieval import retrieval_scores
 from cmn_jax.scores.scoring import SplitScorer
 from input_pipeline.findings_reader import FindingsReader
