@@ -1,7 +1,7 @@
 """Every field of a config, by section, with the published values.
 
-`base.get_config(task, named, ...)` makes a config; a file beside this one names
-what differs. `difference` tells a config from the one that it was made from.
+`base.make_config` makes a config; a file beside this one names what differs.
+`difference` tells a config from the one that it was made from.
 """
 
 import importlib
@@ -46,7 +46,7 @@ CLASSIFY = {
 }
 
 
-def get_config(
+def make_config(
   file: str, variant: str, changes: dict, variants: dict | None = None
 ) -> ConfigDict:
   """The config of a variant.
@@ -119,7 +119,7 @@ def difference(config: ConfigDict) -> dict:
 
 def completed(saved: dict) -> dict:
   """A saved config with today's default of each field that it lacks."""
-  whole = get_config('', 'base', {}).to_dict()
+  whole = make_config('', 'base', {}).to_dict()
   fields = defaults(ConfigDict({'named': '', **saved})) | flat(saved)
   for path, value in fields.items():
     *sections, name = path.split('.')

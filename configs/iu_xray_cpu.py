@@ -26,4 +26,4 @@ CHANGES = {
 
 def get_config(variant: str = 'consensus') -> ConfigDict:
   """The IU X-Ray config with an encoder that a CPU can run."""
-  return base.get_config('iu_xray_cpu.py', variant, CHANGES)
+  return base.make_config('iu_xray_cpu.py', variant, CHANGES)
