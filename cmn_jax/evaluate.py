@@ -13,7 +13,7 @@ from cmn_jax.training import distributed
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import evaluation_config
 from cmn_jax.training.studies import OverStudies, Rows, StudyBatches
-from configs import base
+from configs import difference
 from input_pipeline.atomic_write import write_json
 from input_pipeline.data import Data, DataConfig
 
@@ -98,7 +98,7 @@ def _results(
     'named_config': config.named,
     'config': {
       field: value
-      for field, value in base.difference(config).items()
+      for field, value in difference.changes(config).items()
       if field not in _NO_CHANGE
     },
     'checkpoint': {

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from cmn_jax.loaded import Loaded
 from cmn_jax.tasks import TASKS, Task
 from cmn_jax.training.distributed import first_alone
-from configs import base
+from configs import difference
 from input_pipeline.data import Data, DataConfig, open_data
 from input_pipeline.errors import UserError
 
@@ -23,7 +23,7 @@ def open_task(
     config: the whole one.
     loaded: a checkpoint to resume or evaluate; None to begin.
   """
-  named = base.defaults(config).get('task', config.task)
+  named = difference.defaults(config).get('task', config.task)
   if config.task not in TASKS or config.task != named:
     raise UserError(
       f'task is {config.task!r}, but {config.named} trains {named!r}: it is '

@@ -1,10 +1,7 @@
 """Every field of a config, by section, with the published values.
 
 `base.make_config` makes a config; a file beside this one names what differs.
-`difference` tells a config from the one that it was made from.
 """
-
-import importlib
 
 from ml_collections import ConfigDict
 
@@ -96,49 +93,6 @@ def make_config(
     config.update_from_flattened_dict(CLASSIFY)
   config.update_from_flattened_dict(own)
   return config
-
-
-def defaults(config: ConfigDict) -> dict:
-  """The config that `config.named` names, {field: value}.
-
-  Empty where that file is not among those that come with the program.
-  """
-  file, _, variant = config.named.partition(':')
-  try:
-    module = importlib.import_module(f'configs.{file.removesuffix(".py")}')
-    return flat(module.get_config(variant).to_dict())
-  except (ImportError, ValueError):
-    return {}
-
-
-def difference(config: ConfigDict) -> dict:
-  """What differs from the config that `config.named` names."""
-  named = defaults(config)
-  return {k: v for k, v in flat(config.to_dict()).items() if named.get(k) != v}
-
-
-def completed(saved: dict) -> dict:
-  """A saved config with today's default of each field that it lacks."""
-  whole = make_config('', 'base', {}).to_dict()
-  fields = defaults(ConfigDict({'named': '', **saved})) | flat(saved)
-  for path, value in fields.items():
-    *sections, name = path.split('.')
-    part = whole
-    for section in sections:
-      part = part.setdefault(section, {})
-    part[name] = value
-  return whole
-
-
-def flat(tree: dict, prefix: str = '') -> dict:
-  """A nested dict as {dotted path: value}, tuples as lists."""
-  found = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      found.update(flat(value, f'{prefix}{key}.'))
-    else:
-      found[prefix + key] = list(value) if isinstance(value, tuple) else value
-  return found
 
 
 def data() -> dict:

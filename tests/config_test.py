@@ -15,7 +15,7 @@ from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.opening import runs_of
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.state import study_batch, variable_shapes
-from configs import base, iu_xray, mimic_cxr, phantom
+from configs import base, difference, iu_xray, mimic_cxr, phantom
 from input_pipeline.config import DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.errors import UserError
@@ -83,7 +83,7 @@ def test_every_variant_builds(name, variant):
   task, _ = base.VARIANTS[variant]
   assert (config.task, config.name) == (task, variant)
   assert config.named == f'{name}.py:{variant}'
-  assert base.difference(config) == {}
+  assert difference.changes(config) == {}
   DataConfig(**config.data)
   make_optimizer(OptimConfig(**config.optim), 10, 1)
   Decoding(**config.decode, seed=config.seed)

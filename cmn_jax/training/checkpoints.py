@@ -20,7 +20,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from cmn_jax.training.state import TrainState, init_state
-from configs import base
+from configs import difference
 from input_pipeline.errors import UserError
 
 META_FORMAT = 3  # goes up when older checkpoints need to be read otherwise
@@ -276,7 +276,7 @@ def _completed(meta: dict) -> dict:
   """A meta whose config has every field of today."""
   if 'config' not in meta:  # An encoder alone.
     return meta
-  meta = {**meta, 'config': base.completed(meta['config'])}
+  meta = {**meta, 'config': difference.completed(meta['config'])}
   if 'classifier' in meta:
     about = meta['classifier']
     report = _completed(about['report_model'])

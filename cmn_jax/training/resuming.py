@@ -5,7 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from cmn_jax.training.checkpoints import CheckpointError
-from configs import base
+from configs import difference
 from input_pipeline.tokenizers import tokenizer_from_json
 
 # What may differ between a run and its continuation.
@@ -25,7 +25,7 @@ _FREE_SECTIONS = ('eval.', 'decode.')
 
 def check_same_run(saved: dict, config: ConfigDict, workdir: Path) -> None:
   """Raises CheckpointError if the run in `workdir` was another one."""
-  old, new = base.flat(saved), base.flat(config.to_dict())
+  old, new = difference.flat(saved), difference.flat(config.to_dict())
   differing = _differing(old, new, old.keys() | new.keys())
   if differing:
     raise CheckpointError(
@@ -50,12 +50,12 @@ def evaluation_config(
   Raises:
     CheckpointError: the command changes a field that only training can.
   """
-  old = base.flat(saved)
+  old = difference.flat(saved)
   # Of the same config only what the command changes counts; else all of it.
   variant = config.named.partition(':')[2]
   same = saved['named'] in (config.named, f':{variant}')
-  renamed = base.difference(config)
-  changed = renamed if same else base.flat(config.to_dict())
+  renamed = difference.changes(config)
+  changed = renamed if same else difference.flat(config.to_dict())
   if config.task != saved['task']:
     raise CheckpointError(
       f'{where} holds what the task {saved["task"]!r} trained, '
@@ -68,7 +68,7 @@ def evaluation_config(
       f'{where} was trained otherwise ({"; ".join(differing)}): evaluation '
       'takes the checkpoint as it is, leave these fields out'
     )
-  new = base.flat(config.to_dict())
+  new = difference.flat(config.to_dict())
   # An empty path names nothing: then it is the checkpoint's.
   own = {f for f, value in new.items() if _evaluates(f) and value != ''}
   own |= {'named'} if same else set()  # which an older checkpoint has not

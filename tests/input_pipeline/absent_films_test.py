@@ -26,7 +26,7 @@ OPTIMIZER = optax.sgd(0.1)
 
 @pytest.fixture(scope='module')
 def model():
-  alignment = AlignmentConfig(text='report', temperature=0.1)
+  alignment = AlignmentConfig(form='infonce', temperature=0.1)
   return ReportGenerator(small.shape(findings=FINDINGS, alignment=alignment))
 
 
