@@ -10,7 +10,9 @@ from cmn_jax import experiment
 from cmn_jax.dataset import open_dataset
 from cmn_jax.decoding.generate import attention_of_words
 from cmn_jax.models.films import normalise_films
-from cmn_jax.pages.report_page import Example, write_report_page
+from cmn_jax.pages.page import write_page
+from cmn_jax.pages.report import report_sections
+from cmn_jax.pages.studies import Example
 from cmn_jax.scores import scoring
 from cmn_jax.scores.retrieval import Aligner
 from cmn_jax.tasks.writing import ReportWriter, Written
@@ -97,13 +99,11 @@ def evaluate(config: ConfigDict, workdir: str) -> dict | None:
   if not distributed.is_first():
     return None
   examples = _examples(config, data, reader, model, variables, written, texts)
-  write_report_page(
+  write_page(
     workdir / 'report.html',
-    title=f'{config.variant} on {data.name}',
-    description=_describe(config, data, variables, parallel, step_folder),
-    test=results['test'],
-    history=meta['history'],
-    examples=examples,
+    f'{config.variant} on {data.name}',
+    _describe(config, data, variables, parallel, step_folder),
+    report_sections(results['test'], meta['history'], examples),
   )
   _tell(results['test'], workdir)
   return results['test']
@@ -224,7 +224,7 @@ def _example(
   side = round((attention_TxP.shape[1] / views) ** 0.5)
   return Example(
     study_id=study.id,
-    films_IxHxW=films_IxHxW[mask_I],
+    images_IxHxW=films_IxHxW[mask_I],
     reference=study.reference,
     prediction=text,
     reference_findings=reader.of_study(study),

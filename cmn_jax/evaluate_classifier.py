@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from cmn_jax.classifier_inputs import ClassifierInputs, labels_of
 from cmn_jax.dataset import open_dataset
 from cmn_jax.losses.classification import SINGLE_LABEL
-from cmn_jax.pages.classifier_page import write_classifier_page
+from cmn_jax.pages.classifier import classifier_sections
+from cmn_jax.pages.page import write_page
 from cmn_jax.report_model import ReportModel
 from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
 from cmn_jax.scores.multilabel import score_classification
@@ -78,12 +79,11 @@ def evaluate_classifier(config: ConfigDict, workdir: str) -> dict:
       out / f'{split}_predictions.json',
       _predictions(data.studies[split], labels, split, probability_SxC, meta),
     )
-  write_classifier_page(
+  write_page(
     workdir / 'report.html',
-    title=f'{config.variant} on {data.name}',
-    description=_describe(meta, variables, parallel, step_folder),
-    test=results['test'],
-    history=meta['history'],
+    f'{config.variant} on {data.name}',
+    _describe(meta, variables, parallel, step_folder),
+    classifier_sections(results['test'], meta['history']),
   )
   _tell(results['test'], workdir)
   return results['test']

@@ -1,4 +1,4 @@
-"""Pictures for the report page: films as data URIs, charts as inline SVG.
+"""Pictures for the report page: images as data URIs, charts as inline SVG.
 
 Colours and fonts come from the page's style sheet, by class name.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-FILM_SIZE = 256  # pixels; larger films are shrunk, which bounds the page's size
+IMAGE_SIZE = 256  # pixels; larger ones are shrunk, which bounds the page's size
 
 _WIDTH, _HEIGHT = 340, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 12, 26
@@ -28,10 +28,10 @@ class Curve(NamedTuple):
   points: list[tuple[float, float]]
 
 
-def film_uri(film_HxW: np.ndarray) -> str:
-  """A grey film (uint8) as a PNG data URI."""
-  picture = Image.fromarray(np.ascontiguousarray(film_HxW))
-  picture.thumbnail((FILM_SIZE, FILM_SIZE), Image.Resampling.LANCZOS)
+def image_uri(image_HxW: np.ndarray) -> str:
+  """A grey image (uint8) as a PNG data URI."""
+  picture = Image.fromarray(np.ascontiguousarray(image_HxW))
+  picture.thumbnail((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.LANCZOS)
   png = io.BytesIO()
   picture.save(png, 'PNG', optimize=True)
   return 'data:image/png;base64,' + base64.b64encode(png.getvalue()).decode()

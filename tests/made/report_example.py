@@ -4,7 +4,7 @@ import html.parser
 
 import numpy as np
 
-from cmn_jax.pages.report_page import Example
+from cmn_jax.pages.studies import Example
 from input_pipeline.findings import Finding
 
 VOID = {'meta', 'img', 'input', 'br', 'link'}
@@ -48,7 +48,7 @@ def make_example(number=0, size=32, words=WORDS, views=2, grid=7):
   rng = np.random.default_rng(number)
   return Example(
     study_id=f'study-{number}',
-    films_IxHxW=rng.integers(0, 256, (views, size, size), np.uint8),
+    images_IxHxW=rng.integers(0, 256, (views, size, size), np.uint8),
     reference='small right effusion . no nodule <seen> .',
     prediction=' '.join(words),
     reference_findings=[Finding('effusion', 'right', '', 'mild')],
@@ -56,54 +56,6 @@ def make_example(number=0, size=32, words=WORDS, views=2, grid=7):
     words=list(words),
     attention_TxIxhxw=rng.random((len(words), views, grid, grid)),
   )
-
-
-def make_scores(bleu=0.25, f1=0.9, width=0.01):
-  names = [*(f'bleu_{k}' for k in range(1, 5)), 'rouge_l', 'cider']
-  scores = {name: bleu + i / 1000 for i, name in enumerate(names)}
-  return {
-    **scores,
-    'meteor': None,
-    'meteor_nltk': 0.3217,
-    'intervals': {k: [v - width, v + width] for k, v in scores.items()},
-    'studies': 50,
-    'distinct_reports': 37,
-    'findings': {
-      'source': 'phantom',
-      'micro_f1': f1,
-      'micro_f1_interval': [f1 - width, f1 + width],
-      'macro_f1': f1 - 0.1,
-      'per_class': {
-        'effusion': {
-          'precision': 0.911,
-          'recall': 0.822,
-          'f1': 0.864,
-          'support': 13,
-          'f1_interval': [0.7, 0.95],
-        },
-        'No Finding': {'precision': 0.5, 'recall': 0.5, 'support': 21},
-      },
-      'side_accuracy': 0.987,
-      'zone_accuracy': 0.0,
-      'severity_accuracy': 0.555,
-      'counts': {'side': 40, 'zone': 0, 'severity': 12},
-    },
-  }
-
-
-def make_test():
-  return {
-    **make_scores(),
-    'split': 'test',
-    'selected_on': 'val bleu_4',
-    'baselines': {
-      'constant': {**make_scores(0.1, 0.0), 'report': 'all is <well> .'},
-      'retrieval': make_scores(0.15, 0.4),
-    },
-    'controls': {'shuffled_images': make_scores(0.1, 0.11)},
-    'seconds': 12.3,
-    'reports_per_second': 45.6,
-  }
 
 
 def make_history(epochs=6):

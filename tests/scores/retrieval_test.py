@@ -5,7 +5,6 @@ import pytest
 
 from cmn_jax.models.alignment import AlignmentShape
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.pages.report_retrieval import retrieval_section
 from cmn_jax.scores.retrieval import Aligner, retrieval_scores
 from cmn_jax.training.parallel import AXIS, Parallel
 from tests.made import small
@@ -82,12 +81,3 @@ def test_a_model_without_alignment_gets_a_random_one():
   batches[0]['images_BxIxHxW'][:] = batches[0]['images_BxIxHxW'][0]
   same = align(batches, range(6))['image_to_report']
   assert same['recall_1'] == pytest.approx(1 / 6)
-
-
-def test_the_page_says_what_was_found():
-  eye = np.eye(20)
-  found = retrieval_scores(eye, eye, range(20))
-  page = retrieval_section({'retrieval': {'projection': 'untrained', **found}})
-  assert '<td>1.000</td>' in page and '<td>1.0</td>' in page
-  assert '<td>0.250</td>' in page and 'random projection' in page
-  assert retrieval_section({}) == ''

@@ -1,13 +1,15 @@
-"""The studies of the report page: films, texts, findings, attention."""
+"""Studies on a report model's page: images, texts, findings, attention."""
 
 import dataclasses
 import html
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cmn_jax.pages import charts
+from cmn_jax.scores.findings import pair_findings
 from input_pipeline.findings import Finding, read_findings
 
 RIGHT, PARTLY, MISSED, INVENTED = 'right', 'partly', 'missed', 'invented'
@@ -20,6 +22,7 @@ _LEGEND = {
   INVENTED: ('✕', 'invented'),
 }
 _ATTRIBUTES = ('side', 'zone', 'severity')
+_SCRIPT = Path(__file__).parent / 'studies.js'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,18 +31,18 @@ class Example:
 
   Attributes:
     study_id: as in the dataset.
-    films_IxHxW: uint8, as the model saw them.
+    images_IxHxW: uint8, as the model saw them.
     reference: what the radiologist, or the phantom, wrote.
     prediction: what the model wrote.
     reference_findings: positive findings of the study.
     predicted_findings: positive findings of the prediction.
     words: of the prediction; their order is that of the attention.
-    attention_TxIxhxw: weight of each patch of each film for each word, mean
+    attention_TxIxhxw: weight of each patch of each image for each word, mean
       over the heads. Words beyond T are shown without.
   """
 
   study_id: str
-  films_IxHxW: np.ndarray
+  images_IxHxW: np.ndarray
   reference: str
   prediction: str
   reference_findings: list[Finding]
@@ -59,7 +62,7 @@ class Judged(NamedTuple):
 def judge_findings(
   reference: Sequence[Finding], predicted: Sequence[Finding]
 ) -> list[Judged]:
-  """Pairs findings of one name, those that agree most first.
+  """Pairs findings as `score_attributes` does, and says what is wrong.
 
   An attribute that the reference leaves open cannot be wrong.
 
@@ -68,28 +71,19 @@ def judge_findings(
   """
   truths = [f for f in reference if f.status == 'positive']
   guesses = [f for f in predicted if f.status == 'positive']
-  candidates = sorted(
-    (len(_wrong(truth, guess)), i, j)
-    for i, truth in enumerate(truths)
-    for j, guess in enumerate(guesses)
-    if truth.name == guess.name
-  )
-  partner = {}
-  for _, i, j in candidates:
-    if i not in partner and j not in partner.values():
-      partner[i] = j
+  pairs = list(pair_findings(truths, guesses))
   judged = []
-  for i, truth in enumerate(truths):
-    if i not in partner:
+  for truth in truths:
+    # By identity: two mentions may be equal.
+    place = next((n for n, (t, _) in enumerate(pairs) if t is truth), None)
+    if place is None:
       judged.append(Judged(MISSED, truth))
-    else:
-      wrong = _wrong(truth, guesses[partner[i]])
-      judged.append(Judged(PARTLY if wrong else RIGHT, truth, wrong))
-  return judged + [
-    Judged(INVENTED, guess)
-    for j, guess in enumerate(guesses)
-    if j not in partner.values()
-  ]
+      continue
+    _, guess = pairs.pop(place)
+    guesses = [g for g in guesses if g is not guess]
+    wrong = _wrong(truth, guess)
+    judged.append(Judged(PARTLY if wrong else RIGHT, truth, wrong))
+  return judged + [Judged(INVENTED, guess) for guess in guesses]
 
 
 def _wrong(truth, guess):
@@ -117,6 +111,7 @@ def studies_section(examples: Sequence[Example]) -> str:
     '<label class="switch" for="overlay">Show attention over the films</label>'
     '<noscript><p class="note">The attention needs JavaScript.</p></noscript>'
     + ''.join(map(_card, examples))
+    + f'<script>\n{_SCRIPT.read_text("utf-8")}</script>'
   )
 
 
@@ -144,7 +139,7 @@ def _card(example: Example) -> str:
     f'<article class="study" aria-label="Study {name}" '
     f'data-grid="{rows},{columns}" '
     f'data-attention="{charts.attention_bytes(attention)}">'
-    f'<div><div class="films">{_films(example)}</div>'
+    f'<div><div class="films">{_images(example)}</div>'
     '<p class="caption" aria-live="polite"></p></div>'
     f'<div><h3>{name}</h3>{_chips(judged)}'
     '<p class="label">Reference</p><p class="text reference">'
@@ -155,12 +150,12 @@ def _card(example: Example) -> str:
   )
 
 
-def _films(example):
+def _images(example):
   return ''.join(
-    f'<div class="film"><img src="{charts.film_uri(film)}" '
+    f'<div class="film"><img src="{charts.image_uri(image)}" '
     f'alt="Film {i} of study {html.escape(example.study_id)}">'
     f'<canvas aria-hidden="true"></canvas><span>film {i}</span></div>'
-    for i, film in enumerate(example.films_IxHxW, start=1)
+    for i, image in enumerate(example.images_IxHxW, start=1)
   )
 
 
