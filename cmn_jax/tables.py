@@ -2,26 +2,29 @@
 
   python -m cmn_jax.tables --runs runs/demo runs/cmn --against cmn
 
-A run is a workdir, a folder of seed_N workdirs, or a test.json of one.
+A run is a workdir, a folder of seed_N workdirs, a test.json of one, or a file
+that --save wrote. --predictions adds a row, marked as not ours, for another
+program's reports of the same test studies: ReXrank's JSON, or RadEval's JSON,
+JSONL or CSV.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from cmn_jax.comparison.comparison import tables_of
-from cmn_jax.comparison.paired_runs import paired_tables, paired_tests
-from cmn_jax.comparison.runs import PAIRED, read_runs
+from cmn_jax.comparison.others import score_predictions
+from cmn_jax.comparison.paired import paired_tables, paired_tests
+from cmn_jax.comparison.runs import read_saved, save
 from cmn_jax.comparison.table import FORMATS
 from input_pipeline.errors import UserError
 
 
-def _save(path: Path, paired: list[dict]):
-  if path.exists():
-    raise UserError(f'{path} exists: choose another --save_tests')
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(json.dumps({PAIRED: paired}, indent=1) + '\n')
+def _name_and_file(text: str) -> tuple[str, Path]:
+  name, equals, file = text.partition('=')
+  if not (name and equals and file):
+    raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FILE')
+  return name, Path(file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,35 +39,50 @@ def _parser() -> argparse.ArgumentParser:
     type=Path,
     required=True,
     metavar='DIR',
-    help='workdirs, or test.json files of some',
+    help='workdirs, test.json files of some, or files of --save',
   )
   parser.add_argument(
     '--against',
-    metavar='VARIANT',
-    help='test each row against that of this variant, by their common seeds',
+    metavar='NAME',
+    help='test each row against that of this name, by their common seeds',
+  )
+  parser.add_argument(
+    '--predictions',
+    nargs='+',
+    type=_name_and_file,
+    default=[],
+    metavar='NAME=FILE',
+    help="another program's reports, scored against a run's references",
   )
   parser.add_argument('--format', choices=FORMATS, default='markdown')
   parser.add_argument(
-    '--save_tests',
+    '--save',
     type=Path,
     metavar='FILE',
-    help='JSON of those tests, which --runs reads again',
+    help='JSON of the scores and tests of these runs, which --runs reads again',
   )
   return parser
 
 
-def main():
-  """Prints the tables of the runs on the command line."""
-  args = _parser().parse_args()
+def main(argv: list[str] | None = None) -> None:
+  """Prints the tables of the runs on the command line.
+
+  Args:
+    argv: the arguments, those of the command line by default.
+  """
+  args = _parser().parse_args(argv)
   try:
-    runs = [run for path in args.runs for run in read_runs(path)]
-    paired = [row for run in runs for row in run.test.get(PAIRED, [])]
-    runs = [run for run in runs if PAIRED not in run.test]
-    tables = tables_of([run.test for run in runs])
+    saved = [read_saved(path) for path in args.runs]
+    runs = [run for one in saved for run in one.runs]
+    paired = [test for one in saved for test in one.paired_tests]
+    others = [
+      score_predictions(name, file, runs) for name, file in args.predictions
+    ]
+    tables = tables_of([run.results for run in runs], others)
     if args.against:
       paired += paired_tests(runs, args.against)
-    if args.save_tests:
-      _save(args.save_tests, paired)
+    if args.save:
+      save(args.save, runs, paired)
   except UserError as error:
     sys.exit(f'error: {error}')
   if paired:

@@ -1,316 +1,260 @@
 """Tables of runs beside their baselines and the papers' figures."""
 
-from collections.abc import Callable, Mapping
+import collections
+import math
+from collections.abc import Mapping, Sequence
 
 from cmn_jax.comparison import published
-from cmn_jax.comparison.runs import is_classifier
+from cmn_jax.comparison.rows import (
+  check_distinct,
+  grouped,
+  make_row,
+  rows_of,
+  seeds_note,
+  split_note,
+  table_key,
+)
 from cmn_jax.comparison.table import (
   BASELINE,
+  OTHERS,
   PUBLISHED,
   RUN,
+  Cell,
   Row,
   Table,
-  cell_of,
+  without_empty_columns,
 )
-from input_pipeline.errors import UserError
+from cmn_jax.scores.catalogue import (
+  CLASS_SCORES,
+  RARE_SCORES,
+  REPORT_SCORES,
+  RETRIEVAL_SCORES,
+  Score,
+  interval_of,
+  value_of,
+)
+from cmn_jax.scores.results import is_classifier, report_scores
 
-Columns = Mapping[str, Callable[[Mapping], float | int | None]]
-
-
-def _at(*keys) -> Callable[[Mapping], float | int | None]:
-  """Reads the value under the keys, None where one is missing."""
-
-  def read(tree):
-    for key in keys:
-      try:
-        tree = tree[key]
-      except (KeyError, IndexError, TypeError):
-        return None
-    return tree
-
-  return read
-
-
-def _place(word: str):
-  """Accuracy of side or zone words, where any finding was found."""
-
-  def read(scores):
-    if not _at('findings', 'counts', word)(scores):
-      return None
-    return scores['findings'][f'{word}_accuracy']
-
-  return read
-
-
-_REPORTS: Columns = {
-  **{f'BLEU-{n}': _at(f'bleu_{n}') for n in range(1, 5)},
-  'METEOR': _at('meteor'),
-  'ROUGE-L': _at('rouge_l'),
-  'CIDEr': _at('cider'),
-  'F1 micro': _at('findings', 'micro_f1'),
-  'F1 macro': _at('findings', 'macro_f1'),
-  'side': _place('side'),
-  'zone': _place('zone'),
-  'distinct': _at('distinct_reports'),
-}
 _BASELINES = {'constant': 'constant report', 'retrieval': 'nearest study'}
-_RETRIEVAL: Columns = {
-  f'{name} {label}': _at('retrieval', way, key)
-  for way, name in (
-    ('image_to_report', 'report by films'),
-    ('report_to_image', 'films by report'),
-  )
-  for key, label in (
-    ('recall_1', '@1'),
-    ('recall_5', '@5'),
-    ('recall_10', '@10'),
-    ('median_rank', 'rank'),
-  )
-}
-_CLASSES: Columns = {
-  'precision': _at('precision_weighted'),
-  'undefined as 1': _at('precision_weighted_undefined_1'),
-  'recall': _at('recall_weighted'),
-  'F1': _at('f1_weighted'),
-  'F1 micro': _at('micro_f1'),
-  'F1 macro': _at('f1_macro'),
-  'AUROC macro': _at('auroc_macro'),
-  'AUPRC macro': _at('auprc_macro'),
-}
-_RARE: Columns = {
-  f'{name}{label}': read
-  for key, name in (
-    ('f1_macro', 'F1 macro'),
-    ('f1_macro_rare', 'F1 rare'),
-    ('auprc_macro_rare', 'AUPRC rare'),
-  )
-  for label, read in (
-    ('', _at(key)),
-    (' from', _at('intervals', key, 0)),
-    (' to', _at('intervals', key, 1)),
-  )
-}
-# What tells the sections of a page apart, and the rows of a section.
-_SECTION = (
-  _at('dataset'),
-  _at('studies'),
-  _at('task'),
-  _at('labels', 'source'),
-)
-_ROW = (_at('variant'), _at('inputs'), _at('finetuned'))
+# Of many labels nearly all decisions are a right no.
+_CLASSES = tuple(s for s in CLASS_SCORES if s.key != 'accuracy')
+_F1_MACRO = next(s for s in CLASS_SCORES if s.key == 'f1_macro')
+_MICRO_F1 = next(s for s in REPORT_SCORES if s.key == 'findings.micro_f1')
 
 
-def tables_of(tests: list[dict]) -> list[Table]:
+def tables_of(
+  runs: Sequence[Mapping], others: Sequence[Mapping] = ()
+) -> list[Table]:
   """All tables of these test.json: reports, retrieval, classification.
 
+  Args:
+    runs: the contents of test.json files.
+    others: scores of other programs' predictions for the studies of a run.
+
   Raises:
-    UserError: two of them are the same run.
+    UserError: two runs are the same.
   """
-  _check_distinct(tests)
-  reports = [test for test in tests if not is_classifier(test)]
-  classifiers = [test for test in tests if is_classifier(test)]
+  check_distinct(runs)
+  reports = [results for results in runs if not is_classifier(results)]
+  classifiers = [results for results in runs if is_classifier(results)]
   tables = []
-  for group in _groups(reports, _SECTION):
-    tables.append(_report_table(group))
-    aligned = [test for test in group if test.get('retrieval')]
-    if aligned:
-      tables.append(_retrieval_table(aligned))
-  for group in _groups(classifiers, _SECTION):
+  for group in grouped(reports, table_key):
+    key = table_key(group[0])
+    strangers = [other for other in others if table_key(other) == key]
+    tables += [_report_table(group, strangers), _retrieval_table(group)]
+  for group in grouped(classifiers, table_key):
     tables.append(_class_table(group))
     if group[0]['labels']['rare']:
       tables.append(_rare_table(group))
-  return [*tables, *_published_tables(tests)]
+  _distinct_titles(tables)
+  return [without_empty_columns(table) for table in tables]
 
 
-def row_name(tests: list[dict]) -> str:
-  """A group's variant, what it reads, and its seeds."""
-  first = tests[0]
-  inputs = f', {first["inputs"]}' if 'inputs' in first else ''
-  seeds = f'seed {first["seed"]}' if len(tests) == 1 else f'{len(tests)} seeds'
-  return f'{first["variant"]}{inputs}, {seeds}'
+def _distinct_titles(tables: list[Table]) -> None:
+  """Numbers the tables that share a title, as those of two splits do."""
+  count = collections.Counter(table.title for table in tables)
+  seen = collections.Counter()
+  for table in tables:
+    title = table.title
+    if count[title] > 1:
+      seen[title] += 1
+      table.title = f'{title} ({seen[title]} of {count[title]})'
 
 
-def _groups(tests: list[dict], keys) -> list[list[dict]]:
-  """Tests of which the keys read the same, in the order of appearance."""
-  groups = {}
-  for test in tests:
-    groups.setdefault(tuple(read(test) for read in keys), []).append(test)
-  return list(groups.values())
-
-
-def _rows_of_seeds(tests) -> list[list[dict]]:
-  """The tests of each row: the papers' order, then that of appearance."""
-  order = [*published.REPORTS, *published.CLASSIFICATION]
-  place = {name: n for n, name in enumerate(order)}
-  return sorted(
-    _groups(tests, _ROW),
-    key=lambda group: place.get(group[0]['variant'], len(place)),
-  )
-
-
-def _check_distinct(tests):
-  for group in _groups(tests, (*_SECTION, *_ROW, _at('seed'))):
-    if len(group) > 1:
-      raise UserError(
-        f'{len(group)} runs of {row_name(group[:1])} on '
-        f'{group[0]["dataset"]}: expected each seed once; name each run once, '
-        'or tell them apart by --config.variant=ANOTHER_NAME when training'
-      )
-
-
-def _row(name: str, kind: str, tests: list[dict], columns: Columns) -> Row:
-  cells = [cell_of(map(read, tests)) for read in columns.values()]
-  return Row(name, kind, cells)
-
-
-def _report_table(tests: list[dict]) -> Table:
-  first = tests[0]
-  findings = first['findings']
-  low, high = findings['micro_f1_interval']
+def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
+  first = runs[0]
+  scores = report_scores([*runs, *others])
+  share = first['reference_abnormal_share']
+  common = _common_baselines(runs)
   rows = [
-    _row(name, BASELINE, [first['baselines'][key]], _REPORTS)
-    for key, name in _BASELINES.items()
+    make_row(_BASELINES.get(key, _words(key)), BASELINE, [row], scores)
+    for key, row in common.items()
   ]
-  for group in _rows_of_seeds(tests):
-    name = row_name(group)
-    shuffled = [test['controls']['shuffled_images'] for test in group]
-    rows.append(_row(name, RUN, group, _REPORTS))
-    rows.append(_row(f'{name}, shuffled films', BASELINE, shuffled, _REPORTS))
-  if first['dataset'] == published.DATASET:
-    rows += _published_rows(published.REPORTS, _REPORTS)
+  if share is not None:
+    references = {'abnormal_share': share}
+    rows.append(make_row('the references', BASELINE, [references], scores))
+  for name, group in rows_of(runs).items():
+    rows.append(make_row(name, RUN, group, scores))
+    # Of a single study there is nothing to shuffle.
+    shuffled = [
+      results['controls']['shuffled_images']
+      for results in group
+      if results['controls']
+    ]
+    full = f'{name}, shuffled images'
+    rows.append(make_row(full, BASELINE, shuffled, scores))
+    for key in [k for k in group[0]['baselines'] if k not in common]:
+      own = [results['baselines'][key] for results in group]
+      rows.append(make_row(f'{name}, {_words(key)}', BASELINE, own, scores))
+  for other in others:
+    rows.append(
+      make_row(f'{other["name"]} (not ours)', OTHERS, [other], scores)
+    )
+  rows += _published_rows(first, published.REPORTS, scores)
+  interval = interval_of(first, _MICRO_F1)
+  about = (
+    f" 95 % interval of the first run's micro F1: {interval[0]:.3f} to "
+    f'{interval[1]:.3f}.'
+    if interval
+    else ''
+  )
   return Table(
     first['dataset'],
-    f'{first["studies"]} test studies; findings from `{findings["source"]}`; '
-    f'checkpoints chosen on {first["selected_on"]}. 95 % interval of the first '
-    f"run's micro F1: {low:.3f} to {high:.3f}.{_seeds_note(tests)}",
-    list(_REPORTS),
+    f'{split_note(first)}; findings from `{first["findings"]["source"]}`; '
+    f'checkpoints chosen on {_selected(runs)}.{about}{seeds_note(runs)}',
+    [score.label for score in scores],
     rows,
   )
 
 
-def _retrieval_table(tests: list[dict]) -> Table:
-  first = tests[0]['retrieval']
+def _common_baselines(runs) -> dict[str, Mapping]:
+  """Those that are the same for all runs; others are of one row."""
+  return {
+    key: row
+    for key, row in runs[0]['baselines'].items()
+    if all(_alike(row, results['baselines'].get(key)) for results in runs)
+  }
+
+
+def _alike(row: Mapping, other: Mapping | None) -> bool:
+  keys = 'bleu_1', 'bleu_4', 'cider', 'distinct_reports'
+  return other is not None and all(
+    math.isclose(row[key], other[key], abs_tol=1e-4) for key in keys
+  )
+
+
+def _words(key: str) -> str:
+  return key.replace('_', ' ')
+
+
+def _selected(runs) -> str:
+  return ' or '.join(dict.fromkeys(results['selected_on'] for results in runs))
+
+
+def _retrieval_table(runs: Sequence[Mapping]) -> Table:
+  first = runs[0]['retrieval']
   chance = dict.fromkeys(
     ('image_to_report', 'report_to_image'), first['chance']
   )
-  rows = [_row('chance', BASELINE, [{'retrieval': chance}], _RETRIEVAL)]
-  for group in _rows_of_seeds(tests):
+  rows = [
+    make_row('chance', BASELINE, [{'retrieval': chance}], RETRIEVAL_SCORES)
+  ]
+  for name, group in rows_of(runs).items():
     untrained = group[0]['retrieval']['projection'] == 'untrained'
-    name = row_name(group) + (', untrained projection' if untrained else '')
     kind = BASELINE if untrained else RUN
-    rows.append(_row(name, kind, group, _RETRIEVAL))
+    full = name + (', untrained projection' if untrained else '')
+    rows.append(make_row(full, kind, group, RETRIEVAL_SCORES))
   return Table(
-    f'{tests[0]["dataset"]}: retrieval',
-    f'Recall at 1, 5 and 10 and median rank among {first["studies"]} test '
-    f'studies with {first["distinct_reports"]} distinct reports; any study '
-    f'with the same report is right.{_seeds_note(tests)}',
-    list(_RETRIEVAL),
+    f'{runs[0]["dataset"]}: retrieval',
+    f'{split_note(runs[0])}. Recall at 1, 5 and 10 and median rank among '
+    f'{first["studies"]} studies with {first["distinct_reports"]} distinct '
+    f'reports; any study with the same report is right.{seeds_note(runs)}',
+    [score.label for score in RETRIEVAL_SCORES],
     rows,
   )
 
 
-def _class_table(tests: list[dict]) -> Table:
-  first = tests[0]
+def _class_table(runs: Sequence[Mapping]) -> Table:
+  first = runs[0]
   constant = 'always_no_finding'
   rows = [
-    _row(
+    make_row(
       'always No Finding', BASELINE, [first['baselines'][constant]], _CLASSES
     )
   ]
-  for group in _rows_of_seeds(tests):
-    rows.append(_row(row_name(group), RUN, group, _CLASSES))
+  for name, group in rows_of(runs).items():
+    rows.append(make_row(name, RUN, group, _CLASSES))
     # The others depend on what the classifier reads.
     for key in group[0]['baselines']:
       if key != constant:
-        name = f'{key.replace("_", " ")}, {group[0]["inputs"]}'
-        others = [test['baselines'][key] for test in group]
-        rows.append(_row(name, BASELINE, others, _CLASSES))
-  about = [f'{first["studies"]} test studies']
-  if 'labels' in first:
-    about.append(f'labels from `{first["labels"]["source"]}`')
-  if 'task' in first:
-    about.append(f'{first["task"]} task')
+        baselines = [results['baselines'][key] for results in group]
+        full = f'{_words(key)}, {group[0]["inputs"]}'
+        rows.append(make_row(full, BASELINE, baselines, _CLASSES))
+  rows += _published_rows(first, published.CLASSIFICATION, _CLASSES)
+  single = 'confusion_matrix' in first
   return Table(
     f'{first["dataset"]}: classification',
-    f'{"; ".join(about)}. Precision, recall and F1 are weighted by support; '
-    'precision counts a class that is never predicted as 0, and as 1 in the '
-    f'column beside it.{_seeds_note(tests)}',
-    list(_CLASSES),
+    f'{split_note(first)}; labels from `{first["labels"]["source"]}`; '
+    f'{"one label" if single else "several labels"} a study; checkpoints '
+    f'chosen on {_selected(runs)}. Precision, recall and F1 are weighted by '
+    'support; precision counts a class that is never predicted as 0, and as 1 '
+    f'in the column beside it.{seeds_note(runs)}',
+    [score.label for score in _CLASSES],
     rows,
   )
 
 
-def _rare_table(tests: list[dict]) -> Table:
-  first = tests[0]
+def _rare_table(runs: Sequence[Mapping]) -> Table:
+  first = runs[0]
   labels = first['labels']
+  scores = (_F1_MACRO, *RARE_SCORES)
   classes = ', '.join(
     f'{name} ({first["per_class"][name]["support"]})' for name in labels['rare']
   )
   rows = []
-  for group in _rows_of_seeds(tests):
-    row = _row(row_name(group), RUN, group, _RARE)
-    cells = [
-      cell._replace(deviation=None) if name.endswith((' from', ' to')) else cell
-      for name, cell in zip(_RARE, row.cells, strict=True)
-    ]
-    rows.append(row._replace(cells=cells))
+  for name, group in rows_of(runs).items():
+    cells = []
+    for score, cell in zip(
+      scores, make_row(name, RUN, group, scores).cells, strict=True
+    ):
+      cells += [cell, *_ends(group, score)]
+    rows.append(Row(name, RUN, cells))
   return Table(
     f'{first["dataset"]}: rare classes',
-    f'Macro averages over all findings, and over the rare ones, which fewer '
-    f'than one training study in {round(1 / labels["rare_below"])} has: '
-    f'{classes}; in brackets how many test studies have one. From, to: 95 % '
-    'interval over the test studies, of several seeds the means of its ends.'
-    f'{_seeds_note(tests)}',
-    list(_RARE),
+    f'{split_note(first)}. Macro averages over all findings, and over the rare '
+    f'ones, which fewer than one training study in '
+    f'{round(1 / labels["rare_below"])} has: {classes}; in brackets how many '
+    'test studies have one. From, to: 95 % interval over the test studies, of '
+    'several seeds the means of its ends; there is none where a class has '
+    f'fewer than 10 studies.{seeds_note(runs)}',
+    [f'{s.label}{end}' for s in scores for end in ('', ' from', ' to')],
     rows,
   )
 
 
-def _seeds_note(tests) -> str:
-  several = any(len(group) > 1 for group in _rows_of_seeds(tests))
-  return ' Of several seeds: mean ± sample deviation.' if several else ''
-
-
-def _published_tables(tests) -> list[Table]:
-  """The papers' figures, and a constant report on the same reports."""
-  columns = {k: v for k, v in _REPORTS.items() if k[:2] in ('BL', 'ME', 'RO')}
-  rows = _published_rows(published.REPORTS, columns)
-  measured = ''
-  for test in tests:
-    # The drawn films belong to the same studies, and a constant sees none.
-    real = (published.DATASET, f'{published.DATASET}-drawn')
-    if test['dataset'] in real and not is_classifier(test):
-      name = f'constant report on {test["studies"]} of the same studies'
-      constant = test['baselines']['constant']
-      rows.append(_row(name, BASELINE, [constant], columns))
-      measured = ' but that of the constant report'
-      break
-  classes = {k: _CLASSES[k] for k in ('precision', 'recall', 'F1')}
-  note = "The papers' own figures on IU X-Ray; none was measured here"
+def _ends(group, score) -> list[Cell]:
+  """The mean bounds of the interval of several seeds."""
+  bounds = [interval_of(results, score) for results in group]
+  if None in bounds:
+    return [Cell(None), Cell(None)]
   return [
-    Table(
-      'Published: reports',
-      f'{note}{measured}.',
-      list(columns),
-      rows,
-    ),
-    Table(
-      'Published: classification',
-      f'{note}. Weighted by support; `classifier_ce` has no focal term.',
-      list(classes),
-      _published_rows(published.CLASSIFICATION, classes),
-    ),
+    Cell(sum(ends) / len(ends), None, score.digits)
+    for ends in zip(*bounds, strict=True)
   ]
 
 
-def _published_rows(figures, columns: Columns) -> list[Row]:
-  """With all the digits that were printed."""
+def _published_rows(
+  results: Mapping, figures: Mapping, scores: Sequence[Score]
+) -> list[Row]:
+  """The papers' figures with all their digits, beside runs on their studies."""
+  if results['dataset'] != published.DATASET or not results['split_official']:
+    return []
   rows = []
-  for name, scores in figures.items():
-    row = _row(f'{name} (published)', PUBLISHED, [scores], columns)
-    cells = [
-      cell._replace(digits=max(3, len(str(cell.value)) - 2))
-      for cell in row.cells
-    ]
-    rows.append(row._replace(cells=cells))
+  for name, values in figures.items():
+    cells = []
+    for score in scores:
+      value = value_of(values, score)
+      decimals = 0 if value is None else len(str(value)) - 2
+      cells.append(Cell(value, None, max(score.digits, decimals)))
+    rows.append(Row(f'{name} (published)', PUBLISHED, cells))
   return rows

@@ -1,43 +1,39 @@
-"""Evaluated runs as they lie on disk: scores, and predictions if kept."""
+"""Evaluated runs as they lie on disk: workdirs, and saved scores of several."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cmn_jax.scores.results import (
+  ClassifierResults,
+  ReportResults,
+  check_whole,
+  without_extras,
+)
+from input_pipeline.atomic_write import write_text
 from input_pipeline.errors import UserError
 
-PAIRED = 'paired_tests'  # key of a file of paired tests
-# What the tables read of every run, and of either kind.
-_KEYS = ('dataset', 'variant', 'seed', 'studies', 'baselines')
-_CLASSIFIER_KEYS = (
-  'inputs',
-  'task',
-  'per_class',
-  'labels.source',
-  'labels.classes',
-  'labels.rare',
-  'labels.rare_below',
-)
-_REPORT_KEYS = (
-  'selected_on',
-  'controls',
-  'findings.source',
-  'findings.micro_f1_interval',
-  'findings.per_class',
-)
+_DIGITS = 5  # of saved scores, behind the point
 
 
 class Run(NamedTuple):
-  """A run's test.json, and its predictions where they are."""
+  """A run's test.json, and its predictions where they lie beside it."""
 
   path: Path
-  test: dict
+  results: ReportResults | ClassifierResults
   predictions: list[dict] | None
 
 
-def read_runs(path: Path) -> list[Run]:
-  """The run at `path`, or all the seeds' runs in it.
+class Saved(NamedTuple):
+  """What a path holds."""
+
+  runs: list[Run]
+  paired_tests: list[dict]
+
+
+def read_saved(path: Path) -> Saved:
+  """The run at `path`, all seeds' runs in it, or what `save` has written.
 
   Raises:
     UserError: there is none, it cannot be read, it is of another split, or
@@ -45,62 +41,79 @@ def read_runs(path: Path) -> list[Run]:
   """
   seeds = sorted(path.glob('seed_*')) if path.is_dir() else []
   if seeds and not (path / 'evaluation').exists():
-    return [run for seed in seeds for run in read_runs(seed)]
-  if not path.is_dir():
-    return [Run(path, _read_test(path), None)]
-  folder = path / 'evaluation'
-  predictions = folder / 'test_predictions.json'
-  return [
-    Run(
-      path,
-      _read_test(folder / 'test.json'),
-      _read(predictions) if predictions.exists() else None,
-    )
+    return Saved([run for s in seeds for run in read_saved(s).runs], [])
+  if path.is_dir():
+    folder = path / 'evaluation'
+    predictions = folder / 'test_predictions.json'
+    content = _checked(_read(folder / 'test.json'), folder / 'test.json')
+    found = _read(predictions) if predictions.exists() else None
+    return Saved([Run(path, content, found)], [])
+  content = _read(path)
+  if isinstance(content, dict) and content.keys() <= {'runs', 'paired_tests'}:
+    runs = [
+      Run(path, _checked(results, path), None)
+      for results in content.get('runs', [])
+    ]
+    return Saved(runs, content.get('paired_tests', []))
+  return Saved([Run(path, _checked(content, path), None)], [])
+
+
+def save(path: Path, runs: Sequence[Run], paired_tests: Sequence[dict]) -> None:
+  """Writes the scores of runs and paired tests, for `read_saved`.
+
+  Raises:
+    UserError: the file is there already.
+  """
+  if path.exists():
+    raise UserError(f'{path} exists: choose another --save')
+  path.parent.mkdir(parents=True, exist_ok=True)
+  content = {
+    'runs': [without_extras(run.results) for run in runs],
+    'paired_tests': list(paired_tests),
+  }
+  lists = []
+  for key, values in content.items():
+    lines = ',\n'.join(map(_lines, values))
+    lists.append(f'"{key}": [\n{lines}\n]')
+  write_text(path, '{\n' + ',\n'.join(lists) + '\n}\n')
+
+
+def _lines(content: dict) -> str:
+  """JSON with a line for each key."""
+  lines = [
+    f'  {json.dumps(key)}: {json.dumps(_rounded(value), ensure_ascii=False)}'
+    for key, value in content.items()
   ]
+  return ' {\n' + ',\n'.join(lines) + '\n }'
+
+
+def _rounded(value):
+  if isinstance(value, dict):
+    return {k: _rounded(v) for k, v in value.items()}
+  if isinstance(value, list):
+    return [_rounded(v) for v in value]
+  return round(value, _DIGITS) if isinstance(value, float) else value
 
 
 def _read(file: Path):
   try:
-    return json.loads(file.read_text())
+    return json.loads(file.read_text('utf-8'))
   except (OSError, ValueError) as error:
     raise UserError(
       f'{file} cannot be read ({error}): expected a workdir that main.py has '
-      'evaluated, or its evaluation/test.json'
+      'evaluated, its evaluation/test.json, or what --save wrote'
     ) from None
 
 
-def _read_test(file: Path) -> dict:
-  test = _read(file)
-  known = 'findings', 'f1_weighted', PAIRED
-  if not isinstance(test, dict) or not any(key in test for key in known):
+def _checked(results, file: Path):
+  if not isinstance(results, dict) or 'dataset' not in results:
     raise UserError(
       f'{file} holds no scores of a run: expected the evaluation/test.json '
-      'that main.py writes, or what --save_tests wrote'
+      'that main.py writes, or what --save wrote'
     )
-  if PAIRED in test:
-    return test
-  if test.get('split', 'test') != 'test':
+  check_whole(results, str(file))
+  if results['split'] != 'test':
     raise UserError(
-      f'{file} holds the scores of {test["split"]}: the tables are of test'
+      f'{file} holds the scores of {results["split"]}: the tables are of test'
     )
-  keys = _CLASSIFIER_KEYS if is_classifier(test) else _REPORT_KEYS
-  missing = [key for key in (*_KEYS, *keys) if not _has(test, key)]
-  if missing:
-    raise UserError(
-      f'{file} lacks {", ".join(missing)}, as an older version wrote it: run '
-      'main.py again with --mode=evaluate and the same flags'
-    )
-  return test
-
-
-def _has(test: Mapping, dotted: str) -> bool:
-  for key in dotted.split('.'):
-    if not isinstance(test, Mapping) or key not in test:
-      return False
-    test = test[key]
-  return True
-
-
-def is_classifier(test: Mapping) -> bool:
-  """Whether a test.json is a classifier's."""
-  return 'f1_weighted' in test
+  return results

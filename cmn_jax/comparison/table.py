@@ -3,12 +3,16 @@
 import csv
 import dataclasses
 import io
+import itertools
 import re
 import statistics
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-RUN, BASELINE, PUBLISHED = 'run', 'baseline', 'published'
+from cmn_jax.scores.catalogue import MISSING, Score
+
+# Kinds of rows; OTHERS are predictions of other programs, scored by ours.
+RUN, BASELINE, OTHERS, PUBLISHED = 'run', 'baseline', 'others', 'published'
 _LATEX = str.maketrans(
   {c: f'\\{c}' for c in '&%$#_{}'} | {'~': r'\textasciitilde{}'}
 )
@@ -17,27 +21,27 @@ _LATEX = str.maketrans(
 class Cell(NamedTuple):
   """A number; of several runs their mean and sample deviation.
 
-  Floats are printed with `digits` decimals, from 10 on with one.
+  Printed with `digits` decimals, as a percentage if `percent`.
   """
 
-  value: float | int | None
+  value: float | None
   deviation: float | None = None
   digits: int = 3
+  percent: bool = False
 
-  def text(self, plus_minus: str = '±') -> str:
+  def text(self, plus_minus: str = '±', percent_sign: str = '%') -> str:
     """As it is printed; a dash where there is no number."""
     if self.value is None:
-      return '-'
-    if not isinstance(self.value, float):
-      return str(self.value)
-    digits = 1 if abs(self.value) >= 10 else self.digits
-    if self.deviation is None:
-      return f'{self.value:.{digits}f}'
-    return f'{self.value:.{digits}f} {plus_minus} {self.deviation:.{digits}f}'
+      return MISSING
+    scale = 100 if self.percent else 1
+    text = f'{scale * self.value:.{self.digits}f}'
+    if self.deviation is not None:
+      text += f' {plus_minus} {scale * self.deviation:.{self.digits}f}'
+    return f'{text} {percent_sign}' if self.percent else text
 
 
 class Row(NamedTuple):
-  """One line of a table: RUN, BASELINE or PUBLISHED."""
+  """One line of a table, of one of the kinds."""
 
   name: str
   kind: str
@@ -61,21 +65,35 @@ class Table:
   rows: list[Row]
 
 
-def cell_of(values: Iterable[float | int | None]) -> Cell:
+def cell_of(values: Iterable[float | None], score: Score) -> Cell:
   """One cell of the values of several runs; those that are None count not."""
   values = [value for value in values if value is not None]
   if not values:
     return Cell(None)
-  if len(values) == 1:
-    return Cell(values[0])
-  return Cell(float(statistics.fmean(values)), statistics.stdev(values))
+  deviation = statistics.stdev(values) if len(values) > 1 else None
+  mean = statistics.fmean(values)
+  return Cell(mean, deviation, score.digits, score.percent)
+
+
+def without_empty_columns(table: Table) -> Table:
+  """The table without the columns in which no row has a number."""
+  filled = [
+    any(row.cells[c].value is not None for row in table.rows)
+    for c in range(len(table.columns))
+  ]
+  rows = [
+    row._replace(cells=list(itertools.compress(row.cells, filled)))
+    for row in table.rows
+  ]
+  columns = list(itertools.compress(table.columns, filled))
+  return Table(table.title, table.note, columns, rows)
 
 
 def markdown(tables: list[Table]) -> str:
-  """Sections of pipe tables; own runs in bold, published rows in italics."""
+  """Sections of pipe tables; our runs in bold, those of others in italics."""
   parts = []
   for table in tables:
-    marks = {RUN: '**', PUBLISHED: '*', BASELINE: ''}
+    marks = {RUN: '**', BASELINE: '', OTHERS: '*', PUBLISHED: '*'}
     lines = [
       f'| {" | ".join(["", *table.columns])} |',
       f'| --- | {" | ".join("---:" for _ in table.columns)} |',
@@ -117,7 +135,7 @@ def latex(tables: list[Table]) -> str:
       rf'\hline {heads} \\ \hline',
     ]
     for row in table.rows:
-      cells = ' & '.join(cell.text(r'$\pm$') for cell in row.cells)
+      cells = ' & '.join(cell.text(r'$\pm$', r'\%') for cell in row.cells)
       lines.append(rf'{row.name.translate(_LATEX)} & {cells} \\')
     lines += [r'\hline', r'\end{tabular}', r'\end{table}']
     parts.append('\n'.join(lines))

@@ -1,162 +1,195 @@
-"""The tables show what the JSON says, in three formats, and refuse nonsense."""
+"""The tables show what the results say, and mix up nothing."""
 
 import csv
 import io
-import json
 
 import numpy as np
 import pytest
 
 from cmn_jax.comparison.comparison import tables_of
-from cmn_jax.comparison.runs import read_runs
 from cmn_jax.comparison.table import FORMATS, Cell, cell_of
+from cmn_jax.scores.catalogue import Score
+from input_pipeline.errors import UserError
 from tests.made.run_scores import (
-  classifier_json,
-  names_of,
-  report_json,
+  OFFICIAL,
+  classifier_results,
+  report_results,
   rows_of,
 )
 
 
+def printed(*runs):
+  return FORMATS['markdown'](tables_of(runs))
+
+
 def test_runs_stand_below_their_baselines():
-  made = tables_of(
-    [
-      report_json('mine', 0.5),
-      report_json('cmn', 0.75),
-      report_json('base', 0.625),
-    ]
-  )
-  rows = rows_of(FORMATS['markdown'](made), 'toy')
-  assert names_of(rows) == [
+  mine = report_results('mine', 3)
+  text = printed(mine, report_results('cmn'), report_results('base', 2))
+  rows = rows_of(text, 'toy')
+  assert list(rows) == [
     'constant report',
     'nearest study',
+    'the references',
     '**base, seed 1**',
-    'base, seed 1, shuffled films',
+    'base, seed 1, shuffled images',
     '**cmn, seed 1**',
-    'cmn, seed 1, shuffled films',
+    'cmn, seed 1, shuffled images',
     '**mine, seed 1**',
-    'mine, seed 1, shuffled films',
+    'mine, seed 1, shuffled images',
   ]
-  assert '0.750' in rows[4] and '| - | 7 |' in rows[4]
-  assert len({row.count('|') for row in rows}) == 1
+  row = rows['**mine, seed 1**']
+  assert row['BLEU-4'] == f'{mine["bleu_4"]:.3f}'
+  assert row['BLEU-2 (ReXrank)'] == f'{mine["bleu_2_rexrank"]:.3f}'
+  assert (row['distinct'], row['commonest'], row['abnormal']) == (
+    '3', '60 %', '40 %',
+  )  # fmt: skip
+  assert rows['the references']['abnormal'] == '80 %'
+  # No lesion of these has a zone, and METEOR was not run.
+  assert not {'zone', 'METEOR'} & row.keys()
+  assert '50 test studies, split own (not official, d1d1d1d1d1d1)' in text
+
+
+def test_a_baseline_of_one_row_stands_with_it():
+  runs = report_results(), report_results('base', 2)
+  runs[0]['baselines']['template'] = runs[1]['baselines']['constant']
+  runs[1]['baselines']['retrieval'] = runs[0]['controls']['shuffled_images']
+  rows = list(rows_of(printed(*runs), 'toy'))
+  assert rows[:2] == ['constant report', 'the references']
+  assert rows[4:5] == ['base, seed 1, retrieval']
+  assert rows[7:] == ['cmn, seed 1, retrieval', 'cmn, seed 1, template']
 
 
 def test_seeds_become_mean_and_deviation():
-  values = [0.7, 0.75, 0.86]
-  made = tables_of(
-    [report_json('cmn', v, seed) for seed, v in enumerate(values)]
-    + [report_json('cmn', 0.5, 0, dataset='other')]
+  runs = [report_results(right=n, seed=n) for n in (2, 3, 5)]
+  text = printed(*runs, report_results(dataset='other'))
+  values = [run['bleu_4'] for run in runs]
+  row = rows_of(text, 'toy')['**cmn, 3 seeds**']
+  assert (
+    row['BLEU-4'] == f'{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}'
   )
-  row = rows_of(FORMATS['markdown'](made), 'toy')[2]
-  assert '**cmn, 3 seeds**' in row
-  assert f'{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}' in row
-  assert '**cmn, seed 0**' in FORMATS['markdown'](made)
+  assert '**cmn, seed 1**' in rows_of(text, 'other')
 
 
-def test_cells():
-  assert cell_of([None, None]).text() == '-'
-  assert cell_of([3]).text() == '3'
-  assert cell_of([3, 4]).text() == '3.500 ± 0.707'
-  assert Cell(0.6216, digits=4).text() == '0.6216'
-  assert Cell(123.0).text() == '123.0'
+def test_rows_of_one_name_say_how_their_configs_differ():
+  same = {'seed': 2, 'data.dir': '/elsewhere', 'eval.batch_size': 4}
+  text = printed(
+    report_results(seed=1),
+    report_results(seed=2, config=same),
+    report_results(config={'train.epochs': 24}),
+  )
+  rows = rows_of(text, 'toy')
+  assert '**cmn (train.epochs as named), 2 seeds**' in rows
+  assert '**cmn (train.epochs=24), seed 1**' in rows
 
 
-def test_published_rows_stand_beside_runs_on_their_data_only():
-  made = FORMATS['markdown'](tables_of([report_json('cmn', 0.5)]))
-  assert 'published' not in ' '.join(rows_of(made, 'toy'))
-  assert any('0.4788' in row for row in rows_of(made, 'Published: reports'))
-  assert not any('constant' in r for r in rows_of(made, 'Published: reports'))
-  real = report_json('cmn', 0.5, dataset='iu_xray')
-  made = FORMATS['markdown'](tables_of([real]))
-  assert '*cmn (published)*' in names_of(rows_of(made, 'iu_xray'))
-  assert '0.250' in rows_of(made, 'Published: reports')[-1]
+def test_the_same_run_twice_is_refused():
+  with pytest.raises(UserError, match='2 runs of cmn, seed 1 on toy'):
+    tables_of([report_results(), report_results(right=2)])
+
+
+def test_runs_of_different_splits_never_share_a_table():
+  text = printed(report_results(), report_results('b', split_digest='other'))
+  assert '**cmn, seed 1**' in rows_of(text, 'toy (1 of 2)')
+  assert '**b, seed 1**' in rows_of(text, 'toy (2 of 2)')
+
+
+@pytest.mark.parametrize(
+  'changes, stands',
+  [
+    ({}, True),
+    ({'dataset': 'own films'}, False),
+    ({'split_source': 'r2gen, 588 of 590', 'split_official': False}, False),
+  ],
+)
+def test_published_rows_stand_beside_whole_official_parts_only(changes, stands):
+  about = {**OFFICIAL, **changes}
+  text = printed(
+    report_results(**about), classifier_results('classifier', **about)
+  )
+  rows = rows_of(text, about['dataset'])
+  assert ('*cmn (published)*' in rows) == stands
+  assert ('0.6216' in text) == ('0.4788' in text) == stands
+  assert about['split_source'] in text
+
+
+def test_f1_stands_for_each_set_of_labels():
+  iu = {'micro_f1': 0.25, 'macro_f1': 0.125}
+  text = printed(report_results(findings_iu=iu))
+  row = rows_of(text, 'toy')['**cmn, seed 1**']
+  assert (row['F1 micro iu'], row['F1 macro iu']) == ('0.250', '0.125')
 
 
 def test_retrieval_has_chance_and_the_untrained_control():
-  made = tables_of([report_json('cmn', 0.02), report_json('proposed', 0.5)])
-  rows = rows_of(FORMATS['markdown'](made), 'toy: retrieval')
-  assert names_of(rows) == [
+  text = printed(report_results(), report_results('proposed'))
+  rows = rows_of(text, 'toy: retrieval')
+  assert list(rows) == [
     'chance',
     'cmn, seed 1, untrained projection',
     '**proposed, seed 1**',
   ]
-  assert '0.500' in rows[2] and '0.250' in rows[2]
+  assert rows['**proposed, seed 1**']['report by images @1'] == '1.000'
 
 
 def test_classifiers_have_their_own_table_by_inputs():
-  made = tables_of(
-    [
-      classifier_json('classifier', 'image', 0.9, seed=1),
-      classifier_json('classifier', 'image', 0.8, seed=2),
-      classifier_json('classifier', 'image+generated', 0.7),
-    ]
-  )
-  rows = rows_of(FORMATS['markdown'](made), 'toy: classification')
-  assert names_of(rows) == [
+  runs = [
+    classifier_results(noise=0.95, seed=1),
+    classifier_results(noise=0.95, seed=2),
+    classifier_results(inputs='image+generated', noise=0.95),
+  ]
+  rows = rows_of(printed(*runs), 'toy: classification')
+  assert list(rows) == [
     'always No Finding',
     '**classifier, image, 2 seeds**',
     '**classifier, image+generated, seed 1**',
     'report by rules, image+generated',
   ]
-  assert '0.950' in rows[3]
-  assert '0.600' in rows[0] and '0.850 ± 0.071' in rows[1]
+  assert ' ± ' in rows['**classifier, image, 2 seeds**']['AUROC']
+  assert rows['report by rules, image+generated']['F1'] == '1.000'
 
 
-def test_rare_classes_have_a_table_with_intervals():
-  seeds = [
-    classifier_json('classifier', 'image', 0.8, seed=1),
-    classifier_json('classifier', 'image', 0.4, seed=2),
+def test_rare_classes_have_a_table():
+  run = classifier_results(noise=0.95)
+  text = printed(run)
+  assert 'one training study in 20 has: a <nodule> (2)' in text
+  row = rows_of(text, 'toy: rare classes')['**classifier, image, seed 1**']
+  # Two positives carry no interval.
+  assert list(row)[1:] == ['F1 macro', 'F1 rare', 'AUROC rare', 'AUPRC rare']
+  run['intervals']['f1_macro'] = [0.25, 0.75]
+  row = rows_of(printed(run), 'toy: rare classes')[
+    '**classifier, image, seed 1**'
   ]
-  made = FORMATS['markdown'](tables_of(seeds))
-  assert 'one training study in 20 has: nodule (2)' in made
-  (row,) = rows_of(made, 'toy: rare classes')
-  cells = [cell.strip() for cell in row.split('|')[2:-1]]
-  assert cells[1:6] == ['0.250', '1.000', '0.300 ± 0.141', '0.150', '0.750']
-  for test in seeds:
-    test['labels']['rare'] = []
-  assert 'rare' not in FORMATS['markdown'](tables_of(seeds))
+  assert (row['F1 macro from'], row['F1 macro to']) == ('0.250', '0.750')
+  run['labels']['rare'] = []
+  assert 'rare' not in printed(run)
+
+
+def test_cells():
+  share, count = Score('a', 'a', 0, percent=True), Score('b', 'b', 0)
+  assert cell_of([None, None], count).text() == '-'
+  assert cell_of([0.25, None], share).text() == '25 %'
+  assert cell_of([3, 5], count).text() == '4 ± 1'
+  assert Cell(0.6216, digits=4).text() == '0.6216'
 
 
 def test_csv_has_every_number_and_latex_is_balanced():
-  made = tables_of([report_json('a_b', 0.1234567)])
+  run = report_results('a_b')
+  made = tables_of([run])
   rows = list(csv.DictReader(io.StringIO(FORMATS['csv'](made))))
-  found = [
-    row['value']
+  found = {
+    row['row']: float(row['value'])
     for row in rows
     if row['row'].startswith('a_b') and row['column'] == 'BLEU-4'
-  ]
-  assert found == ['0.1234567', '0.125']
+  }
+  assert found == {
+    'a_b, seed 1': run['bleu_4'],
+    'a_b, seed 1, shuffled images': run['controls']['shuffled_images'][
+      'bleu_4'
+    ],
+  }
   text = FORMATS['latex'](made)
   assert r'a\_b, seed 1' in text and text.count('{') == text.count('}')
   assert r'findings from \texttt{rules};' in text and '`' not in text
+  assert not [line for line in text.splitlines() if ' %' in line]
   for name in ('table', 'tabular'):
     begun = text.count(rf'\begin{{{name}}}')
     assert begun == text.count(rf'\end{{{name}}}') == len(made)
-
-
-@pytest.mark.parametrize('content', ['{}', '[1]', '3'])
-def test_json_without_scores_is_refused_by_name(tmp_path, content):
-  file = tmp_path / 'other.json'
-  file.write_text(content)
-  with pytest.raises(ValueError, match=r'other\.json holds no scores of a run'):
-    read_runs(file)
-
-
-@pytest.mark.parametrize(
-  'key', ['seed', 'baselines', 'controls', 'findings.micro_f1_interval']
-)
-def test_a_key_that_an_older_version_did_not_write_is_named(tmp_path, key):
-  test = report_json('cmn', 0.5)
-  *above, last = key.split('.')
-  del (test[above[0]] if above else test)[last]
-  file = tmp_path / 'test.json'
-  file.write_text(json.dumps(test))
-  with pytest.raises(ValueError, match=rf'test\.json lacks {key}, as an older'):
-    read_runs(file)
-
-
-def test_scores_of_validation_are_no_test_scores(tmp_path):
-  file = tmp_path / 'val.json'
-  file.write_text(json.dumps({**report_json('cmn', 0.5), 'split': 'val'}))
-  with pytest.raises(ValueError, match=r'val\.json holds the scores of val'):
-    read_runs(file)

@@ -1,0 +1,210 @@
+"""Predictions of other programs, scored as our own are, never among them.
+
+ReXrank's form is an object by study id, each with model_prediction. RadEval's
+is JSON {references, hypotheses}, JSONL of {ref, hyp} or CSV with the columns
+reference, hypothesis: it has no ids, so that its rows stand in the order of
+the run's studies, and its references must be theirs.
+"""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cmn_jax.comparison.runs import Run
+from cmn_jax.scores.results import is_classifier
+from cmn_jax.scores.scoring import SplitScorer
+from input_pipeline.errors import UserError
+from input_pipeline.findings_reader import PHANTOM, FindingsReader
+from input_pipeline.tokenizers import clean_mimic_cxr
+
+_FORMS = (
+  "ReXrank's object {id: {model_prediction}}, or RadEval's references and "
+  'hypotheses as .json, .jsonl or .csv'
+)
+# How many ids a message names.
+_NAMED = 3
+
+
+class Prediction(NamedTuple):
+  """One report of another program; RadEval's forms have no id."""
+
+  id: str | None
+  reference: str | None
+  text: str
+
+
+class _Study(NamedTuple):
+  """A study of a run, as the scorer takes it."""
+
+  id: str
+  report: str
+  reference: str
+  findings: None
+
+
+def read_predictions(file: Path) -> list[Prediction]:
+  """Reads ReXrank's or RadEval's form.
+
+  Raises:
+    UserError: the file is of no such form, or a prediction in it is empty.
+  """
+  try:
+    text = file.read_text('utf-8')
+    if file.suffix == '.csv':
+      rows = list(csv.DictReader(text.splitlines()))
+      found = _pairs(rows, 'reference', 'hypothesis')
+    elif file.suffix == '.jsonl':
+      rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+      found = _pairs(rows, 'ref', 'hyp')
+    else:
+      content = json.loads(text, object_pairs_hook=_without_doubles)
+      found = _of_json(content)
+  except UserError as error:
+    raise UserError(f'{file}: {error}') from None
+  except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    raise UserError(
+      f'{file} holds no predictions ({error!r}): expected {_FORMS}'
+    ) from None
+  for n, prediction in enumerate(found):
+    if not isinstance(prediction.text, str) or not prediction.text.strip():
+      raise UserError(
+        f'{file} has an empty prediction for '
+        f'{prediction.id or f"row {n + 1}"}: expected a report for each study'
+      )
+  return found
+
+
+def _pairs(rows, reference: str, hypothesis: str) -> list[Prediction]:
+  return [Prediction(None, row[reference], row[hypothesis]) for row in rows]
+
+
+def _of_json(content) -> list[Prediction]:
+  if content.keys() >= {'references', 'hypotheses'}:
+    lists = content['references'], content['hypotheses']
+    if len(lists[0]) != len(lists[1]):
+      raise UserError(
+        f'{len(lists[0])} references and {len(lists[1])} hypotheses: expected '
+        'one of each for a study'
+      )
+    return [Prediction(None, *pair) for pair in zip(*lists, strict=True)]
+  return [
+    Prediction(id_, None, study['model_prediction'])
+    for id_, study in content.items()
+  ]
+
+
+def _without_doubles(pairs):
+  """A JSON object; Python would keep the last of two equal keys in silence."""
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    keys = [key for key, _ in pairs]
+    double = next(key for key in keys if keys.count(key) > 1)
+    raise UserError(f'{double!r} is there twice: expected each study once')
+  return found
+
+
+def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
+  """Scores of another program's predictions for the studies of a run.
+
+  Args:
+    name: of the row.
+    file: of predictions; see `read_predictions`.
+    runs: ours; that one whose studies the file has lends its references.
+
+  Returns:
+    The scores of `SplitScorer`, with name, data set and split of that run.
+
+  Raises:
+    UserError: the file cannot be read, or has missing, surplus or doubled
+      studies, or no run has predictions of its own to take studies from.
+  """
+  predictions = read_predictions(file)
+  ours = [
+    run
+    for run in runs
+    if run.predictions is not None and not is_classifier(run.results)
+  ]
+  if not ours:
+    raise UserError(
+      f'--predictions {name} needs the references of a run: name the workdir '
+      'of a report model, with its evaluation/test_predictions.json, in --runs'
+    )
+  run = max(ours, key=lambda run: _common(predictions, run))
+  reader = FindingsReader(run.results['findings']['source'])
+  if reader.source == PHANTOM:
+    raise UserError(
+      f'--predictions {name}: {run.path} is of drawn images, whose findings '
+      'are known to the program that drew them; expected a run on real reports'
+    )
+  texts = _matched(file, predictions, run)
+  studies = [
+    _Study(row['id'], row['report'], row['reference'], None)
+    for row in run.predictions
+  ]
+  for study, row in zip(studies, run.predictions, strict=True):
+    if reader.labels_of_study(study) != set(row['reference_findings']):
+      raise UserError(
+        f'{run.path} was evaluated by another version, which read the findings '
+        f'of {study.id} otherwise: run main.py again with --mode=evaluate'
+      )
+  # MIMIC's cleaning is IU X-Ray's, and joins lines.
+  words = [' '.join(clean_mimic_cxr(text).split()) for text in texts]
+  scores = SplitScorer(studies, reader, bootstrap=0)(words)
+  shared = 'task', 'config', 'dataset', 'split_digest', 'studies'
+  return {**scores, 'name': name, **{key: run.results[key] for key in shared}}
+
+
+def _common(predictions, run: Run) -> int:
+  """How many studies of a file a run has, by id or by place."""
+  ids = {row['id'] for row in run.predictions}
+  return sum(
+    prediction.id in ids
+    if prediction.id is not None
+    else _same_text(prediction, row)
+    for prediction, row in zip(predictions, run.predictions, strict=False)
+  )
+
+
+def _same_text(prediction: Prediction, row: dict) -> bool:
+  """Whether a reference of RadEval's form is the study's, raw or cleaned."""
+  clean = [
+    clean_mimic_cxr(text).split()
+    for text in (prediction.reference, row['report'], row['reference'])
+  ]
+  return clean[0] in clean[1:]
+
+
+def _matched(file: Path, predictions, run: Run) -> list[str]:
+  """The predictions in the order of the run's studies, all of them."""
+  rows = run.predictions
+  if predictions and predictions[0].id is None:
+    if len(predictions) != len(rows):
+      raise UserError(
+        f'{file} has {len(predictions)} rows, {run.path} has {len(rows)} '
+        'studies: expected one row for each study, in the same order'
+      )
+    for n, (prediction, row) in enumerate(zip(predictions, rows, strict=True)):
+      if not _same_text(prediction, row):
+        raise UserError(
+          f'{file}: the reference of row {n + 1} is not that of study '
+          f'{row["id"]!r}: expected the order of {run.path}'
+        )
+    return [prediction.text for prediction in predictions]
+  text_of = {prediction.id: prediction.text for prediction in predictions}
+  ids = {row['id'] for row in rows}
+  missing = [row['id'] for row in rows if row['id'] not in text_of]
+  surplus = [id_ for id_ in text_of if id_ not in ids]
+  wrong = [
+    f'{len(found)} {what} ({", ".join(found[:_NAMED])}'
+    f'{", ..." if len(found) > _NAMED else ""})'
+    for what, found in (('missing', missing), ('surplus', surplus))
+    if found
+  ]
+  if wrong:
+    raise UserError(
+      f'{file} does not have the {len(rows)} test studies of {run.path}: '
+      f'{" and ".join(wrong)}; expected exactly these'
+    )
+  return [text_of[row['id']] for row in rows]
