@@ -8,6 +8,7 @@ batches with random crops, decoded on all cores that this process may use.
 """
 
 import argparse
+import dataclasses
 import itertools
 import os
 import statistics
@@ -16,37 +17,37 @@ import tempfile
 import time
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
-from benchmarks import models
 from benchmarks.mimic_cxr import write_mimic_cxr
-from configs import mimic_cxr
 from input_pipeline.batches import steps_per_epoch, train_batches
-from input_pipeline.config import VIEW_RULES
+from input_pipeline.config import VIEW_RULES, DataConfig
+from input_pipeline.data import Data, open_data
 from input_pipeline.errors import UserError
 from input_pipeline.phantom.write import write_phantom
 
 _DRAWN_PIXELS = 256
 
 
-def measure(config: ConfigDict, rounds: int) -> dict[str, float]:
+def measure(config: DataConfig, batch: int, rounds: int) -> dict[str, float]:
   """Films per second: {'preparing', 'prepared', 'streamed'}.
 
   Args:
-    config: data.cache_dir is empty as yet.
+    config: its cache_dir is empty as yet.
+    batch: studies of a batch.
     rounds: epochs, of which the median counts; the first is not one of them.
   """
-  config.data.stream = True
-  streamed = models.open_data(config)
-  config.data.stream = False
+  streamed = open_data(dataclasses.replace(config, stream=True))
   begin = time.perf_counter()
-  prepared = models.open_data(config)
+  prepared = open_data(config)
   seconds = time.perf_counter() - begin
   every = [s for split in prepared.studies.values() for s in split]
+
+  def rate(data):
+    return _rate(data, config, batch, rounds)
+
   return {
     'preparing': _films(every) / seconds,
-    'prepared': _rate(prepared, config, rounds),
-    'streamed': _rate(streamed, config, rounds),
+    'prepared': rate(prepared),
+    'streamed': rate(streamed),
   }
 
 
@@ -54,13 +55,9 @@ def _films(studies) -> int:
   return sum(film is not None for study in studies for film in study.films)
 
 
-def _rate(data, config: ConfigDict, rounds: int) -> float:
-  batch = config.train.batch_size
+def _rate(data: Data, config: DataConfig, batch: int, rounds: int) -> float:
   batches = train_batches(
-    data,
-    batch_size=batch,
-    seed=1,
-    augmentation=models.augmentation_of(config),
+    data, batch_size=batch, seed=1, augmentation=config.augmentation
   )
   steps = steps_per_epoch(data, 'train', batch)
   seconds = []
@@ -96,21 +93,25 @@ def main(argv: list[str] | None = None) -> None:
   """Reads the command line and prints the three rates."""
   args = _parse(argv)
   cores = len(os.sched_getaffinity(0))
-  config = mimic_cxr.get_config('cmn')
-  config.data.views, config.data.view_rule = args.views, args.view_rule
-  config.train.batch_size = args.batch
-  config.data.min_count = 1
   try:
     with tempfile.TemporaryDirectory() as folder:
       folder = Path(folder)
-      config.data.cache_dir = str(folder / 'cache')
-      config.data.dir, what = args.source, args.source
-      if args.source is None:
+      source, what = args.source, args.source
+      if source is None:
         write_phantom(folder / 'phantom', args.studies, 1, _DRAWN_PIXELS, cores)
         write_mimic_cxr(folder / 'phantom', folder / 'mimic', args.width)
-        config.data.dir = str(folder / 'mimic')
+        source = folder / 'mimic'
         what = f'{args.studies} phantom studies, {args.width} pixels wide'
-      rates = measure(config, args.rounds)
+      config = DataConfig(
+        dir=str(source),
+        cache_dir=str(folder / 'cache'),
+        views=args.views,
+        view_rule=args.view_rule,
+        min_films=1,
+        min_count=1,
+        clean='mimic_cxr',
+      )
+      rates = measure(config, args.batch, args.rounds)
   except UserError as error:
     sys.exit(f'error: {error}')
   print(f'{what}; films per second on {cores} cores:')

@@ -8,10 +8,16 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from benchmarks import models
 from benchmarks.tpu.chips import CheckError
+from cmn_jax.decoding.generate import Decoding, make_writer
+from cmn_jax.losses.report import ReportObjective
+from cmn_jax.models.alignment import AlignmentConfig
+from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.state import init_state
+from cmn_jax.training.state import init_state, study_batch, variable_shapes
+from cmn_jax.training.step import make_train_step
 
 # Targets of a findings head; their number depends on the data, its cost not.
 _FINDINGS = 14
@@ -37,12 +43,18 @@ class Subject:
 
   def train_step(self, studies: int):
     """The training step for a batch of `studies` over all chips."""
-    config = self.config
-    findings = _FINDINGS if config.train.findings_weight else 0
-    model = models.make_model(config, self.words, AXIS, findings)
-    optimizer = models.optimizer_of(config)
-    step = models.make_step(config, model, optimizer)
-    variables = models.shapes_of(config, model)
+    c = self.config
+    findings = _FINDINGS if c.train.findings_weight else 0
+    objective = ReportObjective(
+      self._model(findings),
+      AlignmentConfig(**c.alignment),
+      c.train.findings_weight,
+    )
+    optimizer = make_optimizer(
+      OptimConfig(**c.optim), steps_per_epoch=100, epochs=c.train.epochs
+    )
+    step = make_train_step(objective, optimizer, c.seed, AXIS)
+    variables = self._variables(objective.model)
     state = jax.eval_shape(lambda v: init_state(v, optimizer), variables)
     batch = self._batch(studies)
     if findings:
@@ -52,8 +64,9 @@ class Subject:
 
   def writer(self, studies: int):
     """The report writer for a batch of `studies` over all chips."""
-    model = models.make_model(self.config, self.words, AXIS)
-    write = models.writer_of(self.config, model)
+    model = self._model()
+    decoding = Decoding(**self.config.decode, seed=self.config.seed)
+    write = make_writer(model, decoding)
 
     def write_batch(variables, batch):
       return write(
@@ -62,20 +75,28 @@ class Subject:
 
     batch = self._batch(studies)
     del batch['ids_BxT']
-    variables = models.shapes_of(self.config, model)
     return _compile(
       self.parallel.studies_program(write_batch),
-      *self.parallel.describe(variables, batch),
+      *self.parallel.describe(self._variables(model), batch),
     )
 
+  def _model(self, findings: int = 0) -> ReportGenerator:
+    targets = [''] * findings  # Their names say nothing to the network.
+    return ReportGenerator(
+      ModelConfig.of(self.config, self.words, targets), AXIS
+    )
+
+  def _variables(self, model: ReportGenerator):
+    return variable_shapes(model.clone(axis_name=None), self._blank())
+
+  def _blank(self) -> dict:
+    c = self.config.data
+    return study_batch(c.views, c.image_size, c.max_length)
+
   def _batch(self, studies: int) -> dict:
-    data = self.config.data
-    films = (studies, data.views, data.image_size, data.image_size)
     return {
-      'images_BxIxHxW': _array(films, jnp.uint8),
-      'ids_BxT': _array((studies, data.max_length), jnp.int32),
-      'mask_B': _array((studies,), bool),
-      'mask_BxI': _array((studies, data.views), bool),
+      name: _array((studies, *x.shape[1:]), x.dtype)
+      for name, x in self._blank().items()
     }
 
 
