@@ -18,6 +18,7 @@ VERBS = {
   'predict': ('cmn_jax.predict', (), 'write the report of films'),
   'convert': ('cmn_jax.convert', (), 'weights from elsewhere, and back'),
   'tables': ('cmn_jax.tables', (), "tables of runs' scores"),
+  'export': ('cmn_jax.export', (), "predictions in others' formats"),
   'prepare': ('input_pipeline.prepare', (), 'read a dataset into a folder'),
   'phantom': ('input_pipeline.phantom', (), 'draw films with their reports'),
 }

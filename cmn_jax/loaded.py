@@ -13,6 +13,15 @@ from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from input_pipeline.tokenizers import tokenizer_from_json
 
 
+def digest_of(variables: dict) -> str:
+  """Tells a tree of arrays from all others, names included."""
+  digest = hashlib.sha256()
+  for path, array in jax.tree_util.tree_leaves_with_path(variables):
+    digest.update(jax.tree_util.keystr(path).encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()
+
+
 @dataclasses.dataclass(frozen=True)
 class Loaded:
   """A checkpoint in memory.
@@ -61,11 +70,7 @@ class Loaded:
   @functools.cached_property
   def fingerprint(self) -> str:
     """Tells these parameters from all others."""
-    digest = hashlib.sha256()
-    for path, array in jax.tree_util.tree_leaves_with_path(self.variables):
-      digest.update(jax.tree_util.keystr(path).encode())
-      digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return digest_of(self.variables)
 
   def check_reads(self, data) -> None:
     """Raises CheckpointError unless it knows the words and images of `data`.

@@ -130,7 +130,8 @@ def main(argv: list[str] | None = None) -> None:
   # Imported late: --help must not wait for JAX.
   from cmn_jax import compilation_cache
   from cmn_jax.loaded import Loaded
-  from cmn_jax.reporter import Predictor, Reporter
+  from cmn_jax.predictor import Predictor
+  from cmn_jax.reporter import Reporter
   from input_pipeline.errors import UserError
 
   compilation_cache.enable()

@@ -15,13 +15,11 @@ from cmn_jax.decoding.generate import (
 )
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.classifier import GENERATED, REFERENCE
-from cmn_jax.tasks import TASKS
+from cmn_jax.predictor import Predictor, read_study
 from cmn_jax.tasks.report_model import inside, report_network_of
 from cmn_jax.training.checkpoints import CheckpointError
-from input_pipeline.errors import UserError
 from input_pipeline.findings import Finding
 from input_pipeline.findings_reader import findings_reader
-from input_pipeline.images import prepare_films
 from input_pipeline.labels import or_no_finding
 
 _DRAWN = ('phantom', 'iu_xray-drawn')
@@ -71,63 +69,6 @@ class Report:
   findings: list[Finding]
   attention: np.ndarray
   classes: list[ClassFinding]
-
-
-def read_study(paths: Sequence[Path | str], views: int, size: int) -> dict:
-  """The images of one study as a batch.
-
-  Args:
-    paths: PNG, JPEG or DICOM files.
-    views: images that the model takes; the others are masked.
-    size: their side in pixels.
-
-  Raises:
-    ImageError: a file is not a readable image.
-    UserError: more images than the model takes, or none.
-  """
-  if not 1 <= len(paths) <= views:
-    raise UserError(
-      f'{len(paths)} images given; this model takes 1 to {views} of a study'
-    )
-  images_1xIxHxW = np.zeros((1, views, size, size), np.uint8)
-  images_1xIxHxW[0, : len(paths)] = prepare_films(paths, size)
-  return {
-    'images_BxIxHxW': images_1xIxHxW,
-    'mask_B': np.ones(1, bool),
-    'mask_BxI': np.arange(views)[None] < len(paths),
-  }
-
-
-class Predictor:
-  """What any task has trained, for one study after the other.
-
-  Attributes:
-    loaded: the checkpoint.
-    task: ready to predict.
-  """
-
-  def __init__(self, loaded: Loaded):
-    self.loaded = loaded
-    self.task = TASKS[loaded.task](loaded.config, None, loaded)
-    # One study at a time needs no mapped axis.
-    self.task.model = self.task.network(None)
-    self._variables = jax.device_put(loaded.variables)
-    self._predict = jax.jit(
-      lambda variables, batch: self.task.predict(variables, batch, full=False)
-    )
-
-  def rows(self, batch: dict) -> dict:
-    """What the task predicts for a batch; reports not given are empty."""
-    c = self.loaded.config.data
-    length = len(batch['mask_B']), c.max_length
-    batch = {'ids_BxT': np.zeros(length, np.int32), **batch}
-    return jax.tree.map(np.asarray, self._predict(self._variables, batch))
-
-  def describe(self, paths: Sequence[Path | str]) -> dict:
-    """What the task says of the images of one study, as JSON's types."""
-    c = self.loaded.config.data
-    batch = read_study(paths, c.views, c.image_size)
-    return self.task.describe(self.rows(batch), 0)
 
 
 class StudyClassifier(Predictor):

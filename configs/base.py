@@ -1,7 +1,7 @@
 """Every field of a config, by section, with the published values.
 
-`base.get_config(task, named, ...)` makes a config; a file beside this one names
-what differs. `difference` tells a config from the one that it was made from.
+`base.make_config` makes a config; a file beside this one names what differs.
+`difference` tells a config from the one that it was made from.
 """
 
 import importlib
@@ -24,6 +24,11 @@ VARIANTS = {
   # A classifier on a trained report model, with focal loss and without.
   'classifier': ('classify', {'classifier.focal_weight': 1.0}),
   'classifier_ce': ('classify', {}),
+  # The training report that similar studies agree on; no step is taken.
+  'consensus': (
+    'consensus',
+    {'train.epochs': 0, 'train.select_by': 'micro_f1'},
+  ),
 }
 # How a classifier trains, in all configs.
 CLASSIFY = {
@@ -41,7 +46,7 @@ CLASSIFY = {
 }
 
 
-def get_config(
+def make_config(
   file: str, variant: str, changes: dict, variants: dict | None = None
 ) -> ConfigDict:
   """The config of a variant.
@@ -79,6 +84,7 @@ def get_config(
       'model': model(),
       'alignment': alignment(),
       'classifier': classifier(),
+      'consensus': consensus(),
       'optim': optim(),
       'train': train(),
       'decode': decode(),
@@ -113,7 +119,7 @@ def difference(config: ConfigDict) -> dict:
 
 def completed(saved: dict) -> dict:
   """A saved config with today's default of each field that it lacks."""
-  whole = get_config('', 'base', {}).to_dict()
+  whole = make_config('', 'base', {}).to_dict()
   fields = defaults(ConfigDict({'named': '', **saved})) | flat(saved)
   for path, value in fields.items():
     *sections, name = path.split('.')
@@ -292,6 +298,22 @@ def classifier() -> dict:
     # Width of the perceptron, and its dropout.
     'hidden': 256,
     'dropout': 0.3,
+  }
+
+
+def consensus() -> dict:
+  """Of the task consensus; the fields of `ConsensusConfig`."""
+  return {
+    # Penalty on the weights of the findings' logistic regression.
+    'l2': 1e-4,
+    # Penalty of the regression from a study to the reports' utilities.
+    'ridge': 10.0,
+    # Of CIDEr beside BLEU-4 in the utility.
+    'cider_weight': 0.2,
+    # A finding is stated from this probability on,
+    'stated_above': 0.16,
+    # where one of the study's findings reaches this.
+    'study_above': 0.22,
   }
 
 

@@ -16,4 +16,4 @@ from configs import base
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """Every field that the program reads, with the authors' values."""
-  return base.get_config('iu_xray.py', variant, {})
+  return base.make_config('iu_xray.py', variant, {})

@@ -31,4 +31,4 @@ CHANGES = {
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with what the authors changed for MIMIC-CXR."""
-  return base.get_config('mimic_cxr.py', variant, CHANGES)
+  return base.make_config('mimic_cxr.py', variant, CHANGES)

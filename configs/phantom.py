@@ -46,4 +46,4 @@ CHANGES = {
 
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with a small model and data that it draws itself."""
-  return base.get_config('phantom.py', variant, CHANGES)
+  return base.make_config('phantom.py', variant, CHANGES)

@@ -9,7 +9,10 @@ import pytest
 from cmn_jax.command_line import parse
 
 ROOT = Path(__file__).parent.parent
-OURS = 'configs has iu_xray.py, mimic_cxr.py, phantom.py: name one of them'
+OURS = (
+  'configs has iu_xray.py, iu_xray_cpu.py, mimic_cxr.py, phantom.py: name one '
+  'of them'
+)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tables of runs beside their baselines and the papers' figures."""
 
 import collections
+import math
 from collections.abc import Mapping, Sequence
 
 from cmn_jax.comparison import published
@@ -60,7 +61,9 @@ def tables_of(
   for group in grouped(reports, table_key):
     key = table_key(group[0])
     strangers = [other for other in others if table_key(other) == key]
-    tables += [_report_table(group, strangers), _retrieval_table(group)]
+    tables.append(_report_table(group, strangers))
+    if aligned := [run for run in group if 'retrieval' in run]:
+      tables.append(_retrieval_table(aligned))
   for group in grouped(classifiers, table_key):
     tables.append(_class_table(group))
     if group[0]['labels']['rare']:
@@ -84,11 +87,10 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
   first = runs[0]
   scores = report_scores([*runs, *others])
   share = first['reference_abnormal_share']
+  common = _common_baselines(runs)
   rows = [
-    make_row(
-      _BASELINES.get(key, key.replace('_', ' ')), BASELINE, [row], scores
-    )
-    for key, row in first['baselines'].items()
+    make_row(_BASELINES.get(key, _words(key)), BASELINE, [row], scores)
+    for key, row in common.items()
   ]
   if share is not None:
     references = {'abnormal_share': share}
@@ -103,6 +105,9 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
     ]
     full = f'{name}, shuffled images'
     rows.append(make_row(full, BASELINE, shuffled, scores))
+    for key in [k for k in group[0]['baselines'] if k not in common]:
+      own = [results['baselines'][key] for results in group]
+      rows.append(make_row(f'{name}, {_words(key)}', BASELINE, own, scores))
   for other in others:
     rows.append(
       make_row(f'{other["name"]} (not ours)', OTHERS, [other], scores)
@@ -122,6 +127,26 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
     [score.label for score in scores],
     rows,
   )
+
+
+def _common_baselines(runs) -> dict[str, Mapping]:
+  """Those that are the same for all runs; others are of one row."""
+  return {
+    key: row
+    for key, row in runs[0]['baselines'].items()
+    if all(_alike(row, results['baselines'].get(key)) for results in runs)
+  }
+
+
+def _alike(row: Mapping, other: Mapping | None) -> bool:
+  keys = 'bleu_1', 'bleu_4', 'cider', 'distinct_reports'
+  return other is not None and all(
+    math.isclose(row[key], other[key], abs_tol=1e-4) for key in keys
+  )
+
+
+def _words(key: str) -> str:
+  return key.replace('_', ' ')
 
 
 def _selected(runs) -> str:
@@ -165,7 +190,7 @@ def _class_table(runs: Sequence[Mapping]) -> Table:
     for key in group[0]['baselines']:
       if key != constant:
         baselines = [results['baselines'][key] for results in group]
-        full = f'{key.replace("_", " ")}, {group[0]["inputs"]}'
+        full = f'{_words(key)}, {group[0]["inputs"]}'
         rows.append(make_row(full, BASELINE, baselines, _CLASSES))
   rows += _published_rows(first, published.CLASSIFICATION, _CLASSES)
   single = 'confusion_matrix' in first

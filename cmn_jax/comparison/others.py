@@ -149,12 +149,11 @@ def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
         f'{run.path} was evaluated by another version, which read the findings '
         f'of {study.id} otherwise: run main.py again with --mode=evaluate'
       )
-  bootstrap = 0
-  scores = SplitScorer(studies, reader, bootstrap)(
-    [' '.join(clean_mimic_cxr(text).split()) for text in texts]
-  )
-  keys = 'task', 'config', 'dataset', 'split_digest', 'split_official'
-  return {'name': name, **{k: run.results[k] for k in keys}, **scores}
+  # MIMIC's cleaning is IU X-Ray's, and joins lines.
+  words = [' '.join(clean_mimic_cxr(text).split()) for text in texts]
+  scores = SplitScorer(studies, reader, bootstrap=0)(words)
+  shared = 'task', 'config', 'dataset', 'split_digest', 'studies'
+  return {**scores, 'name': name, **{key: run.results[key] for key in shared}}
 
 
 def _common(predictions, run: Run) -> int:

@@ -8,10 +8,18 @@ ENDED_PENALTY = 1000.0
 END = 0
 
 
-def beam_search(step, cache, mask_B, beams: int, length: int):
+def beam_search(
+  step,
+  cache,
+  mask_B,
+  beams: int,
+  length: int,
+  start: int = END,
+  end: int = END,
+):
   """Finds the most probable sequences; sums are not normalised by length.
 
-  A beam that emits END, or fills `length`, is recorded with its sum of
+  A beam that emits `end`, or fills `length`, is recorded with its sum of
   log-probabilities and stays in the beam with a penalty. A study's best
   record wins. As a sum can only fall, the loop ends, exactly, once no
   running beam of any study is ahead of its study's best record. Padding
@@ -24,6 +32,8 @@ def beam_search(step, cache, mask_B, beams: int, length: int):
     mask_B: False for padding studies, whose ids mean nothing.
     beams: beams of a study K.
     length: tokens to write at most, T.
+    start: the id before the first token.
+    end: the id that ends a sequence; ids stand with it.
 
   Returns:
     ids (B, T), zero after the end, and their sums of log-probabilities (B,).
@@ -50,7 +60,7 @@ def beam_search(step, cache, mask_B, beams: int, length: int):
     )
     written_BxKxT = written_BxKxT.at[:, :, position].set(ids_BxK)
 
-    ended_BxK = (ids_BxK == END) | (position == length - 1)
+    ended_BxK = (ids_BxK == end) | (position == length - 1)
     record_BxK = jnp.where(ended_BxK, sums_BxK, -jnp.inf)
     winner_B = jnp.argmax(record_BxK, axis=1)
     record_B = jnp.max(record_BxK, axis=1)
@@ -73,7 +83,7 @@ def beam_search(step, cache, mask_B, beams: int, length: int):
   sums_BxK = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)
   state = (
     jnp.int32(0),
-    jnp.zeros((batch, beams), jnp.int32),
+    jnp.full((batch, beams), start, jnp.int32),
     jnp.zeros((batch, beams, length), jnp.int32),
     jnp.broadcast_to(sums_BxK, (batch, beams)),
     jnp.zeros((batch, length), jnp.int32),

@@ -1,4 +1,4 @@
-"""Pretrained visual encoders: torchvision's and timm's ResNets, ViT-B/16."""
+"""Pretrained visual encoders: ResNets, ViT-B/16, Swin-T, EfficientNet-Lite0."""
 
 import contextlib
 import re
@@ -9,43 +9,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cmn_jax.interop.efficientnets import (
+  PACKAGES,
+  efficientnet_rows,
+  ignored_names,
+  packaged_weights,
+)
 from cmn_jax.interop.files import read_pth, read_safetensors, tensors_of
 from cmn_jax.interop.names import (
   ConversionError,
+  UnreachableError,
   check_fit,
   shapes_of,
   to_variables,
 )
 from cmn_jax.interop.resnets import TORCHVISION, batch_counters, resnet_rows
+from cmn_jax.interop.swins import SWINS, swin_rows, swin_tensors
 from cmn_jax.interop.vits import (
   VITS,
   read_pixel_scale,
   take_our_pixels,
   vit_tensors,
 )
+from cmn_jax.models.efficientnet import EFFICIENTNETS
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.training.checkpoints import find_step, load_model
 
 # As published; weights for another width are nobody's.
 WIDTH = 64
 # Where each encoder's ImageNet weights are. The ResNets' are torchvision's,
-# from which the authors start.
+# from which the authors start; EfficientNet-Lite0's are a pip package's.
 IMAGENET = {
   'resnet18': 'timm/resnet18.tv_in1k',
   'resnet34': 'timm/resnet34.tv_in1k',
   'resnet50': 'timm/resnet50.tv_in1k',
   'resnet101': 'timm/resnet101.tv_in1k',
+  'efficientnet_lite0': 'efficientnet_lite0',
   'vit_b16': 'timm/vit_base_patch16_224.augreg_in1k',
+  'swin_t': 'timm/swin_tiny_patch4_window7_224.ms_in1k',
 }
 _CLASSIFIER = ('fc.weight', 'fc.bias')
+_SWIN_CLASSIFIER = ('head.weight', 'head.bias')
 _HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
 _FILE_ENDINGS = ('.pth', '.pt', '.safetensors')
 # How a ViT's pixels were normalised: timm's file, and Hugging Face's.
 _VIT_CONFIGS = ('config.json', 'preprocessor_config.json')
-
-
-class UnreachableError(ConversionError):
-  """Weights that are neither here nor to be had from the network."""
 
 
 def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
@@ -53,17 +61,19 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
 
   Args:
     source: a .pth or .safetensors file, a folder that `convert encoder` wrote,
-      the workdir or checkpoint of a report model (its encoder is taken), or a
+      the workdir or checkpoint of a report model (its encoder is taken), a
       model on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
-      downloaded once and kept.
+      downloaded once and kept, or 'efficientnet_lite0', whose weights a pip
+      package brings.
     arch: a key of ENCODERS.
-    width: channels of a ResNet's first stage, or of a head of a ViT.
+    width: `Shape.encoder_width`.
 
   Returns:
     {'params', 'batch_stats'} of the model's 'visual_encoder', numpy.
 
   Raises:
-    UnreachableError: a model on the hub that cannot be downloaded.
+    UnreachableError: a model on the hub that cannot be downloaded, or a
+      package that is not installed.
     ConversionError: not there, not readable, of another architecture.
   """
   if arch not in ENCODERS:
@@ -76,6 +86,12 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
   tensors = _read(path)
   if arch in VITS:
     tensors, rows, ignored = vit_tensors(tensors)
+  elif arch in EFFICIENTNETS:
+    rows = efficientnet_rows(arch)
+    ignored = (*batch_counters(rows), *ignored_names(tensors))
+  elif arch in SWINS:
+    tensors, ignored = swin_tensors(tensors, source)
+    rows, ignored = swin_rows(root=''), [*ignored, *_SWIN_CLASSIFIER]
   else:
     rows = resnet_rows(arch, TORCHVISION, root='')
     ignored = (*batch_counters(rows), *_CLASSIFIER)
@@ -92,7 +108,7 @@ def load_imagenet(arch: str, width: int) -> dict:
   """As `load_encoder`, of IMAGENET's weights.
 
   Raises:
-    UnreachableError: there are none of this width, or no network.
+    UnreachableError: there are none of this width, no network or package.
     ConversionError: not what was expected.
   """
   if width != WIDTH:
@@ -141,6 +157,10 @@ def _find_file(source: str, arch: str) -> Path:
   path = Path(source)
   if path.is_file():
     return path
+  if source in PACKAGES:
+    if source != arch:
+      raise ConversionError(f'{source} names weights that do not fit {arch}')
+    return packaged_weights(arch)
   if path.suffix in _FILE_ENDINGS or not _HUB_NAME.fullmatch(source):
     raise ConversionError(f'{source}: there is no such file')
   try:

@@ -3,6 +3,8 @@
 torch is imported only when a .pth is read or written.
 """
 
+import codecs
+import io
 import os
 import pickle
 import re
@@ -149,3 +151,72 @@ def _to_numpy(tensor) -> np.ndarray:
   if tensor.dtype.is_floating_point and tensor.dtype.itemsize < 4:
     tensor = tensor.float()  # numpy has no bfloat16.
   return tensor.numpy()
+
+
+class _DataUnpickler(pickle.Unpickler):
+  """Reads containers, strings, numbers, numpy arrays and torch's tensors."""
+
+  def __init__(self, file, path: Path | str):
+    super().__init__(file)
+    self._path = path
+
+  def find_class(self, module: str, name: str):
+    """What a pickle may name; nothing of it runs code of the file's."""
+    plain = {
+      ('collections', 'OrderedDict'): dict,
+      ('_codecs', 'encode'): codecs.encode,
+      ('numpy', 'dtype'): np.dtype,
+      ('numpy', 'ndarray'): np.ndarray,
+    }
+    if (module, name) in plain:
+      return plain[module, name]
+    core = re.fullmatch(r'numpy\._?core\.(multiarray|numeric)', module)
+    if core and name in ('scalar', '_reconstruct'):
+      return getattr(np._core.multiarray, name)
+    if core and name == '_frombuffer':
+      return np._core.numeric._frombuffer
+    if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
+      return _import_torch(self._path)._utils._rebuild_tensor_v2
+    if (module, name) == ('torch.storage', '_load_from_bytes'):
+      return self._load_storage
+    raise ConversionError(
+      f'{self._path} is refused: it holds more than numbers, words and arrays '
+      f'({module}.{name}), and to read that would be to run code of the file'
+    )
+
+  def _load_storage(self, content: bytes):
+    torch = _import_torch(self._path)
+    return torch.load(
+      io.BytesIO(content), map_location='cpu', weights_only=True
+    )
+
+
+def read_pickle(path: Path | str):
+  """The content of a pickle of plain data; tensors stay torch's.
+
+  Nothing in the file is executed.
+
+  Raises:
+    ConversionError: no such file, damaged, or it names anything else than
+      containers, numbers, numpy arrays and torch tensors.
+  """
+  try:
+    with open(path, 'rb') as file:
+      return _DataUnpickler(file, path).load()
+  except OSError as error:
+    raise ConversionError(f'{path}: there is no such file') from error
+  except ConversionError:
+    raise
+  except Exception as error:  # Broken files raise all there is.
+    raise ConversionError(
+      f'{path} is damaged, cut short, or no pickle of plain data'
+    ) from error
+
+
+def array_of(value) -> np.ndarray | None:
+  """A tensor or an array as float32; None of anything else."""
+  if hasattr(value, 'detach'):
+    value = _to_numpy(value)
+  if not isinstance(value, np.ndarray) or value.dtype.kind not in 'fiu':
+    return None
+  return np.asarray(value, np.float32)

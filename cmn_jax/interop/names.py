@@ -23,6 +23,10 @@ class ConversionError(UserError):
   """Weights that cannot be used; the message is one sentence for a person."""
 
 
+class UnreachableError(ConversionError):
+  """Weights that are neither here nor to be had from the network."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
   """One array.

@@ -11,4 +11,6 @@ Shapes stand in array names, one letter per axis, from this one legend:
   N  attention heads          E  width of one head (D = N * E)
   Q  queries of an attention  M  slots of the memory
   K  beams of one study       L  layers
+  G  classes of a classifier  S  studies of a split
+  Y  combinations of classes
 """

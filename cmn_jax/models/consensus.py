@@ -23,6 +23,7 @@ _STAGES = slice(3, 7)
 # A candidate that states one finding too many loses to all that do not.
 _WORSE = 1e4
 _CLIP = 6.0
+_POOLINGS = (jnp.mean, jnp.max, jnp.std)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,39 @@ def standardise(pooled_BxD, centre_D, deviation_D, weight_D):
   return x.clip(-_CLIP, _CLIP) * weight_D
 
 
+def feature_sizes(
+  encoder: str, encoder_width: int, views: int, image_size: int
+) -> list[int]:
+  """How many numbers each map and pooling gives, all views together.
+
+  Args:
+    encoder: a key of ENCODERS.
+    encoder_width: as for a report generator.
+    views: images of a study.
+    image_size: their side in pixels.
+  """
+  module = ENCODERS[encoder](
+    width=encoder_width, axis_name=None, dtype=jnp.float32, remat=False
+  )
+
+  def maps(key):
+    pixels = jnp.zeros((1, 1, image_size, image_size, 3))
+    mask_BxI = jnp.ones((1, 1), bool)
+    return module.init_with_output(
+      key, pixels, mask_BxI, method=lambda m, *inputs: _maps(m, *inputs)
+    )[0]
+
+  shapes = jax.eval_shape(maps, jax.random.key(0))
+  return [views * x.shape[-1] for x in shapes for _ in _POOLINGS]
+
+
+def _maps(encoder, pixels, mask_BxI):
+  """Deep stages of an encoder that has them, else its last map alone."""
+  if isinstance(encoder, EfficientNet):
+    return encoder(pixels, mask_BxI, False, stages=True)[_STAGES]
+  return [encoder(pixels, mask_BxI, False)]
+
+
 class Consensus(nn.Module):
   """The network; all but the encoder is fitted in closed form.
 
@@ -90,7 +124,15 @@ class Consensus(nn.Module):
     self.visual_encoder = ENCODERS[self.encoder](
       width=self.encoder_width, axis_name=None, dtype=self.dtype, remat=False
     )
-    sizes = {
+    self.fitted = {
+      name: self.param(name, nn.initializers.zeros, size)
+      for name, size in self.sizes.items()
+    }
+
+  @property
+  def sizes(self) -> dict[str, tuple[int, ...]]:
+    """Shape of each array that is fitted."""
+    return {
       'centre': (self.features,),
       'deviation': (self.features,),
       'weight': (self.features,),
@@ -101,10 +143,6 @@ class Consensus(nn.Module):
       'prior': (self.reports,),
       'stated': (self.reports, self.classes),
     }
-    self.fitted = {
-      name: self.param(name, nn.initializers.zeros, size)
-      for name, size in sizes.items()
-    }
 
   def pooled(self, batch: dict) -> jax.Array:
     """Mean, maximum and deviation of each map and view, float32 (B, D).
@@ -113,16 +151,11 @@ class Consensus(nn.Module):
     """
     pixels = as_pixels(batch['images_BxIxHxW'])
     mask_BxI = batch['mask_BxI'] & batch['mask_B'][:, None]
-    encoder = self.visual_encoder
-    if isinstance(encoder, EfficientNet):
-      maps = encoder(pixels, mask_BxI, False, stages=True)[_STAGES]
-    else:
-      maps = [encoder(pixels, mask_BxI, False)]
-    rows = []
-    for x_BxIxhxwxF in maps:
-      x = x_BxIxhxwxF.astype(jnp.float32)
-      for reduce in (jnp.mean, jnp.max, jnp.std):
-        rows.append(reduce(x, axis=(2, 3)))
+    rows = [
+      reduce(x.astype(jnp.float32), axis=(2, 3))
+      for x in _maps(self.visual_encoder, pixels, mask_BxI)
+      for reduce in _POOLINGS
+    ]
     return jnp.concatenate(
       [
         jnp.where(batch['mask_BxI'][..., None], row, 0.0).reshape(
@@ -144,14 +177,11 @@ class Consensus(nn.Module):
     """'logits' of the findings (B, C) and 'utility' of the reports (B, R).
 
     Args:
-      batch: images_BxIxHxW, mask_B, mask_BxI; or 'pooled_BxD' in their place.
+      batch: of it are read images_BxIxHxW, mask_B and mask_BxI.
       train: nothing here is trained by steps.
     """
     del train
-    pooled_BxD = batch.get('pooled_BxD')
-    if pooled_BxD is None:
-      pooled_BxD = self.pooled(batch)
-    x_BxD, fitted = self.standardised(pooled_BxD), self.fitted
+    x_BxD, fitted = self.standardised(self.pooled(batch)), self.fitted
     # The weights of training studies are to sum to 1: all share what is over.
     surplus_Bx1 = (x_BxD @ fitted['total'] - 1.0)[:, None]
     return {

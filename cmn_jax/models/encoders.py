@@ -6,7 +6,9 @@
 
 from functools import partial
 
+from cmn_jax.models.efficientnet import EFFICIENTNETS, EfficientNet
 from cmn_jax.models.resnet import RESNETS, ResNet
+from cmn_jax.models.swin import Swin
 from cmn_jax.models.vit import ViT
 
 ENCODERS = {
@@ -14,5 +16,10 @@ ENCODERS = {
     name: partial(ResNet, block, stage_sizes)
     for name, (block, stage_sizes) in RESNETS.items()
   },
+  **{
+    name: partial(EfficientNet, stages)
+    for name, stages in EFFICIENTNETS.items()
+  },
   'vit_b16': partial(ViT, layers=12, heads=12, patch=16),
+  'swin_t': partial(Swin, stage_sizes=(2, 2, 6, 2), heads=3),
 }

@@ -17,11 +17,13 @@ class BatchNorm(nn.Module):
     axis_name: mapped axis over which the statistics are shared, or None.
     momentum: weight of the newest statistics in the running ones.
     epsilon: added to the variance.
+    frozen: scale, bias and running statistics are constants, in training too.
   """
 
   axis_name: str | None = None
   momentum: float = 0.1
   epsilon: float = 1e-5
+  frozen: bool = False
 
   @nn.compact
   def __call__(self, x_BIxHxWxC, mask_BxI, train: bool):
@@ -31,7 +33,9 @@ class BatchNorm(nn.Module):
     bias_C = self.param('bias', nn.initializers.zeros, (channels,))
     running_mean = self.variable('batch_stats', 'mean', jnp.zeros, (channels,))
     running_var = self.variable('batch_stats', 'var', jnp.ones, (channels,))
-    if not train:
+    if self.frozen:
+      scale_C, bias_C = jax.lax.stop_gradient((scale_C, bias_C))
+    if not train or self.frozen:
       factor_C = scale_C * jax.lax.rsqrt(running_var.value + self.epsilon)
       shift_C = bias_C - running_mean.value * factor_C
       y = x_BIxHxWxC.astype(jnp.float32) * factor_C + shift_C

@@ -19,7 +19,7 @@ from cmn_jax.models.normalization import BatchNorm
 _conv_init = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
-def _computed_once(x, mask_BxI):
+def computed_once(x, mask_BxI):
   """x, which XLA's CPU compiler then computes once.
 
   It fuses a chain of residual blocks into whatever reads one of them, so that
@@ -57,6 +57,7 @@ class Conv(nn.Module):
   size: int
   stride: int = 1
   dtype: Any = jnp.float32
+  dilation: int = 1
 
   @nn.compact
   def __call__(self, x_BxHxWxC):
@@ -66,12 +67,13 @@ class Conv(nn.Module):
     if self.size == 1:
       x_BxHxWxC = x_BxHxWxC[:, :: self.stride, :: self.stride]
       return _product(x_BxHxWxC, kernel[0, 0])
-    pad = (self.size - 1) // 2
+    pad = self.dilation * (self.size - 1) // 2
     return jax.lax.conv_general_dilated(
       x_BxHxWxC,
       kernel,
       window_strides=(self.stride, self.stride),
       padding=((pad, pad), (pad, pad)),
+      rhs_dilation=(self.dilation, self.dilation),
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
 
@@ -83,23 +85,30 @@ class BasicBlock(nn.Module):
   stride: int
   axis_name: str | None
   dtype: Any
+  dilation: int = 1
+  frozen: bool = False
   expansion = 1
 
   @nn.compact
   def __call__(self, x, mask_BxI, train: bool):
     def norm(name):
-      return BatchNorm(self.axis_name, name=name)
+      return BatchNorm(self.axis_name, frozen=self.frozen, name=name)
 
-    y = Conv(self.features, 3, self.stride, self.dtype, name='conv1')(x)
+    def conv(stride, name):
+      return Conv(
+        self.features, 3, stride, self.dtype, self.dilation, name=name
+      )
+
+    y = conv(self.stride, 'conv1')(x)
     y = nn.relu(norm('bn1')(y, mask_BxI, train))
-    y = Conv(self.features, 3, 1, self.dtype, name='conv2')(y)
+    y = conv(1, 'conv2')(y)
     y = norm('bn2')(y, mask_BxI, train)
     if x.shape != y.shape:
       x = Conv(
         self.features, 1, self.stride, self.dtype, name='downsample_conv'
       )(x)
       x = norm('downsample_bn')(x, mask_BxI, train)
-    return _computed_once(nn.relu(x + y), mask_BxI)
+    return computed_once(nn.relu(x + y), mask_BxI)
 
 
 class Bottleneck(nn.Module):
@@ -109,28 +118,32 @@ class Bottleneck(nn.Module):
   stride: int
   axis_name: str | None
   dtype: Any
+  dilation: int = 1
+  frozen: bool = False
   expansion = 4
 
   @nn.compact
   def __call__(self, x, mask_BxI, train: bool):
     def norm(name):
-      return BatchNorm(self.axis_name, name=name)
+      return BatchNorm(self.axis_name, frozen=self.frozen, name=name)
 
     out = self.features * self.expansion
     y = Conv(self.features, 1, 1, self.dtype, name='conv1')(x)
     y = nn.relu(norm('bn1')(y, mask_BxI, train))
-    y = Conv(self.features, 3, self.stride, self.dtype, name='conv2')(y)
+    y = Conv(
+      self.features, 3, self.stride, self.dtype, self.dilation, name='conv2'
+    )(y)
     y = nn.relu(norm('bn2')(y, mask_BxI, train))
     y = Conv(out, 1, 1, self.dtype, name='conv3')(y)
     y = norm('bn3')(y, mask_BxI, train)
     if x.shape != y.shape:
       x = Conv(out, 1, self.stride, self.dtype, name='downsample_conv')(x)
       x = norm('downsample_bn')(x, mask_BxI, train)
-    return _computed_once(nn.relu(x + y), mask_BxI)
+    return computed_once(nn.relu(x + y), mask_BxI)
 
 
 class ResNet(nn.Module):
-  """Films to a map of features, 32 times smaller.
+  """Films to a map of features, 32 times smaller, or 16 if dilated.
 
   Attributes:
     block: BasicBlock or Bottleneck.
@@ -139,6 +152,10 @@ class ResNet(nn.Module):
     axis_name: mapped axis over which batch statistics are shared, or None.
     dtype: type of the convolutions' arithmetic.
     remat: recompute each block in the backward pass instead of storing it.
+    dilated: the last stage keeps its map's size; its blocks but the first look
+      two places far (torchvision's `replace_stride_with_dilation`).
+    frozen: norms are constants, and so are the stem and the first stage: no
+      gradient comes to them, whatever `train` says.
   """
 
   block: type[nn.Module]
@@ -147,6 +164,8 @@ class ResNet(nn.Module):
   axis_name: str | None = None
   dtype: Any = jnp.float32
   remat: bool = False
+  dilated: bool = False
+  frozen: bool = False
 
   @nn.compact
   def __call__(self, images_BxIxHxWxC, mask_BxI, train: bool):
@@ -154,20 +173,27 @@ class ResNet(nn.Module):
     b, i = images_BxIxHxWxC.shape[:2]
     x = images_BxIxHxWxC.reshape(b * i, *images_BxIxHxWxC.shape[2:])
     x = Conv(self.width, 7, 2, self.dtype, name='conv1')(x)
-    x = nn.relu(BatchNorm(self.axis_name, name='bn1')(x, mask_BxI, train))
+    norm = BatchNorm(self.axis_name, frozen=self.frozen, name='bn1')
+    x = nn.relu(norm(x, mask_BxI, train))
     x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     block = self.block
     if self.remat:
       block = nn.remat(block, static_argnums=(3,))
     for stage, size in enumerate(self.stage_sizes):
+      dilated = self.dilated and stage == len(self.stage_sizes) - 1
       for index in range(size):
         x = block(
           features=self.width * 2**stage,
-          stride=2 if stage > 0 and index == 0 else 1,
+          stride=2 if stage > 0 and index == 0 and not dilated else 1,
           axis_name=self.axis_name,
           dtype=self.dtype,
+          # The first block looks one place far, as in torchvision.
+          dilation=2 if dilated and index > 0 else 1,
+          frozen=self.frozen,
           name=f'layer{stage + 1}_{index}',
         )(x, mask_BxI, train)
+      if self.frozen and stage == 0:
+        x = jax.lax.stop_gradient(x)
     return x.reshape(b, i, *x.shape[1:])
 
 

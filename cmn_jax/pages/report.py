@@ -85,9 +85,12 @@ def report_sections(
     f'written in {number(results["seconds"], 1)} s, '
     f'{number(results["reports_per_second"], 1)} reports per second'
   )
+  scores = _scores(results)
+  if 'retrieval' in results:
+    scores += _retrieval(results['retrieval'])
   return [
     Section('', _headline(results)),
-    Section('Scores', _scores(results) + _retrieval(results['retrieval'])),
+    Section('Scores', scores),
     curves_section(history, results, plots, 'The loss is in nats.'),
     Section('Findings', _findings(results)),
     Section('Studies', studies_section(examples)),

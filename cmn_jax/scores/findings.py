@@ -4,7 +4,7 @@ The findings are read by our own rules (source `rules`): they are not CheXbert's
 and scores of the two are not comparable.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cmn_jax.scores.checks import check_pairs
 from input_pipeline.findings import ATTRIBUTES, Finding
@@ -32,8 +32,7 @@ def score_attributes(
   right = dict.fromkeys(_SCORED, 0)
   counts = dict.fromkeys(_SCORED, 0)
   for truths, guesses in zip(reference, predicted, strict=True):
-    for i, j in pair_findings(truths, guesses):
-      truth, guess = truths[i], guesses[j]
+    for truth, guess in pair_findings(truths, guesses):
       for attribute in _SCORED:
         if value := getattr(truth, attribute):
           counts[attribute] += 1
@@ -47,10 +46,10 @@ def score_attributes(
 
 def pair_findings(
   truths: Sequence[Finding], guesses: Sequence[Finding]
-) -> list[tuple[int, int]]:
-  """Positions (i, j) of positive findings of one name, the best agreed first.
+) -> Iterator[tuple[Finding, Finding]]:
+  """Pairs of positive mentions of one name, those that agree most first.
 
-  Each is in one pair at most. What scores the attributes colours the page too.
+  Each mention is in one pair at most; a truth without a pair was not found.
   """
   candidates = sorted(
     (-_agreement(truth, guess), i, j)
@@ -58,12 +57,12 @@ def pair_findings(
     for j, guess in enumerate(guesses)
     if truth.name == guess.name and truth.status == guess.status == 'positive'
   )
-  pairs, paired = [], set()
+  used_truths, used_guesses = set(), set()
   for _, i, j in candidates:
-    if not {('truth', i), ('guess', j)} & paired:
-      pairs.append((i, j))
-      paired |= {('truth', i), ('guess', j)}
-  return pairs
+    if i not in used_truths and j not in used_guesses:
+      used_truths.add(i)
+      used_guesses.add(j)
+      yield truths[i], guesses[j]
 
 
 def _agreement(truth, guess):

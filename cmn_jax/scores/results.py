@@ -120,7 +120,7 @@ class ReportResults(Results, TextScores):
   intervals: NotRequired[dict[str, Interval]]
   baselines: dict[str, Baseline]
   controls: dict[str, TextScores]
-  retrieval: Retrieval
+  retrieval: NotRequired[Retrieval]
 
 
 class Labels(TypedDict):

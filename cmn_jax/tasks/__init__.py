@@ -1,10 +1,12 @@
 """What can be trained: one file each, registered here by one line."""
 
 from cmn_jax.tasks.classify import ClassifyTask
+from cmn_jax.tasks.consensus import ConsensusTask
 from cmn_jax.tasks.reports import ReportTask
 from cmn_jax.training.task import Task as Task
 
 TASKS: dict[str, type] = {
   'report': ReportTask,
   'classify': ClassifyTask,
+  'consensus': ConsensusTask,
 }

@@ -29,7 +29,8 @@ def report_results(
     reader: of findings.
     split: 'val' or 'test'.
     texts: a report for each of its studies.
-    rows: 'films_BxF' and 'text_BxF', unit vectors of those studies.
+    rows: with 'films_BxF' and 'text_BxF', unit vectors of those studies, for
+      retrieval.
   """
   studies = data.studies[split]
   score = scoring.SplitScorer(studies, reader, config.eval.bootstrap)
@@ -46,22 +47,28 @@ def report_results(
   }
   baselines['constant']['report'] = trivial['constant'][0]
   controls = {'shuffled_images': score.shuffled(texts, config.seed)}
-  retrieval = retrieval_scores(
-    rows['films_BxF'],
-    rows['text_BxF'],
-    [ids_T.tobytes() for ids_T in data.ids[split]],
-  )
-  aligned = bool(config.alignment.weight)
   return {
     **score(texts, meteor=meteor),
     'reference_abnormal_share': score.reference_abnormal_share,
     'baselines': baselines,
     # A control that a single study does not allow is left out.
     'controls': {k: v for k, v in controls.items() if v is not None},
-    'retrieval': {
-      'projection': 'trained' if aligned else 'untrained',
-      **retrieval,
-    },
+    **_retrieval(config, data, split, rows),
+  }
+
+
+def _retrieval(config, data, split, rows) -> dict:
+  """How well reports are found by their images; of models that align them."""
+  if 'films_BxF' not in rows:
+    return {}
+  scores = retrieval_scores(
+    rows['films_BxF'],
+    rows['text_BxF'],
+    [ids_T.tobytes() for ids_T in data.ids[split]],
+  )
+  aligned = bool(config.alignment.weight)
+  return {
+    'retrieval': {'projection': 'trained' if aligned else 'untrained', **scores}
   }
 
 

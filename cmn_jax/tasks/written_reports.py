@@ -81,14 +81,15 @@ class WrittenReports:
       if results[part].get(key):
         table[name] = results[part][key]
     lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
-    images, reports, chance = (
-      results['retrieval'][way]['recall_5']
-      for way in ('image_to_report', 'report_to_image', 'chance')
-    )
     share = results['reference_abnormal_share']
-    return [
-      *lines,
-      f'any finding in {100 * share:.0f} % of the references',
-      f'recall@5 of reports by images {images:.3f}, of images by reports '
-      f'{reports:.3f}, chance {chance:.3f}',
-    ]
+    lines.append(f'any finding in {100 * share:.0f} % of the references')
+    if 'retrieval' in results:
+      images, reports, chance = (
+        results['retrieval'][way]['recall_5']
+        for way in ('image_to_report', 'report_to_image', 'chance')
+      )
+      lines.append(
+        f'recall@5 of reports by images {images:.3f}, of images by reports '
+        f'{reports:.3f}, chance {chance:.3f}'
+      )
+    return lines

@@ -127,6 +127,8 @@ def run_epochs(
   state = run.parallel.replicate(state)
   batches = run.batches(first_epoch * run.steps_per_epoch)
   metrics_out = _scalar_writer(run.workdir)
+  if not c.epochs and not history:  # All of it was fitted at the start.
+    history = _validated(run, state, [{'epoch': 0, 'step': 0}], checkpoints)
   for epoch in range(first_epoch, c.epochs):
     if _out_of_patience(history, run.config):
       break
@@ -136,14 +138,21 @@ def run_epochs(
     row |= {f'train_{name}': loss for name, loss in losses.items()}
     history = [*history, row]
     if epoch + 1 == c.epochs or (epoch + 1) % c.validate_every == 0:
-      row['val'] = run.validate(state)
-      run.save(checkpoints, state, history)
+      history = _validated(run, state, history, checkpoints)
+      scores = history[-1]['val']
       metrics_out.write_scalars(
-        step, {f'val_{k}': v for k, v in row['val'].items()}
+        step, {f'val_{k}': v for k, v in scores.items()}
       )
-      log(_line(run.task, row))
   metrics_out.close()
   checkpoints.close()
+
+
+def _validated(run: Run, state, history, checkpoints) -> list[dict]:
+  """Validates and saves; the history with the scores in its last row."""
+  history = [*history[:-1], {**history[-1], 'val': run.validate(state)}]
+  run.save(checkpoints, state, history)
+  log(_line(run.task, history[-1]))
+  return history
 
 
 def _line(task: Task, row: dict) -> str:
@@ -151,9 +160,10 @@ def _line(task: Task, row: dict) -> str:
   shown = '  '.join(
     f'{label} {row["val"][name]:.3f}' for name, label in task.shown.items()
   )
+  trained = f'train loss {row["train_loss"]:.3f}  ' if row['epoch'] else ''
   return (
-    f'epoch {row["epoch"]:3d}  train loss {row["train_loss"]:.3f}  val loss '
-    f'{row["val"]["loss"]:.3f}  {shown}'
+    f'epoch {row["epoch"]:3d}  {trained}val loss {row["val"]["loss"]:.3f}  '
+    f'{shown}'
   )
 
 

@@ -49,6 +49,16 @@ def test_runs_stand_below_their_baselines():
   assert '50 test studies, split own (not official, d1d1d1d1d1d1)' in text
 
 
+def test_a_baseline_of_one_row_stands_with_it():
+  runs = report_results(), report_results('base', 2)
+  runs[0]['baselines']['template'] = runs[1]['baselines']['constant']
+  runs[1]['baselines']['retrieval'] = runs[0]['controls']['shuffled_images']
+  rows = list(rows_of(printed(*runs), 'toy'))
+  assert rows[:2] == ['constant report', 'the references']
+  assert rows[4:5] == ['base, seed 1, retrieval']
+  assert rows[7:] == ['cmn, seed 1, retrieval', 'cmn, seed 1, template']
+
+
 def test_seeds_become_mean_and_deviation():
   runs = [report_results(right=n, seed=n) for n in (2, 3, 5)]
   text = printed(*runs, report_results(dataset='other'))

@@ -6,6 +6,8 @@ import optax
 import pytest
 from PIL import Image
 
+from cmn_jax.loaded import Loaded
+from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.images import normalise_images
@@ -38,7 +40,8 @@ def step(model):
   contrast = AlignmentConfig(
     weight=1.0, form='infonce', margin=0.0, mask_identical=True
   )
-  return jax.jit(make_train_step(model, OPTIMIZER, 0, 0.5, contrast))
+  objective = ReportObjective(model, contrast, findings_weight=0.5)
+  return jax.jit(make_train_step(objective, OPTIMIZER, 0, None))
 
 
 def _batch():
@@ -59,9 +62,13 @@ def test_a_masked_film_is_no_film(model, variables):
 
   @jax.jit
   def apply(images, mask_BxI):
-    outputs = model.apply(
-      variables, images, ids, mask_B, False, mask_BxI, method='outputs'
-    )
+    batch = {
+      'images_BxIxHxW': images,
+      'ids_BxT': ids,
+      'mask_B': mask_B,
+      'mask_BxI': mask_BxI,
+    }
+    outputs = model.apply(variables, batch)
     _, means_BxIxF = model.apply(
       variables, images, mask_B, False, mask_BxI, method='visual_features'
     )
@@ -137,15 +144,13 @@ def test_predict_masks_the_film_that_is_not_given(tmp_path):
     sorted(['<unk>', *(f'w{n}' for n in range(28))]), 'iu_xray'
   )
   model = ReportGenerator(ModelConfig.of(config, words.vocab_size + 1))
-  reporter = Reporter(
-    small.variables(model),
-    {
-      'config': config.to_dict(),
-      'tokenizer': words.to_json(),
-      'finding_targets': [],
-      'label_source': 'phantom',
-    },
-  )
+  meta = {
+    'config': config.to_dict(),
+    'tokenizer': words.to_json(),
+    'finding_targets': [],
+    'label_source': 'phantom',
+  }
+  reporter = Reporter(Loaded(small.variables(model), meta, 'a test'))
   rng = np.random.default_rng(0)
   path = tmp_path / 'film.png'
   Image.fromarray(rng.integers(0, 256, (80, 70), np.uint8)).save(path)

@@ -244,12 +244,6 @@ def test_pieces_are_learnt_from_train_alone(tmp_path):
   assert other.tokenizer.to_json() != data.tokenizer.to_json()
 
 
-def test_one_view(folder, cache_dir):
-  data = open_folder(folder, cache_dir, views=1, min_films=1)
-  (batch,) = train(data, 1)
-  assert batch['images_BxIxHxW'].shape == (4, 1, 16, 16)
-
-
 def test_bad_studies_are_skipped_in_studies_and_films(tmp_path):
   folder = tmp_path / 'data'
   write_r2gen(folder)

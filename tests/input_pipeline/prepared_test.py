@@ -8,7 +8,7 @@ from input_pipeline.config import DataConfig
 from input_pipeline.layouts import detect
 from input_pipeline.store import prepared, shards
 from input_pipeline.study import DataError
-from tests.made.r2gen_folder import film, write_annotation, write_r2gen
+from tests.made.r2gen_folder import write_annotation, write_r2gen
 
 
 @pytest.fixture
@@ -44,19 +44,6 @@ def test_records_hold_the_studies_in_order(folder):
       assert record['id'].decode() == entry['id']
       assert record['report'].decode() == entry['report']
       assert json.loads(record['findings']) == entry.get('findings')
-
-
-def test_train_keeps_its_shape_and_the_others_are_resized_once(folder):
-  builder, _ = prepare(folder)
-  for split in ('train', 'val', 'test'):
-    for number, record in enumerate(builder.as_data_source(split)):
-      for view in range(2):
-        original = film([len(split), number, view])
-        if split == 'train':
-          expected = images.resize_short_side(original, 24)
-        else:
-          expected = images.resize_square(original, 16)
-        np.testing.assert_array_equal(record[f'film_{view}'], expected)
 
 
 def test_a_second_use_decodes_nothing(folder, monkeypatch):
@@ -172,20 +159,6 @@ def test_a_shard_of_nothing_but_bad_studies(folder, monkeypatch):
   ids = [record['id'].decode() for record in builder.as_data_source('train')]
   assert ids == [study.id for study in studies['train']]
   assert len(ids) == 8
-
-
-def test_absent_films_are_zeros(folder):
-  annotation = json.loads((folder / 'annotation.json').read_text())
-  annotation['train'][1]['image_path'].pop()
-  annotation['test'][1]['image_path'].pop()
-  write_annotation(folder, annotation)
-  builder, studies = prepare(folder)
-  for split in ('train', 'test'):
-    record = builder.as_data_source(split)[1]
-    assert studies[split][1].films[1] is None
-    assert record['film_1'].shape == (16, 16)
-    assert not record['film_1'].any()
-    assert record['film_0'].any()
 
 
 def test_a_name_with_blanks_and_slashes_is_no_path(folder):

@@ -75,14 +75,10 @@ def test_rare_words_become_unknown(tokenizer):
 
 
 def test_a_long_report_loses_its_end(tokenizer):
-  ids = tokenizer.encode('heart ' * 80, max_length=60)
-  assert ids == [0] + [5] * 59
-  assert tokenizer.reference('heart ' * 80, 60).split() == ['heart'] * 59
-
-
-def test_cut_exactly_behind_the_last_word_drops_only_the_end(tokenizer):
   assert tokenizer.encode('heart', max_length=4) == [0, 5, 1, 0]
   assert tokenizer.encode('heart', max_length=3) == [0, 5, 1]
+  assert tokenizer.encode('heart ' * 80) == [0] + [5] * 59
+  assert tokenizer.reference('heart ' * 80, 60).split() == ['heart'] * 59
 
 
 def test_decode_stops_at_the_first_end(tokenizer):

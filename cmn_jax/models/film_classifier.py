@@ -1,0 +1,84 @@
+"""A classifier of films alone: a visual encoder, a mean and a linear layer.
+
+EKAGen's DiagnosisBot (Swin-T) and locator (ResNet-34) are of this form.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.layers import Linear
+
+
+def build_encoder(name: str, options: dict, **sizes) -> nn.Module:
+  """ENCODERS[name] with those of `options` that this encoder has.
+
+  Args:
+    name: a key of ENCODERS.
+    options: values of fields that not all encoders have.
+    sizes: width, axis_name, dtype, remat.
+  """
+  encoder = ENCODERS[name]
+  fields = getattr(encoder, 'func', encoder).__dataclass_fields__
+  known = {k: v for k, v in options.items() if k in fields}
+  return encoder(**sizes, **known)
+
+
+class FilmClassifier(nn.Module):
+  """Films to logits of classes; a study's features are its films' mean.
+
+  Attributes:
+    encoder: a key of ENCODERS.
+    encoder_width: see Shape.
+    classes: logits G.
+    shift_last_stage: of a Swin; see there.
+    axis_name: mapped axis of batch statistics, or None.
+    dtype: type of the encoder's arithmetic.
+    remat: recompute the encoder's blocks in the backward pass.
+  """
+
+  encoder: str
+  encoder_width: int
+  classes: int
+  shift_last_stage: bool = False
+  axis_name: str | None = None
+  dtype: Any = jnp.float32
+  remat: bool = False
+
+  def setup(self):
+    self.visual_encoder = build_encoder(
+      self.encoder,
+      {'shift_last_stage': self.shift_last_stage},
+      width=self.encoder_width,
+      axis_name=self.axis_name,
+      dtype=self.dtype,
+      remat=self.remat,
+    )
+    self.head = Linear(self.classes, 'torch')
+
+  def __call__(self, images_BxIxHxWxC, mask_B, train: bool, mask_BxI=None):
+    """Logits, (B, G) float32.
+
+    Args:
+      images_BxIxHxWxC: normalised films, float32.
+      mask_B: False for padding studies, which batch statistics leave out.
+      train: batch statistics and stochastic depth on (the 'dropout' key).
+      mask_BxI: False for films that a study does not have.
+    """
+    return self.maps_and_logits(images_BxIxHxWxC, mask_B, train, mask_BxI)[1]
+
+  def maps_and_logits(
+    self, images_BxIxHxWxC, mask_B, train: bool = False, mask_BxI=None
+  ):
+    """The encoder's maps (B, I, h, w, F), and logits (B, G)."""
+    if mask_BxI is None:
+      mask_BxI = jnp.ones(images_BxIxHxWxC.shape[:2], bool)
+    maps = self.visual_encoder(
+      images_BxIxHxWxC, mask_B[:, None] & mask_BxI, train
+    )
+    mean_BxIxF = jnp.mean(maps, axis=(2, 3), dtype=jnp.float32)
+    mean_BxIxF = jnp.where(mask_BxI[..., None], mean_BxIxF, 0)
+    films_Bx1 = jnp.maximum(jnp.sum(mask_BxI, axis=1, keepdims=True), 1)
+    return maps, self.head(jnp.sum(mean_BxIxF, axis=1) / films_Bx1)

@@ -1,0 +1,69 @@
+"""What any task has trained, ready for the X-ray images of new studies."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cmn_jax.loaded import Loaded
+from cmn_jax.tasks import TASKS
+from input_pipeline.errors import UserError
+from input_pipeline.images import prepare_films
+
+
+def read_study(paths: Sequence[Path | str], views: int, size: int) -> dict:
+  """The images of one study as a batch.
+
+  Args:
+    paths: PNG, JPEG or DICOM files.
+    views: images that the model takes; the others are masked.
+    size: their side in pixels.
+
+  Raises:
+    ImageError: a file is not a readable image.
+    UserError: more images than the model takes, or none.
+  """
+  if not 1 <= len(paths) <= views:
+    raise UserError(
+      f'{len(paths)} images given; this model takes 1 to {views} of a study'
+    )
+  images_1xIxHxW = np.zeros((1, views, size, size), np.uint8)
+  images_1xIxHxW[0, : len(paths)] = prepare_films(paths, size)
+  return {
+    'images_BxIxHxW': images_1xIxHxW,
+    'mask_B': np.ones(1, bool),
+    'mask_BxI': np.arange(views)[None] < len(paths),
+  }
+
+
+class Predictor:
+  """What any task has trained, for one study after the other.
+
+  Attributes:
+    loaded: the checkpoint.
+    task: ready to predict.
+  """
+
+  def __init__(self, loaded: Loaded):
+    self.loaded = loaded
+    self.task = TASKS[loaded.task](loaded.config, None, loaded)
+    # One study at a time needs no mapped axis.
+    self.task.model = self.task.network(None)
+    self._variables = jax.device_put(loaded.variables)
+    self._predict = jax.jit(
+      lambda variables, batch: self.task.predict(variables, batch, full=False)
+    )
+
+  def rows(self, batch: dict) -> dict:
+    """What the task predicts for a batch; reports not given are empty."""
+    c = self.loaded.config.data
+    length = len(batch['mask_B']), c.max_length
+    batch = {'ids_BxT': np.zeros(length, np.int32), **batch}
+    return jax.tree.map(np.asarray, self._predict(self._variables, batch))
+
+  def describe(self, paths: Sequence[Path | str]) -> dict:
+    """What the task says of the images of one study, as JSON's types."""
+    c = self.loaded.config.data
+    batch = read_study(paths, c.views, c.image_size)
+    return self.task.describe(self.rows(batch), 0)

@@ -1,0 +1,255 @@
+"""The authors' EKAGen (hnjzbss/EKAGen) from a checkout, on a CPU.
+
+Imports torch. Their code is used as it is; torchvision, of which they take a
+ResNet, is replaced by one with the same geometry and names.
+"""
+
+import argparse
+import pickle
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from cmn_jax.models.ekagen import CaptionerShape
+from cmn_jax.models.resnet import RESNETS
+
+_width = {'first_stage': 64}
+CLASSES = 14
+
+
+def install(checkout: Path):
+  """Makes `import models.caption`, `utils.stloss` and `ADM` find the checkout.
+
+  Raises:
+    ValueError: it is no checkout of EKAGen.
+  """
+  if not (checkout / 'models' / 'caption.py').is_file():
+    raise ValueError(
+      f'{checkout} is no checkout of hnjzbss/EKAGen: models/caption.py is '
+      'missing'
+    )
+  # `utils` and `datasets` have no __init__: another package would win.
+  sys.path[:0] = [str(checkout), str(checkout / 'ADM')]
+  torchvision = types.ModuleType('torchvision')
+  torchvision.models = types.ModuleType('torchvision.models')
+  torchvision.models._utils = types.ModuleType('torchvision.models._utils')
+  torchvision.models._utils.IntermediateLayerGetter = _UpToLayer4
+  torchvision.models.__getattr__ = _builder
+  sys.modules['torchvision'] = torchvision
+  sys.modules['torchvision.models'] = torchvision.models
+  sys.modules['torchvision.models._utils'] = torchvision.models._utils
+
+
+class _UpToLayer4(nn.ModuleDict):
+  """torchvision's, for the one use that they make of it."""
+
+  def __init__(self, model, return_layers):
+    assert return_layers == {'layer4': '0'}
+    super().__init__(
+      {k: v for k, v in model.named_children() if k not in ('avgpool', 'fc')}
+    )
+
+  def forward(self, x):
+    """Returns the last layer's map."""
+    for layer in self.values():
+      x = layer(x)
+    return {'0': x}
+
+
+def _builder(arch: str):
+  def build(replace_stride_with_dilation, pretrained, norm_layer):
+    del pretrained
+    assert replace_stride_with_dilation[:2] == [False, False]
+    dilated = replace_stride_with_dilation[2]
+    return TorchResNet(arch, _width['first_stage'], norm_layer, dilated)
+
+  return build
+
+
+class _Block(nn.Module):
+  """1x1, 3x3, 1x1 and a shortcut, the stride and dilation in the middle."""
+
+  def __init__(self, inputs, width, stride, dilation, norm):
+    super().__init__()
+    self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
+    self.bn1 = norm(width)
+    self.conv2 = nn.Conv2d(
+      width, width, 3, stride, dilation, dilation, bias=False
+    )
+    self.bn2 = norm(width)
+    self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+    self.bn3 = norm(4 * width)
+    self.downsample = None
+    if stride != 1 or inputs != 4 * width:
+      self.downsample = nn.Sequential(
+        nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), norm(4 * width)
+      )
+
+  def forward(self, x):
+    """Returns x plus what the convolutions add, rectified."""
+    y = torch.relu(self.bn1(self.conv1(x)))
+    y = torch.relu(self.bn2(self.conv2(y)))
+    y = self.bn3(self.conv3(y))
+    return torch.relu(
+      y + (x if self.downsample is None else self.downsample(x))
+    )
+
+
+class TorchResNet(nn.Module):
+  """torchvision's bottleneck ResNet, with its dilation of the last stage."""
+
+  def __init__(self, arch, width, norm, dilated):
+    super().__init__()
+    self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
+    self.bn1 = norm(width)
+    self.relu = nn.ReLU()
+    self.maxpool = nn.MaxPool2d(3, 2, 1)
+    inputs = width
+    for stage, size in enumerate(RESNETS[arch][1]):
+      blocks = []
+      last = dilated and stage == 3
+      for n in range(size):
+        stride = 2 if n == 0 and stage > 0 and not last else 1
+        dilation = 2 if n > 0 and last else 1
+        blocks.append(_Block(inputs, width * 2**stage, stride, dilation, norm))
+        inputs = 4 * width * 2**stage
+      setattr(self, f'layer{stage + 1}', nn.Sequential(*blocks))
+    self.avgpool = nn.AdaptiveAvgPool2d(1)
+    self.fc = nn.Linear(inputs, 1000)
+
+
+def build_captioner(shape: CaptionerShape, knowledge_SxTxD: np.ndarray):
+  """Their Caption of our sizes, in evaluation mode.
+
+  Study n's labels are the bits of n (`labels_of`), and its knowledge row n.
+  """
+  from models import caption
+
+  _width['first_stage'] = shape.encoder_width
+  with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / 'knowledge.pkl'
+    write_knowledge(path, knowledge_SxTxD)
+    model, _ = caption.build_model(_config(shape, path))
+  channels = shape.encoder_width * 32  # Theirs takes it to be 2048.
+  model.input_proj = nn.Conv2d(channels, shape.width, 1)
+  return model.eval()
+
+
+def _config(shape: CaptionerShape, knowledge_path: Path):
+  return argparse.Namespace(
+    backbone=shape.encoder,
+    position_embedding='sine',
+    dilation=shape.dilated,
+    lr_backbone=1e-5,
+    hidden_dim=shape.width,
+    pad_token_id=0,
+    max_position_embeddings=shape.max_length,
+    layer_norm_eps=1e-12,
+    dropout=shape.dropout,
+    vocab_size=shape.vocabulary,
+    enc_layers=shape.layers,
+    dec_layers=shape.layers,
+    dim_feedforward=shape.hidden,
+    nheads=shape.heads,
+    pre_norm=True,
+    knowledge_prompt_path=str(knowledge_path),
+  )
+
+
+def labels_of(studies: int) -> np.ndarray:
+  """Another label vector for each study, (S, 14) int."""
+  return (np.arange(studies)[:, None] >> np.arange(CLASSES)) & 1
+
+
+def write_knowledge(path: Path, knowledge_SxTxD: np.ndarray):
+  """Their kind of pickle: label vectors to tensors."""
+  keys = [tuple(map(int, row)) for row in labels_of(len(knowledge_SxTxD))]
+  tensors = [torch.from_numpy(x) for x in knowledge_SxTxD]
+  path.write_bytes(pickle.dumps(dict(zip(keys, tensors, strict=True))))
+
+
+def films_for(images_BxIxHxWxC):
+  """Our normalised films as their NestedTensor."""
+  from models.utils import NestedTensor
+
+  x = torch.from_numpy(np.array(images_BxIxHxWxC[:, 0]))
+  mask = torch.zeros(x.shape[:3], dtype=torch.bool)
+  return NestedTensor(x.permute(0, 3, 1, 2).contiguous(), mask)
+
+
+def logits(model, films, ids_BxT, studies):
+  """Their training call on ids of one more than positions; with gradients."""
+  ids = torch.from_numpy(np.asarray(ids_BxT, np.int64))
+  labels = labels_of(max(studies) + 1)[list(studies)]
+  return model(films, ids[:, :-1], (ids == 0)[:, :-1], [labels, None])
+
+
+def losses(student, teacher, ids_BxT):
+  """Their cross-entropy and their distillation, without its delta."""
+  target = torch.from_numpy(np.asarray(ids_BxT, np.int64))[:, 1:]
+  words = nn.CrossEntropyLoss()(student.permute(0, 2, 1), target)
+  return words, distillation(student, teacher)
+
+
+def distillation(student, teacher):
+  """Their distillation without its delta."""
+  from utils.stloss import SoftTarget
+
+  return SoftTarget(4.0)(student, teacher.detach())
+
+
+def share_encoding(model):
+  """Encodes a batch of films once, not anew at each of its words."""
+  transformer, backbone = model.transformer, model.backbone
+  encode, see = transformer.encoder.forward, backbone.forward
+  seen, encoded = {}, {}
+
+  def films_once(nested):
+    key = id(nested.tensors)
+    if key not in seen:
+      seen.clear()
+      encoded.clear()
+      seen[key] = see(nested)
+    return seen[key]
+
+  def tokens_once(src, **options):
+    if 'memory' not in encoded:
+      encoded['memory'] = encode(src, **options)
+    return encoded['memory']
+
+  backbone.forward, transformer.encoder.forward = films_once, tokens_once
+
+
+def write(model, films, studies, length: int):
+  """Ids as their greedy loop leaves them in its buffer, (B, length)."""
+  batch, positions = len(studies), model.transformer.embeddings
+  positions = positions.position_embeddings.num_embeddings
+  ids = torch.zeros((batch, positions), dtype=torch.long)
+  hidden = torch.ones((batch, positions), dtype=torch.bool)
+  ids[:, 0], hidden[:, 0] = 1, False
+  labels = labels_of(max(studies) + 1)[list(studies)]
+  with torch.no_grad():
+    for i in range(length):
+      found = model(films, ids, hidden, [labels, None])
+      ids[:, i + 1] = found[:, i].argmax(-1)
+      hidden[:, i + 1] = False
+  return ids[:, 1 : length + 1].numpy()
+
+
+def build_diagnosis_bot():
+  """Their Swin-T with 14 probabilities, in evaluation mode."""
+  from models.model import swin_tiny_patch4_window7_224
+
+  return swin_tiny_patch4_window7_224(num_classes=CLASSES).eval()
+
+
+def build_locator():
+  """Their ResNet-34 with 14 probabilities, in evaluation mode."""
+  from model import resnet34
+
+  return resnet34(num_classes=CLASSES).eval()

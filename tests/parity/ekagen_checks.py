@@ -1,0 +1,297 @@
+"""Checks of our EKAGen against the authors' code, each gives rows."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import torch
+
+from cmn_jax.decoding.ekagen import make_writer
+from cmn_jax.interop.ekagen import (
+  captioner_rows,
+  from_captioner,
+  join_packed,
+  split_packed,
+  to_captioner,
+)
+from cmn_jax.interop.files import read_pth, tensors_of, write_pth
+from cmn_jax.interop.names import to_state_dict
+from cmn_jax.losses.distillation import distillation_loss, word_loss
+from cmn_jax.models.ekagen import Captioner
+from tests.parity import ekagen_authors as authors
+from tests.parity import ekagen_draw as drawn
+from tests.parity.results import Row, at_most, for_scale, none_of
+
+SEED = 11
+DELTA = 0.01
+# So much of the log-probability of the end that some reports end.
+END_BIAS = {'small': 1.0, 'published': 6.0}
+# Arrays from the films' end to the words', whose gradients are shown.
+NAMED = (
+  'backbone.0.body.layer2.0.conv1.weight',
+  'backbone.0.body.layer4.2.conv2.weight',
+  'input_proj.weight',
+  'transformer.encoder.layers.0.self_attn.query.weight',
+  'transformer.embeddings.word_embeddings.weight',
+  'transformer.embeddings.position_embeddings.weight',
+  'transformer.decoder.layers.1.multihead_attn.value.weight',
+  'transformer.decoder.fc2.0.weight',
+  'transformer.decoder.fc3.1.weight',
+  'mlp.layers.2.weight',
+)
+
+
+@functools.cache
+def pair(name: str):
+  """Their captioner, ours, our variables, and the drawn knowledge."""
+  size = drawn.sizes()[name]
+  model = Captioner(size.shape)
+  tensors = drawn.draw_captioner(size.shape, SEED, END_BIAS[name])
+  films = drawn.films(8, size.image, SEED + 1)
+  packed = join_packed(drawn.centre(model, tensors, films))
+  knowledge = drawn.knowledge(64, size.shape, SEED + 2)
+  theirs = authors.build_captioner(size.shape, knowledge)
+  theirs.load_state_dict({k: torch.from_numpy(v) for k, v in packed.items()})
+  return theirs, model, from_captioner(model, packed, 'drawn'), knowledge
+
+
+def _inputs(name: str, studies: int):
+  size = drawn.sizes()[name]
+  films = drawn.films(studies, size.image, SEED + 1)
+  return films, drawn.ids(studies, size.shape, SEED + 3)
+
+
+def _on(name: str, studies: int) -> str:
+  return f'{name} size, {studies} studies'
+
+
+@functools.cache
+def _ours(model: Captioner):
+  def log_probs(variables, films, ids, knowledge):
+    mask_B = np.ones(len(films), bool)
+    return model.apply(
+      variables, films, ids, mask_B, False, knowledge_BxTxD=knowledge
+    )
+
+  return jax.jit(log_probs)
+
+
+def log_probs(name: str) -> list[Row]:
+  """Teacher-forced log-probabilities, and what films and knowledge do."""
+  studies = drawn.sizes()[name].studies
+  theirs, model, variables, knowledge = pair(name)
+  films, ids = _inputs(name, studies)
+  with torch.no_grad():
+    logits = authors.logits(
+      theirs, authors.films_for(films), ids, range(studies)
+    )
+  want = torch.log_softmax(logits, -1).numpy()
+  ours = _ours(model)
+  got = np.asarray(ours(variables, films, ids, knowledge[:studies]))
+  on = _on(name, studies)
+  rows = [
+    at_most('EKAGen: log-probabilities', on, np.abs(got - want).max(), 1e-4)
+  ]
+  for what, moved in (
+    ('films', (films[::-1], ids, knowledge[:studies])),
+    ('knowledge', (films, ids, knowledge[:studies][::-1])),
+  ):
+    change = np.abs(np.asarray(ours(variables, *moved)) - got).mean()
+    rows.append(
+      for_scale(f"EKAGen: another study's {what}", on, f'{change:.1e}')
+    )
+  return rows
+
+
+def losses(name: str) -> list[Row]:
+  """Cross-entropy and distillation, with pads and without."""
+  shape, studies = drawn.sizes()[name].shape, 8
+  ids = drawn.ids(studies, shape, SEED + 3)
+  draw = np.random.RandomState(SEED)
+  student, teacher = (
+    draw.standard_normal((studies, shape.max_length, shape.vocabulary)).astype(
+      np.float32
+    )
+    * 3
+    for _ in range(2)
+  )
+  ones = np.ones(studies, bool)
+  on, rows = _on(name, studies), []
+  for pads in (True, False):
+    z, t = torch.from_numpy(student), torch.from_numpy(teacher)
+    if pads:
+      want = authors.losses(z, t, ids)
+    else:  # Theirs has no such switch: torch's own, of the rows that count.
+      target = torch.from_numpy(ids[:, 1:].astype(np.int64))
+      words = torch.nn.functional.cross_entropy(
+        z.permute(0, 2, 1), target, ignore_index=0
+      )
+      real = target != 0
+      kept = authors.distillation(z[real][None], t[real][None]) / studies
+      want = words, kept
+    got = (
+      word_loss(jax.nn.log_softmax(student), ids, ones, pads),
+      distillation_loss(student, teacher, ids, ones, pads),
+    )
+    which = 'with pads' if pads else 'without pads'
+    for what, a, b in zip(('CE', 'KD'), got, want, strict=True):
+      error = abs(float(a[0] / a[1]) / float(b) - 1)
+      rows.append(at_most(f'EKAGen: {what} {which}, relative', on, error, 1e-5))
+  return rows
+
+
+def gradients(name: str, double: bool) -> list[Row]:
+  """Gradients of CE + 0.01 KD, of all arrays and of ten by name."""
+  studies = 4 if name == 'small' else 2
+  theirs, model, variables, knowledge = pair(name)
+  films, ids = _inputs(name, studies)
+  shape = model.shape
+  teacher = np.random.RandomState(SEED).standard_normal(
+    (studies, shape.max_length, shape.vocabulary)
+  )
+  teacher = teacher.astype(np.float32) * 2
+  want = their_gradients(theirs, films, ids, teacher)
+  mask_B = np.ones(studies, bool)
+
+  def loss(params):
+    found = model.apply(
+      {**variables, 'params': params},
+      films,
+      ids,
+      mask_B,
+      True,
+      knowledge_BxTxD=knowledge[:studies],
+    )
+    words = word_loss(found, ids, mask_B, True)
+    kept = distillation_loss(found, teacher, ids, mask_B, True)
+    return words[0] / words[1] + DELTA * kept[0] / kept[1]
+
+  table = [
+    row for row in captioner_rows(shape) if row.ours.startswith('params')
+  ]
+  got = to_state_dict(
+    table, {'params': jax.jit(jax.grad(loss))(variables['params'])}
+  )
+  norm = np.sqrt(sum(np.sum(np.square(g)) for g in want.values()))
+  errors = {
+    k: np.linalg.norm(got[k] - want[k])
+    / max(np.linalg.norm(want[k]), 1e-7 * norm)
+    for k in want
+  }
+  frozen = max(np.abs(got[k]).max() for k in got.keys() - want.keys())
+  on = _on(name, studies)
+  rows = [
+    at_most(f'EKAGen: gradient of {k}', on, errors[k], 1e-3) for k in NAMED
+  ]
+  rows.append(at_most('EKAGen: gradient of what is frozen', on, frozen, 0))
+  worst = max(errors, key=errors.get)
+  rows.append(
+    for_scale(
+      f'EKAGen: worst of {len(want)} gradients ({worst})',
+      on,
+      f'{errors[worst]:.1e}',
+    )
+  )
+  if double:
+    exact = their_gradients(theirs.double(), films, ids, teacher)
+    theirs.float()
+    worst = max(
+      np.linalg.norm(want[k] - exact[k]) / np.linalg.norm(exact[k])
+      for k in NAMED
+    )
+    rows.append(
+      for_scale(
+        'EKAGen: their float32 against float64, worst of the ten',
+        on,
+        f'{worst:.1e}',
+      )
+    )
+  return rows
+
+
+def their_gradients(theirs, films, ids, teacher) -> dict[str, np.ndarray]:
+  """Of their loss, packed matrices split; in the model's own precision."""
+  dtype = next(theirs.parameters()).dtype
+  nested = authors.films_for(films)
+  nested.tensors = nested.tensors.to(dtype)
+  base = theirs.transformer.knowledge_prompt
+  theirs.transformer.knowledge_prompt = {
+    k: v.to(dtype) for k, v in base.items()
+  }
+  theirs.zero_grad()
+  logits = authors.logits(theirs, nested, ids, range(len(ids)))
+  words, kept = authors.losses(logits, torch.from_numpy(teacher).to(dtype), ids)
+  (words + DELTA * kept).backward()
+  theirs.transformer.knowledge_prompt = base
+  found = {
+    k: p.grad.numpy().copy()
+    for k, p in theirs.named_parameters()
+    if p.grad is not None
+  }
+  theirs.zero_grad()
+  return split_packed(found)
+
+
+def writing(name: str, studies: int, literal: bool, batch: int) -> list[Row]:
+  """Greedy ids without a stop, and with one; `literal`: nothing shared."""
+  theirs, model, variables, knowledge = pair(name)
+  films, _ = _inputs(name, studies)
+  words = model.shape.max_length - 2
+  ours = [jax.jit(make_writer(model, 1, words, stop)) for stop in (False, True)]
+  if not literal:
+    authors.share_encoding(theirs)
+  counts, ended, differing, after = [], 0, 0, 0
+  for start in range(0, studies, batch):
+    part = slice(start, start + batch)
+    rows = range(*part.indices(studies))
+    want = authors.write(theirs, authors.films_for(films[part]), rows, words)
+    mask_B = np.ones(len(want), bool)
+    got, stopped = (
+      np.asarray(
+        write(variables, films[part], mask_B, None, knowledge[part])[0]
+      )
+      for write in ours
+    )
+    differing += int((got != want).sum())
+    end = np.cumsum(want == 2, axis=1) - (want == 2) > 0
+    after += int((stopped != np.where(end, 0, want)).sum())
+    ended += int((want == 2).any(1).sum())
+    counts += [len(set(row)) for row in want]
+  pair.cache_clear()  # The encoding that is shared stays theirs.
+  how = ', nothing shared' if literal else ''
+  on = f'{_on(name, studies)}{how}'
+  return [
+    none_of(
+      'EKAGen: greedy ids without a stop', on, differing, studies * words
+    ),
+    none_of('EKAGen: greedy ids up to the end', on, after, studies * words),
+    for_scale(
+      'EKAGen: reports that end; different ids in one',
+      on,
+      f'{ended} of {studies}; {np.mean(counts):.1f}',
+    ),
+  ]
+
+
+def checkpoint(name: str) -> list[Row]:
+  """Their state dict through ours and back, by files."""
+  theirs, model, _, _ = pair(name)
+  state = {k: v.numpy() for k, v in theirs.state_dict().items()}
+  with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / 'model.pth'
+    torch.save({'model': theirs.state_dict(), 'epoch': 3}, path)
+    tensors = tensors_of(read_pth(path)['model'], path)
+    back = to_captioner(model.shape, from_captioner(model, tensors, str(path)))
+    write_pth(path, {'model': back})
+    back = tensors_of(read_pth(path)['model'], path)
+    same = [k for k in state if np.array_equal(state[k], back.get(k))]
+  return [
+    none_of(
+      'EKAGen: arrays of a checkpoint, there and back',
+      f'{name} size',
+      len(state.keys() | back.keys()) - len(same),
+      len(state),
+    )
+  ]
