@@ -31,7 +31,7 @@ EPOCHS = 3
 STEPS = 7  # of an epoch: 52 of the 60 studies train, 8 at a time
 SMALL = {
   'data.phantom_studies': 60,
-  'data.phantom_seed': 3,
+  'data.phantom_seed': 57,
   'data.phantom_size': 80,
   'data.image_size': 64,
   'data.stored_size': 72,

@@ -56,8 +56,9 @@ def test_what_a_run_leaves(runs):
     assert key in test, key
   assert (test['task'], test['name']) == ('report', 'proposed')
   assert test['named_config'] == 'phantom.py:proposed'
-  assert test['config']['train.batch_size'] == 8
-  assert 'train.findings_weight' not in test['config']  # as in phantom.py
+  assert test['config']['model.width'] == 16
+  # As in phantom.py, and a path.
+  assert not {'train.findings_weight', 'data.dir'} & test['config'].keys()
   assert (test['split'], test['split_official']) == ('test', False)
   assert test['selected_on'] == 'val rouge_l'
   assert set(test['baselines']) == {'constant', 'retrieval'}

@@ -14,28 +14,17 @@ import pytest
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.phantom.write import write_phantom
 from tests.made import small
+from tests.made.runs import ROOT, SMALL
 
 pytestmark = pytest.mark.processes
-ROOT = Path(__file__).parents[2]
 SECONDS = 300  # No process is waited for longer: all are killed then.
-FLAGS = {
+FLAGS = SMALL | {
   'model.encoder': small.TINY,
   'data.phantom_studies': 0,
-  'data.image_size': 64,
-  'data.stored_size': 72,
   'data.max_length': 20,
-  'model.encoder_width': 4,
-  'model.memory_slots': 16,
-  'model.memory_top_k': 4,
-  'model.width': 16,
-  'model.heads': 2,
-  'model.hidden': 16,
-  'model.layers': 1,
   'decode.method': 'greedy',
   'train.epochs': 1,
-  'train.batch_size': 8,
   'train.log_every': 1,
-  'optim.warmup_steps': 2,
   'eval.batch_size': 4,
   'eval.bootstrap': 5,
   'eval.examples': 1,
