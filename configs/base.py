@@ -126,7 +126,8 @@ def data() -> dict:
     # Report sections: 'findings' or 'findings+impression' (the R2Gen
     # layout has but one text and takes no choice).
     'sections': 'findings',
-    # Which films of a study: 'first', 'frontal_lateral' or 'frontal'.
+    # Which films of a study: 'first', 'frontal_first' (the same, frontal ones
+    # before the others), 'frontal_lateral' or 'frontal'.
     'view_rule': 'first',
     # Studies with fewer films are left out (R2Gen's rule is 2). With 1,
     # a film that a study does not have is masked.

@@ -19,6 +19,8 @@ CHANGES = {
   # The two studies of which no copy of a film was found.
   'data.skip_bad': True,
   'data.stored_size': 224,
+  # Where a views.csv beside annotation.json says which films are frontal.
+  'data.view_rule': 'frontal_first',
   'data.crop': False,
   'eval.batch_size': 32,
 }

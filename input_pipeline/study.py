@@ -135,6 +135,9 @@ def choose_films(study: Study, config: DataConfig) -> Study:
   absent = [(None, None)] * config.views
   if config.view_rule == 'first':
     chosen = (pairs + absent)[: config.views]
+  elif config.view_rule == 'frontal_first':
+    ordered = sorted(pairs, key=lambda pair: pair[1] != FRONTAL)
+    chosen = (ordered + absent)[: config.views]
   elif config.view_rule == 'frontal':
     chosen = (of[FRONTAL] + absent)[: config.views]
   else:

@@ -2,7 +2,8 @@
 
 annotation.json holds {train|val|test: [{id, report, image_path: [..]}]} with
 paths relative to images/. An entry may name its `findings`, and the `views` of
-its films. A dataset.json beside it may give the `name` of the data and the
+its films; or a views.csv beside it does, with the columns id, film (its place
+in the list, from 0) and view (Frontal or Lateral). A dataset.json beside it may give the `name` of the data and the
 `label_source`; without one, the data are named by the collection that their
 ids are of, or as their folder is.
 """
@@ -13,6 +14,7 @@ import pathlib
 
 from input_pipeline.layouts.mimic_cxr import LICENCE as MIMIC_LICENCE
 from input_pipeline.layouts.mimic_cxr import is_mimic_id
+from input_pipeline.layouts.rows import read_csv
 from input_pipeline.study import (
   FRONTAL,
   LATERAL,
@@ -26,6 +28,7 @@ from input_pipeline.study import (
 )
 
 ANNOTATION = 'annotation.json'
+VIEWS = 'views.csv'
 
 
 def read_r2gen(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
@@ -55,6 +58,7 @@ def read_r2gen(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
 
 
 def _read_studies(folder, annotation, problems):
+  views = _read_views(folder)
   for split in SPLITS:
     for number, entry in enumerate(annotation[split]):
       fault = _fault_of_entry(entry)
@@ -69,7 +73,10 @@ def _read_studies(folder, annotation, problems):
         report='',
         films=tuple(str(folder / 'images' / path) for path in paths),
         findings=entry.get('findings'),
-        views=tuple(entry.get('views') or [None] * len(paths)),
+        views=tuple(
+          entry.get('views')
+          or (views.get((entry['id'], n)) for n in range(len(paths)))
+        ),
         sections={'findings': entry['report']},
         mesh=None,
         labels=None,
@@ -90,6 +97,27 @@ def _licence_of(ids):
   if any(map(is_mimic_id, ids)):
     return MIMIC_LICENCE
   return 'Unknown: that of the films and reports in this folder.'
+
+
+def _read_views(folder):
+  """{(id, place of the film): view} of a views.csv, if there is one."""
+  path = folder / VIEWS
+  if not path.exists():
+    return {}
+  names = {view.lower(): view for view in (FRONTAL, LATERAL)}
+  views, dropped = {}, collections.Counter()
+  for row in read_csv(path, ('id', 'film', 'view'), dropped):
+    view = names.get(row['view'].strip().lower())
+    if view is None or not row['film'].strip().isdigit():
+      raise DataError(
+        f'{path}, study {row["id"]}: film {row["film"]!r}, view '
+        f'{row["view"]!r}; expected the place of a film, from 0, and Frontal or '
+        'Lateral.'
+      )
+    views[row['id'], int(row['film'])] = view
+  if dropped:
+    raise DataError(f'{path}: {"; ".join(dropped)}; expected id, film, view.')
+  return views
 
 
 def _read_dataset_json(folder):

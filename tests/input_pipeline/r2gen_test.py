@@ -211,3 +211,33 @@ def test_fingerprint_follows_annotation_and_films(tmp_path, annotation):
   film.write_bytes(film.read_bytes() + b'\x00')
   prints.append(scan(tmp_path).fingerprint)
   assert len(set(prints)) == 3
+
+
+def test_a_table_of_views_puts_the_frontal_film_first(tmp_path, annotation):
+  (tmp_path / 'views.csv').write_text(
+    'id,film,view\nval-0,0,Lateral\nval-0,1,Frontal\nval-1,0,Frontal\n'
+  )
+  studies = scan(tmp_path, view_rule='frontal_first').studies['val']
+  paths = [
+    [f'{tmp_path}/images/{name}' for name in study['image_path']]
+    for study in annotation['val']
+  ]
+  assert [list(study.films) for study in studies] == [
+    paths[0][::-1],
+    paths[1],
+    paths[2],
+  ]
+  assert studies[0].views == ('frontal', 'lateral')
+
+
+@pytest.mark.parametrize(
+  'table, says',
+  [
+    ('id,film\nval-0,0\n', 'no column view'),
+    ('id,film,view\nval-0,0,Oblique\n', 'expected the place of a film'),
+    ('id,film,view\nval-0,first,Frontal\n', "film 'first'"),
+  ],
+)
+def test_a_bad_table_of_views_is_named(tmp_path, annotation, table, says):
+  (tmp_path / 'views.csv').write_text(table)
+  assert says in complaint(tmp_path)
