@@ -13,9 +13,9 @@ SECTIONS = {
   'findings': ('findings',),
   'findings+impression': ('findings', 'impression'),
 }
-# Which films stand for a study: the first ones that it lists, the same with the
-# frontal ones before the others, its first frontal and its first lateral one, or
-# frontal ones only.
+# Which films stand for a study: the first ones that it lists, the same with
+# frontal ones before the others, its first frontal and its first lateral one,
+# or frontal ones only.
 VIEW_RULES = ('first', 'frontal_first', 'frontal_lateral', 'frontal')
 CHOICES = {
   'clean': tuple(CLEANERS),

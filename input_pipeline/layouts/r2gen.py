@@ -3,8 +3,8 @@
 annotation.json holds {train|val|test: [{id, report, image_path: [..]}]} with
 paths relative to images/. An entry may name its `findings`, and the `views` of
 its films; or a views.csv beside it does, with the columns id, film (its place
-in the list, from 0) and view (Frontal or Lateral). A dataset.json beside it may give the `name` of the data and the
-`label_source`; without one, the data are named by the collection that their
+in the list, from 0) and view (Frontal or Lateral). A dataset.json beside it may
+give the `name` of the data and the `label_source`; without one, the data are named by the collection that their
 ids are of, or as their folder is.
 """
 
@@ -111,8 +111,8 @@ def _read_views(folder):
     if view is None or not row['film'].strip().isdigit():
       raise DataError(
         f'{path}, study {row["id"]}: film {row["film"]!r}, view '
-        f'{row["view"]!r}; expected the place of a film, from 0, and Frontal or '
-        'Lateral.'
+        f'{row["view"]!r}; expected the place of a film, from 0, and Frontal '
+        'or Lateral.'
       )
     views[row['id'], int(row['film'])] = view
   if dropped:
