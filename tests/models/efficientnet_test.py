@@ -30,7 +30,7 @@ from cmn_jax.models.efficientnet import (
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.tasks.encoder_start import pretrained_encoder
+from cmn_jax.tasks.encoder import pretrained_encoder
 from cmn_jax.training.state import init_state, init_variables, study_batch
 from cmn_jax.training.step import make_train_step
 from configs import iu_xray

@@ -1,0 +1,100 @@
+"""The visual encoder of a task: where it starts, what it sees when frozen."""
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from cmn_jax.interop.encoders import (
+  IMAGENET,
+  UnreachableError,
+  load_encoder,
+  load_imagenet,
+)
+from cmn_jax.loaded import digest_of
+from cmn_jax.models.config import DTYPES
+from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.images import as_pixels
+from cmn_jax.tasks import precomputed
+from cmn_jax.training import distributed
+from cmn_jax.training.distributed import log
+from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.studies import OverStudies
+from input_pipeline import batches
+
+RANDOM = 'random weights'
+
+
+def pretrained_encoder(c: ConfigDict) -> tuple[dict | None, str]:
+  """The encoder of config.model to start from, None for random weights.
+
+  Also says in words which it is, and logs that: with a warning where it is not
+  ImageNet's as asked.
+
+  Raises:
+    ConversionError: what model.pretrained names is not there or unfit.
+  """
+  if c.pretrained == '':
+    log(f"the visual encoder starts from {RANDOM} (model.pretrained is '')")
+    return None, RANDOM
+  start = c.pretrained
+  if start != 'imagenet':
+    encoder = load_encoder(start, c.encoder, c.encoder_width)
+  else:
+    start = IMAGENET[c.encoder]
+    try:
+      encoder = load_imagenet(c.encoder, c.encoder_width)
+    except UnreachableError as error:
+      log(
+        'WARNING: the visual encoder starts from RANDOM weights, where the '
+        f"papers start from ImageNet's: {error}"
+      )
+      return None, RANDOM
+  log(f'the visual encoder starts from {start}')
+  return encoder, start
+
+
+def encoded_images(
+  config: ConfigDict, data, encoder: dict, split: str
+) -> dict[str, np.ndarray]:
+  """What a report model reads of a split whose images are encoded already.
+
+  Args:
+    config: the whole one.
+    data: `input_pipeline.data.Data`.
+    encoder: {'params', 'batch_stats'} of the visual encoder.
+    split: of the data.
+
+  Returns:
+    maps_BxIxhxwxF, float16, of whole images, computed once and cached;
+    ids_BxT, the reports; mask_BxI, False where a study has no such image.
+  """
+  c = config.model
+  module = ENCODERS[c.encoder](
+    width=c.encoder_width, axis_name=None, dtype=DTYPES[c.dtype], remat=False
+  )
+  parallel = Parallel(config.train.parallel)
+
+  def maps(variables, batch):
+    mask_BxI = batch['mask_BxI'] & batch['mask_B'][:, None]
+    pixels = as_pixels(batch['images_BxIxHxW'])
+    x = module.apply(variables, pixels, mask_BxI, False)
+    return {'maps': x.astype(jnp.float16)}
+
+  def compute():
+    rows = batches.eval_batches(
+      data, split, batch_size=config.eval.batch_size, **distributed.part()
+    )
+    run = OverStudies(maps, parallel)
+    return run(
+      parallel.replicate(encoder), rows, len(data.studies[split])
+    ).arrays
+
+  arrays = precomputed.per_study(
+    config.data.cache_dir, 'maps', data, split, digest_of(encoder), compute
+  )
+  studies = data.studies[split]
+  return {
+    'maps_BxIxhxwxF': arrays['maps'],
+    'ids_BxT': data.ids[split],
+    'mask_BxI': np.array([[f is not None for f in s.films] for s in studies]),
+  }

@@ -1,0 +1,79 @@
+"""A frozen encoder, and reports by consensus of its features."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from cmn_jax.evaluate import evaluate
+from cmn_jax.loaded import Loaded
+from cmn_jax.opening import open_task
+from cmn_jax.predictor import Predictor
+from cmn_jax.train import train
+from input_pipeline.errors import UserError
+
+FROZEN = {'train.freeze': 'visual_encoder', 'train.epochs': 1}
+
+
+def _predictions(workdir):
+  path = workdir / 'evaluation' / 'test_predictions.json'
+  return json.loads(path.read_text())
+
+
+def test_a_frozen_encoder_stays_and_the_rest_learns(runs, tmp_path):
+  config = runs.config('cmn', **FROZEN)
+  task, _ = open_task(config)
+  start = jax.tree.map(np.array, task.variables(config.seed))
+  train(config, tmp_path)
+  after = Loaded.load(tmp_path).variables
+  for kind in ('params', 'batch_stats'):
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      after[kind]['visual_encoder'],
+      start[kind]['visual_encoder'],
+    )
+  before, now = (x['params']['logits']['kernel'] for x in (start, after))
+  assert np.abs(now - before).max() > 0
+  results = evaluate(config, tmp_path)
+  # The same from images as from what was computed once.
+  predictor = Predictor(Loaded.load(tmp_path))
+  study = task._data.studies['test'][0]
+  rows = _predictions(tmp_path)
+  assert predictor.describe(study.films)['report'] == rows[0]['prediction']
+  assert results['config']['train.freeze'] == 'visual_encoder'
+
+
+@pytest.mark.parametrize(
+  'changes, says',
+  [
+    ({'train.freeze': 'decoder'}, "train.freeze is 'decoder'"),
+    ({**FROZEN, 'data.flip_with_text': True}, 'data.flip_with_text=False'),
+  ],
+)
+def test_what_cannot_be_frozen_is_named(runs, changes, says):
+  with pytest.raises(UserError, match=says):
+    open_task(runs.config('cmn', **changes))
+
+
+def test_consensus_writes_what_training_has(runs, tmp_path):
+  config = runs.config(
+    'consensus', **{'train.epochs': 0, 'train.select_by': 'micro_f1'}
+  )
+  train(config, tmp_path)
+  results = evaluate(config, tmp_path)
+  loaded = Loaded.load(tmp_path)
+  assert results['task'] == 'consensus' and 'retrieval' not in results
+  for row in _predictions(tmp_path):
+    assert row['prediction'] in loaded.meta['candidates']
+  predictor = Predictor(loaded)
+  task, data = open_task(config, loaded)
+  said = predictor.describe(data.studies['test'][0].films)
+  assert said['report'] == _predictions(tmp_path)[0]['prediction']
+  # Of the candidates, the one that states what is found.
+  stated = task._reader.labels_of_text(said['report'])
+  found = {name for name, p in said['findings'].items() if p > 0.16}
+  if max(said['findings'].values()) <= 0.22:
+    found = set()
+  worst = [len(task._reader.labels_of_text(c) ^ found) for c in task.candidates]
+  assert len(stated ^ found) == min(worst)
