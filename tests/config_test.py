@@ -46,7 +46,7 @@ def test_every_field_is_read(runs):
   model = ReportGenerator(
     small.shape(alignment=AlignmentConfig(form='infonce'))
   )
-  shapes = jax.eval_shape(lambda: small.variables(model))
+  shapes = variable_shapes(model, study_batch(2, small.SIZE, 10))
   with recorded() as reads:
     # What those two runs, of the authors' recipe and our own, do not do.
     OptimConfig(**iu_xray.get_config().optim).schedules(10, 1)[1](0)

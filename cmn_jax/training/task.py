@@ -28,7 +28,7 @@ class Task(Protocol):
     reads_images: False where the task's own arrays are all that it reads.
     frozen: top-level names of the variables that training leaves as they are,
       such as a teacher's.
-    model: the network, over the devices; `__call__(batch, train)` gives its
+    model: `network` over the devices; `__call__(batch, train)` gives its
       outputs by name.
   """
 
@@ -38,6 +38,9 @@ class Task(Protocol):
   reads_images: bool
   frozen: Sequence[str]
   model: nn.Module
+
+  def network(self, axis: str | None) -> nn.Module:
+    """The network, batch statistics over a mapped axis or of one device."""
 
   def variables(self, seed: int) -> Variables:
     """What training starts from, frozen ones included."""
@@ -67,7 +70,8 @@ class Task(Protocol):
     """Scores of a split's rows (S, ...).
 
     Not `full`, at a validation: numbers by name, those of `selectable` among
-    them. `full`: the content of evaluation/<split>.json.
+    them. `full`: the content of evaluation/<split>.json, among it the number
+    of 'studies'; what was evaluated is added to it.
     """
 
   def predictions(self, split: str, rows: Arrays) -> list[dict]:

@@ -16,7 +16,7 @@ from cmn_jax.models.ekagen import (
   CaptionerShape,
   trained_params,
 )
-from tests import small
+from tests.made import small
 
 STUDIES, SIZE = 3, 64
 

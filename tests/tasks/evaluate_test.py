@@ -103,8 +103,8 @@ def test_checkpoints_of_before_are_resumed_evaluated_and_asked(
     for section, field in missing:
       assert config[section][field] == phantom.get_config()[section][field]
       del saved[section][field]
-    saved['variant'] = saved.pop('name')
-    del saved['task'], saved['named'], meta['task'], meta['score']
+    saved['variant'] = saved.pop('named').partition(':')[2]
+    del saved['task'], saved['name'], meta['task'], meta['score']
     if 'classifier' in meta:
       report = meta['classifier']['report_model']
       meta['classifier']['report_model'] = older({'score': 0, **report})
