@@ -16,7 +16,7 @@ from cmn_jax.interop.names import ConversionError, flatten, shapes_of
 from cmn_jax.interop.resnets import TORCHVISION, resnet_rows
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.tasks.encoder_start import pretrained_encoder
+from cmn_jax.tasks.encoder import pretrained_encoder
 from cmn_jax.training.checkpoints import META_FORMAT, save_model
 from configs import iu_xray
 from tests.made import small
