@@ -12,6 +12,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from cmn_jax.scores.checks import check_finite
+
 RECALLS = (1, 5, 10)
 
 
@@ -27,6 +29,8 @@ def retrieval_scores(films_SxF, text_SxF, reports: Sequence[Hashable]) -> dict:
     text_SxF: a unit vector of each study's report.
     reports: equal for equal reports.
   """
+  check_finite(np.asarray(films_SxF), 'image features')
+  check_finite(np.asarray(text_SxF), 'report features')
   numbers = {report: n for n, report in enumerate(dict.fromkeys(reports))}
   report_S = np.array([numbers[report] for report in reports])
   right_SxS = report_S[:, None] == report_S

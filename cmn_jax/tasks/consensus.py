@@ -23,6 +23,7 @@ from cmn_jax.models.consensus import (
   standardise,
 )
 from cmn_jax.pages.report import report_sections
+from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.scores.utility import text_utility
 from cmn_jax.tasks import precomputed
 from cmn_jax.tasks.encoder import RANDOM, pretrained_encoder
@@ -138,6 +139,29 @@ class ConsensusTask(WrittenReports):
   def texts(self, rows: dict) -> list[str]:
     """See `WrittenReports`."""
     return [self.candidates[n] for n in np.asarray(rows['choice'])]
+
+  def found(self, rows: dict) -> list[set[str]]:
+    """See `WrittenReports`."""
+    return [
+      {name for name, there in zip(self.classes, row, strict=True) if there}
+      for row in np.asarray(rows['stated'])
+    ]
+
+  def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
+    """As of all written reports, and of the findings as a classifier."""
+    scores = super().score(split, rows, full, variables)
+    if not full:
+      return scores
+    labels_SxC = self._labels(split) > 0
+    classifier = score_classification(
+      labels_SxC,
+      np.ones_like(labels_SxC),
+      np.asarray(rows['stated']),
+      self.classes,
+      probability_SxC=np.asarray(rows['probability'], float),
+      bootstrap=self._config.eval.bootstrap,
+    )
+    return {**scores, 'classifier': classifier}
 
   def page(self, results: dict, rows: dict, variables: dict) -> list:
     """Scores; no word looks anywhere, so there are no examples."""

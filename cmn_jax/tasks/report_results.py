@@ -1,5 +1,7 @@
 """What an evaluation of a report generator gives: scores, and examples."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -8,6 +10,7 @@ from cmn_jax.decoding.generate import attention_of_words
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import Example
 from cmn_jax.scores import scoring
+from cmn_jax.scores.baselines import template_reports
 from cmn_jax.scores.retrieval import retrieval_scores
 from input_pipeline import batches
 from input_pipeline.findings_reader import FindingsReader
@@ -20,6 +23,7 @@ def report_results(
   split: str,
   texts: list[str],
   rows: dict,
+  found: Sequence[set[str]] | None = None,
 ) -> dict:
   """Scores of the reports of a split, beside baselines and controls.
 
@@ -31,6 +35,8 @@ def report_results(
     texts: a report for each of its studies.
     rows: with 'films_BxF' and 'text_BxF', unit vectors of those studies, for
       retrieval.
+    found: what a classifier of the images finds in each study; with it the
+      template stands among the baselines.
   """
   studies = data.studies[split]
   score = scoring.SplitScorer(studies, reader, config.eval.bootstrap)
@@ -40,6 +46,14 @@ def report_results(
     studies,
     [_thumbnails(config, data, name) for name in ('train', split)],
   )
+  if found is not None:
+    train = data.studies['train']
+    trivial['template'] = template_reports(
+      trivial['constant'][0],
+      [study.reference for study in train],
+      [reader.labels_of_study(study) for study in train],
+      found,
+    )
   # METEOR starts Java for each system: only where results are read.
   meteor = split == 'test'
   baselines = {

@@ -36,12 +36,22 @@ class WrittenReports:
     """The report of each row, in the words that are scored."""
     raise NotImplementedError
 
+  def found(self, rows: Mapping) -> list[set[str]] | None:
+    """What a classifier of the images finds, by row; None without one."""
+    del rows
+
   def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
     """Scores of the reports that were written; see `Task.score`."""
     texts = self.texts(rows)
     if full:
       return report_results(
-        self._config, self._data, self._reader, split, texts, rows
+        self._config,
+        self._data,
+        self._reader,
+        split,
+        texts,
+        rows,
+        self.found(rows),
       )
     if split not in self._scorers:
       self._scorers[split] = SplitScorer(

@@ -57,3 +57,11 @@ def test_chance_is_what_random_orders_find():
   assert scores['chance']['recall_5'] == pytest.approx(
     np.mean(found), abs=0.015
   )
+
+
+@pytest.mark.parametrize('place', [0, 1])
+def test_features_that_are_no_numbers_are_refused(place):
+  vectors = [np.eye(3), np.eye(3)]
+  vectors[place][1, 1] = np.nan
+  with pytest.raises(ValueError, match='features'):
+    retrieval_scores(*vectors, 'abc')
