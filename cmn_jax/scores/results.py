@@ -77,12 +77,6 @@ class TextScores(TypedDict):
   findings: FindingScores
 
 
-class Baseline(TextScores):
-  """A constant's report is shown."""
-
-  report: NotRequired[str]
-
-
 class Retrieval(TypedDict):
   """Reports by images and images by reports, and chance."""
 
@@ -118,7 +112,7 @@ class ReportResults(Results, TextScores):
   reference_abnormal_share: float | None
   findings: ModelFindings
   intervals: NotRequired[dict[str, Interval]]
-  baselines: dict[str, Baseline]
+  baselines: dict[str, TextScores]
   controls: dict[str, TextScores]
   retrieval: NotRequired[Retrieval]
 
