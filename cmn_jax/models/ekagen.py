@@ -276,8 +276,9 @@ class Captioner(nn.Module):
       positions_T[:, None] <= position
     )
     seen_Bx1xKxTK = seen.reshape(*ids_BxK.shape, -1)[:, None]
-    query_D = self.positions[position].astype(self.dtype)
-    x = self.word_norm(self._words(ids_BxK) + self.positions[position])
+    query_D = jnp.asarray(self.positions)[position]
+    x = self.word_norm(self._words(ids_BxK) + query_D)
+    query_D = query_D.astype(self.dtype)
     longer = []
     for layer, old, kv, folded in zip(
       self.decoder_layers, kept, shared['films'], shared['folded'], strict=True
@@ -291,7 +292,7 @@ class Captioner(nn.Module):
 
   def _words(self, ids):
     """Rows of the embedding; the pad's row gets no gradient."""
-    x = self.word_embed[ids]
+    x = jnp.asarray(self.word_embed)[ids]
     return jnp.where((ids == PAD)[..., None], jax.lax.stop_gradient(x), x)
 
   def _knowledge(self, knowledge_BxTxD, length: int):
