@@ -214,7 +214,7 @@ class ClassifyTask:
       'always_no_finding': 'always No Finding',
       'report_by_rules': 'report by rules',
     }
-    rows = {f'classifier ({self.classifier.inputs})': results}
+    rows = {f'model ({self.classifier.inputs})': results}
     for key, scores in results['baselines'].items():
       rows[names[key]] = scores
     return catalogue.terminal_table(rows, catalogue.CLASS_SCORES)

@@ -11,6 +11,7 @@ from cmn_jax.decoding.generate import Decoding
 from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.classifier import ClassifierConfig
 from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.consensus import ConsensusConfig
 from cmn_jax.training.optimizer import OptimConfig
 from input_pipeline.augmentation import Augmentation
 from input_pipeline.config import DataConfig
@@ -22,6 +23,7 @@ SECTIONS = {
   ModelConfig: 'model',
   AlignmentConfig: 'alignment',
   ClassifierConfig: 'classifier',
+  ConsensusConfig: 'consensus',
   OptimConfig: 'optim',
   Decoding: 'decode',
 }

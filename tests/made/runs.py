@@ -57,6 +57,8 @@ SMALL = {
 LEFT_OUT = (
   'fracture,pleural thickening,hiatal hernia,catheter,pneumothorax,edema'
 )
+# What the variants of other tasks change beside.
+CONSENSUS = {'train.epochs': 0, 'train.select_by': 'micro_f1'}
 CLASSIFIER = {
   'name': 'renamed',
   'classifier.inputs': 'image+generated',
@@ -72,7 +74,7 @@ class Runs:
   """Where the shared runs are; a test that changes one takes a copy.
 
   Attributes:
-    root: of all: data/, cache/, report/, classifier/.
+    root: of all: data/, cache/, report/, classifier/, consensus/.
   """
 
   root: Path
@@ -89,12 +91,12 @@ class Runs:
 
   @property
   def printed(self) -> dict[str, str]:
-    """What a workdir's run printed, 'report' and 'classifier'."""
+    """What each run printed, by the name of its workdir."""
     return json.loads((self.root / 'printed.json').read_text())
 
   @property
   def reads(self) -> set[str]:
-    """Config fields that both runs read."""
+    """Config fields that the runs read."""
     return set(json.loads((self.root / 'reads.json').read_text()))
 
   def config(self, variant: str = 'proposed', **changes) -> ConfigDict:
@@ -126,9 +128,11 @@ def settings(root: Path, **changes) -> dict:
 def config_of(root: Path, variant: str, **changes) -> ConfigDict:
   """As `Runs.config`."""
   config = phantom.get_config(variant)
-  more = {}
-  if config.task == 'classify':
-    more = {**CLASSIFIER, 'classifier.checkpoint': str(root / 'report')}
+  more = {
+    'report': {},
+    'classify': {**CLASSIFIER, 'classifier.checkpoint': str(root / 'report')},
+    'consensus': CONSENSUS,
+  }[config.task]
   config.update_from_flattened_dict(settings(root, **{**more, **changes}))
   return config.lock()
 
@@ -144,10 +148,12 @@ def run(config: ConfigDict, workdir: Path, mode: str = 'train') -> dict:
 
 
 def make_runs(root: Path) -> None:
-  """Trains and evaluates both, in this process."""
+  """Trains and evaluates each, in this process."""
   printed = {}
+  variants = {'report': 'proposed', 'classifier': 'classifier'}
+  variants |= {'consensus': 'consensus'}
   with recorded() as reads:
-    for name, variant in (('report', 'proposed'), ('classifier', 'classifier')):
+    for name, variant in variants.items():
       out = io.StringIO()
       with contextlib.redirect_stdout(out):
         run(config_of(root, variant), root / name)

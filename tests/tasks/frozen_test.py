@@ -56,20 +56,17 @@ def test_what_cannot_be_frozen_is_named(runs, changes, says):
     open_task(runs.config('cmn', **changes))
 
 
-def test_consensus_writes_what_training_has(runs, tmp_path):
-  config = runs.config(
-    'consensus', **{'train.epochs': 0, 'train.select_by': 'micro_f1'}
-  )
-  train(config, tmp_path)
-  results = evaluate(config, tmp_path)
-  loaded = Loaded.load(tmp_path)
+def test_consensus_writes_what_training_has(runs):
+  results = runs.results('consensus')
+  predictions = runs.predictions('consensus')
+  loaded = Loaded.load(runs.root / 'consensus')
   assert results['task'] == 'consensus' and 'retrieval' not in results
-  for row in _predictions(tmp_path):
+  for row in predictions:
     assert row['prediction'] in loaded.meta['candidates']
   predictor = Predictor(loaded)
-  task, data = open_task(config, loaded)
+  task, data = open_task(runs.config('consensus'), loaded)
   said = predictor.describe(data.studies['test'][0].films)
-  assert said['report'] == _predictions(tmp_path)[0]['prediction']
+  assert said['report'] == predictions[0]['prediction']
   # Of the candidates, the one that states what is found.
   stated = task._reader.labels_of_text(said['report'])
   found = {name for name, p in said['findings'].items() if p > 0.16}
