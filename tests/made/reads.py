@@ -76,4 +76,6 @@ def _by_us() -> bool:
   """Whether a line of the program reads, other than in a check."""
   code = sys._getframe(2).f_code
   ours = code.co_filename.startswith(_OURS)
-  return ours and code.co_name not in _NO_READERS
+  # A comprehension is a frame of its own before Python 3.12.
+  names = code.co_qualname.split('.')
+  return ours and not set(names) & set(_NO_READERS)

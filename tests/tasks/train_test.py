@@ -193,7 +193,7 @@ def test_an_exploding_loss_is_named_with_its_numbers(runs, tmp_path):
     ({'train.parallel': 'pjit'}, 'pmap, shard_map'),
     ({'train.select_by': 'bleu'}, 'bleu_1, .*micro_f1'),
     (
-      {'data.dir': '/nonexistent'},
+      {'data.dir': '/nonexistent', 'data.phantom_studies': 0},
       r'/nonexistent(.|\n)*input_pipeline.phantom',
     ),
   ],
