@@ -162,7 +162,7 @@ def test_other_classes_or_another_model_are_not_continued(runs, tmp_path):
   workdir = shutil.copytree(runs.classifier, tmp_path / 'run')
   before = sorted(workdir.rglob('*'))
   for name, value in (
-    ('classifier.inputs', 'image'),
+    ('classifier.inputs', 'image+reference'),
     ('classifier.task', 'single_label'),
     ('classifier.leave_out', f'{LEFT_OUT},nodule'),
     ('classifier.gamma', 1.0),
