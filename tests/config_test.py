@@ -16,9 +16,11 @@ from cmn_jax.opening import runs_of
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.state import study_batch, variable_shapes
 from configs import base, difference, iu_xray, mimic_cxr, phantom
-from input_pipeline.config import DataConfig
+from input_pipeline.augmentation import DRAWS, augment_film
+from input_pipeline.config import Augmentation, DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.errors import UserError
+from input_pipeline.tensorflow_cpu import tf
 from tests.made import small
 from tests.made.reads import recorded
 
@@ -56,6 +58,11 @@ def test_every_field_is_read(runs):
     pieces = {'data.tokenizer': 'unigram', 'data.pieces': 60}
     open_data(DataConfig(**runs.config(**pieces).data))
     runs_of(config, 'runs/x')
+    # As it stands: in a pipeline TensorFlow runs a translation of it.
+    image = tf.zeros((40, 40), tf.uint8)
+    more = Augmentation(crop=True, rotate=5.0, brightness=0.1, contrast=0.1)
+    draws = tf.fill([DRAWS], tf.constant(0.5, tf.float64))
+    augment_film(image, 32, draws, tf.constant(False), more)
   unread = set(_fields(config)) - runs.reads - reads
   assert not unread
 
