@@ -14,7 +14,7 @@ from input_pipeline import tensorflow_cpu  # noqa: F401  (before clu's import)
 from absl import app, flags, logging
 
 from cmn_jax import compilation_cache
-from cmn_jax.command_line import CONFIG, parse
+from cmn_jax.command_line import CONFIG, fields_given, parse
 from cmn_jax.evaluate import evaluate
 from cmn_jax.opening import runs_of
 from cmn_jax.train import train
@@ -46,7 +46,7 @@ def main(_):
     for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
       if _MODE.value == 'train':
         train(config, workdir)
-      evaluate(config, workdir)
+      evaluate(config, workdir, fields_given())
   except UserError as error:
     sys.exit(f'error: {error}')
 

@@ -35,6 +35,11 @@ def parse(argv):
   return rest
 
 
+def fields_given() -> frozenset[str]:
+  """Dotted paths of the config fields that the command line names."""
+  return frozenset(config_flags.get_override_values(flags.FLAGS['config']))
+
+
 def _check_file(argv):
   """Says what could have been named where the config is no file."""
   for flag, after in itertools.pairwise([*argv, '']):

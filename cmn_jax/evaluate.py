@@ -1,5 +1,6 @@
 """Evaluation: the best checkpoint on val and test, with its baselines."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import jax
@@ -22,7 +23,9 @@ SPLITS = ('val', 'test')
 _NO_CHANGE = ('name', 'seed', 'seeds', 'data.dir', 'data.cache_dir')
 
 
-def evaluate(config: ConfigDict, workdir: Path | str) -> dict | None:
+def evaluate(
+  config: ConfigDict, workdir: Path | str, given: Collection[str] = ()
+) -> dict | None:
   """Writes evaluation/{val,test}.json, predictions and report.html.
 
   The checkpoint is the best by validation; the test split is read here only.
@@ -32,6 +35,7 @@ def evaluate(config: ConfigDict, workdir: Path | str) -> dict | None:
   Args:
     config: of the command.
     workdir: a run's, or any folder that `Loaded.load` takes.
+    given: fields that the command names, with their defaults or others.
 
   Returns:
     The content of evaluation/test.json; None where another process has it.
@@ -42,7 +46,7 @@ def evaluate(config: ConfigDict, workdir: Path | str) -> dict | None:
   workdir = Path(workdir)
   loaded = Loaded.load(workdir)
   origin = Path(loaded.origin)
-  config = evaluation_config(loaded.meta['config'], config, origin)
+  config = evaluation_config(loaded.meta['config'], config, origin, given)
   parallel = Parallel(config.train.parallel)
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
   task, data = open_task(config, loaded)

@@ -1,5 +1,6 @@
 """Whether a run can be resumed, or evaluated, with the config at hand."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -35,7 +36,7 @@ def check_same_run(saved: dict, config: ConfigDict, workdir: Path) -> None:
 
 
 def evaluation_config(
-  saved: dict, config: ConfigDict, where: Path
+  saved: dict, config: ConfigDict, where: Path, given: Collection[str] = ()
 ) -> ConfigDict:
   """The config that a checkpoint is evaluated with.
 
@@ -46,33 +47,33 @@ def evaluation_config(
     saved: the config in the checkpoint's meta.
     config: the command's.
     where: the checkpoint.
+    given: fields that the command names, with their defaults or others.
 
   Raises:
     CheckpointError: the command changes a field that only training can.
   """
   old = difference.flat(saved)
-  # Of the same config only what the command changes counts; else all of it.
   variant = config.named.partition(':')[2]
   same = saved['named'] in (config.named, f':{variant}')
-  renamed = difference.changes(config)
-  changed = renamed if same else difference.flat(config.to_dict())
+  new = difference.flat(config.to_dict())
+  # Of the same config only what the command changes counts; else all of it.
+  changed = difference.changes(config).keys() | set(given)
   if config.task != saved['task']:
     raise CheckpointError(
       f'{where} holds what the task {saved["task"]!r} trained, '
       f'{config.named} is of the task {config.task!r}: evaluate it with '
       f'--config=configs/{saved["named"].lstrip(":")}'
     )
-  differing = _differing(old, changed, changed.keys())
+  differing = _differing(old, new, changed if same else new.keys())
   if differing:
     raise CheckpointError(
       f'{where} was trained otherwise ({"; ".join(differing)}): evaluation '
       'takes the checkpoint as it is, leave these fields out'
     )
-  new = difference.flat(config.to_dict())
   # An empty path names nothing: then it is the checkpoint's.
   own = {f for f, value in new.items() if _evaluates(f) and value != ''}
   own |= {'named'} if same else set()  # which an older checkpoint has not
-  own |= {'name'} & renamed.keys()
+  own |= {'name'} & changed
   merged = ConfigDict(config)
   merged.update_from_flattened_dict(
     {f: value for f, value in old.items() if f in new and f not in own}

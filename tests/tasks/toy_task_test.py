@@ -124,7 +124,7 @@ def toy(tmp_path, monkeypatch):
     'data.dir': str(tmp_path / 'data'),
     'data.cache_dir': str(tmp_path / 'cache'),
   }
-  return base.get_config(
+  return base.make_config(
     'toy.py', 'toy', CHANGES | folders, {'toy': ('toy', {})}
   ).lock()
 
