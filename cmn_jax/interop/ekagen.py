@@ -11,6 +11,7 @@ from cmn_jax.interop.names import (
   Row,
   check_fit,
   linear_rows,
+  norm_rows,
   shapes_of,
   to_state_dict,
   to_variables,
@@ -32,7 +33,7 @@ def captioner_rows(shape: CaptionerShape) -> list[Row]:
   root = 'transformer.embeddings'
   for ours, theirs in (('word_embed', 'word'), ('positions', 'position')):
     rows.append(Row(f'params/{ours}', f'{root}.{theirs}_embeddings.weight'))
-  rows += _norm_rows('word_norm', f'{root}.LayerNorm')
+  rows += norm_rows('params/word_norm', f'{root}.LayerNorm')
   attention = {'self_attention': 'self_attn'}
   for n in range(shape.layers):
     rows += _layer_rows('encoder', n, attention)
@@ -50,7 +51,7 @@ def captioner_rows(shape: CaptionerShape) -> list[Row]:
           f'transformer.decoder.{theirs}.{n}',
         )
   for stack in ('encoder', 'decoder'):
-    rows += _norm_rows(f'{stack}_norm', f'transformer.{stack}.norm')
+    rows += norm_rows(f'params/{stack}_norm', f'transformer.{stack}.norm')
   for n in range(3):
     rows += linear_rows(f'params/logits_{n}', f'mlp.layers.{n}')
   return rows
@@ -72,15 +73,8 @@ def _layer_rows(stack: str, n: int, attentions: dict[str, str]) -> list[Row]:
       f'params/{ours}/feed_forward/{here}', f'{theirs}.{there}'
     )
   for i in range(len(attentions) + 1):
-    rows += _norm_rows(f'{ours}/norms_{i}', f'{theirs}.norm{i + 1}')
+    rows += norm_rows(f'params/{ours}/norms_{i}', f'{theirs}.norm{i + 1}')
   return rows
-
-
-def _norm_rows(ours: str, theirs: str) -> list[Row]:
-  return [
-    Row(f'params/{ours}/scale', f'{theirs}.weight'),
-    Row(f'params/{ours}/bias', f'{theirs}.bias'),
-  ]
 
 
 def split_packed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

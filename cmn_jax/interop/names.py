@@ -82,6 +82,17 @@ def linear_rows(ours: str, theirs: str, copy: str | None = None) -> list[Row]:
   ]
 
 
+def norm_rows(
+  ours: str, theirs: str, names: tuple[str, str] = ('weight', 'bias')
+) -> list[Row]:
+  """Scale and bias of a layer norm, which have those `names` there."""
+  scale, bias = names
+  return [
+    Row(f'{ours}/scale', f'{theirs}.{scale}'),
+    Row(f'{ours}/bias', f'{theirs}.{bias}'),
+  ]
+
+
 def check_fit(
   table: Iterable[Row],
   shapes: Mapping[str, tuple[int, ...]],

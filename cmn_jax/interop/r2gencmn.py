@@ -9,6 +9,7 @@ from cmn_jax.interop.names import (
   Row,
   check_fit,
   linear_rows,
+  norm_rows,
   shapes_of,
   to_state_dict,
   to_variables,
@@ -30,6 +31,7 @@ POSITIONS = 5000
 _LOGITS = f'{_ROOT}.logit.weight'
 # torch computes the angles in float32, which at position 5000 costs this much.
 _POSITION_TOLERANCE = 1e-3
+_NORM = ('a_2', 'b_2')  # names of a layer norm's scale and bias
 _PROJECTIONS = ('query', 'key', 'value', 'out')
 
 
@@ -52,7 +54,9 @@ def r2gencmn_rows(config: ModelConfig) -> list[Row]:
     rows += _layer_rows('encoder', layer, encoder)
     rows += _layer_rows('decoder', layer, decoder)
   for stack in ('encoder', 'decoder'):
-    rows += _norm_rows(f'{stack}_norm', f'{stack}.norm')
+    rows += norm_rows(
+      f'params/{stack}_norm', f'{_ROOT}.model.{stack}.norm', _NORM
+    )
   return rows + linear_rows('params/logits', f'{_ROOT}.logit')
 
 
@@ -70,16 +74,10 @@ def _layer_rows(stack: str, n: int, attentions: dict[str, str]) -> list[Row]:
       f'params/{ours}/feed_forward/{here}', f'{root}.feed_forward.{there}'
     )
   for i in range(len(attentions) + 1):
-    rows += _norm_rows(f'{ours}/norms_{i}', f'{theirs}.sublayer.{i}.norm')
+    rows += norm_rows(
+      f'params/{ours}/norms_{i}', f'{root}.sublayer.{i}.norm', _NORM
+    )
   return rows
-
-
-def _norm_rows(ours: str, theirs: str) -> list[Row]:
-  root = f'{_ROOT}.model.{theirs}'
-  return [
-    Row(f'params/{ours}/scale', f'{root}.a_2'),
-    Row(f'params/{ours}/bias', f'{root}.b_2'),
-  ]
 
 
 def from_r2gencmn(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from cmn_jax.interop.names import ConversionError, Row, linear_rows
+from cmn_jax.interop.names import ConversionError, Row, linear_rows, norm_rows
 from cmn_jax.models.swin import relative_places
 
 SWINS = ('swin_t',)
@@ -21,14 +21,14 @@ def swin_rows(root: str = 'visual_encoder/') -> list[Row]:
   rows = [
     Row(f'params/{root}patches/kernel', 'patch_embed.proj.weight', 'conv'),
     Row(f'params/{root}patches/bias', 'patch_embed.proj.bias'),
-    *_norm_rows(f'{root}patches_norm', 'patch_embed.norm'),
+    *norm_rows(f'params/{root}patches_norm', 'patch_embed.norm'),
   ]
   for stage, size in enumerate(_STAGES):
     for n in range(size):
       ours = f'{root}layer{stage + 1}_{n}'
       theirs = f'layers.{stage}.blocks.{n}'
       for norm in ('norm1', 'norm2'):
-        rows += _norm_rows(f'{ours}/{norm}', f'{theirs}.{norm}')
+        rows += norm_rows(f'params/{ours}/{norm}', f'{theirs}.{norm}')
       for here, there in (
         ('attn/qkv', 'attn.qkv'),
         ('attn/proj', 'attn.proj'),
@@ -40,17 +40,10 @@ def swin_rows(root: str = 'visual_encoder/') -> list[Row]:
       rows.append(Row(f'params/{ours}/attn/relative_bias', table))
     if stage < len(_STAGES) - 1:
       ours, theirs = f'{root}merging{stage + 1}', f'layers.{stage}.downsample'
-      rows += _norm_rows(f'{ours}/norm', f'{theirs}.norm')
+      rows += norm_rows(f'params/{ours}/norm', f'{theirs}.norm')
       kernel = f'params/{ours}/reduction/kernel'
       rows.append(Row(kernel, f'{theirs}.reduction.weight', 'linear'))
-  return rows + _norm_rows(f'{root}norm', 'norm')
-
-
-def _norm_rows(ours: str, theirs: str) -> list[Row]:
-  return [
-    Row(f'params/{ours}/scale', f'{theirs}.weight'),
-    Row(f'params/{ours}/bias', f'{theirs}.bias'),
-  ]
+  return rows + norm_rows(f'params/{root}norm', 'norm')
 
 
 def swin_tensors(

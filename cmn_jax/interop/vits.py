@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmn_jax.interop.names import ConversionError, Row, linear_rows
+from cmn_jax.interop.names import ConversionError, Row, linear_rows, norm_rows
 from cmn_jax.models.images import IMAGENET_MEAN, IMAGENET_STD
 
 VITS = ('vit_b16',)
@@ -72,7 +72,7 @@ def _rows(names: Mapping[str, str]) -> list[Row]:
     Row('params/positions', names['positions']),
     Row('params/patches/kernel', f'{names["patches"]}.weight', 'conv'),
     Row('params/patches/bias', f'{names["patches"]}.bias'),
-    *_norm_rows('norm', names['norm']),
+    *norm_rows('params/norm', names['norm']),
   ]
   for index in range(_LAYERS):
     ours, theirs = f'layer_{index}', names['layer'].format(index)
@@ -84,17 +84,10 @@ def _rows(names: Mapping[str, str]) -> list[Row]:
       f'params/{ours}/self_attention/out', f'{theirs}.{names["attention_out"]}'
     )
     for part in ('norm1', 'norm2'):
-      rows += _norm_rows(f'{ours}/{part}', f'{theirs}.{names[part]}')
+      rows += norm_rows(f'params/{ours}/{part}', f'{theirs}.{names[part]}')
     for part in ('in', 'out'):
       rows += linear_rows(f'params/{ours}/{part}', f'{theirs}.{names[part]}')
   return rows
-
-
-def _norm_rows(ours: str, theirs: str) -> list[Row]:
-  return [
-    Row(f'params/{ours}/scale', f'{theirs}.weight'),
-    Row(f'params/{ours}/bias', f'{theirs}.bias'),
-  ]
 
 
 def _split_qkv(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
