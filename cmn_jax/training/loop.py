@@ -1,6 +1,7 @@
 """The loop: epochs of steps, validation, checkpoints, progress, patience."""
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,6 +205,7 @@ class _EpochProgress:
       unit=f' {run.task.unit}',
       dynamic_ncols=True,
       leave=False,
+      mininterval=0.1 if sys.stderr.isatty() else 15,
       disable=not distributed.is_first(),
     )
 
@@ -229,8 +231,8 @@ class _EpochProgress:
     for name, pair in pairs.items():
       before = self._totals.get(name, (0.0, 0.0))
       self._totals[name] = (before[0] + pair[0], before[1] + pair[1])
+    self._bar.set_postfix_str(f'loss {means["loss"]:.3f}', refresh=False)
     self._bar.update(studies)
-    self._bar.set_postfix_str(f'loss {means["loss"]:.3f}')
     if step % self._run.config.train.log_every == 0:
       rate = float(self._run.schedule(step))
       losses = {f'train_{name}': value for name, value in means.items()}
