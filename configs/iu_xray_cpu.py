@@ -27,8 +27,9 @@ CHANGES = {
   # Of the generators.
   'train.freeze': 'visual_encoder',
   'train.epochs': 10,
-  'model.memory_slots': 256,
+  'model.memory_slots': 128,
   'model.width': 128,
+  'model.heads': 4,
   'model.hidden': 256,
   'model.layers': 1,
   'model.patch_dropout': 0.3,
