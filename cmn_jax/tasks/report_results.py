@@ -61,10 +61,16 @@ def report_results(
   }
   baselines['constant']['report'] = trivial['constant'][0]
   controls = {'shuffled_images': score.shuffled(texts, config.seed)}
+  paired = {
+    name: score.paired(texts, trivial[name])
+    for name in ('constant', 'template')
+    if name in trivial
+  }
   return {
     **score(texts, meteor=meteor),
-    'reference_abnormal_share': score.reference_abnormal_share,
+    **score.reference_shares,
     'baselines': baselines,
+    'paired': paired,
     # A control that a single study does not allow is left out.
     'controls': {k: v for k, v in controls.items() if v is not None},
     **_retrieval(config, data, split, rows),

@@ -1,5 +1,6 @@
 """What every task that writes reports has in common: how they are judged."""
 
+import textwrap
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
@@ -13,6 +14,7 @@ from input_pipeline.findings_reader import FindingsReader
 _ROWS = {
   'constant report': ('baselines', 'constant'),
   'nearest study': ('baselines', 'retrieval'),
+  'nearest features': ('baselines', 'nearest_features'),
   'template': ('baselines', 'template'),
   'shuffled images': ('controls', 'shuffled_images'),
 }
@@ -68,7 +70,8 @@ class WrittenReports:
 
   def predictions(self, split: str, rows: dict) -> list[dict]:
     """Each study's report, as it stands in the data and as it was written."""
-    reader = self._reader
+    readers = {'': self._reader}
+    readers |= {f'_{one.label_set}': one for one in self._reader.others}
     return [
       {
         'id': study.id,
@@ -76,8 +79,14 @@ class WrittenReports:
         'sections': study.sections,
         'reference': study.reference,
         'prediction': text,
-        'reference_findings': sorted(reader.labels_of_study(study)),
-        'predicted_findings': sorted(reader.labels_of_text(text)),
+        **{
+          f'reference_findings{key}': sorted(reader.labels_of_study(study))
+          for key, reader in readers.items()
+        },
+        **{
+          f'predicted_findings{key}': sorted(reader.labels_of_text(text))
+          for key, reader in readers.items()
+        },
       }
       for study, text in zip(
         self._data.studies[split], self.texts(rows), strict=True
@@ -91,8 +100,12 @@ class WrittenReports:
       if results[part].get(key):
         table[name] = results[part][key]
     lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
+    for sentence in catalogue.paired_sentences(results):
+      lines += textwrap.wrap(sentence, 80, subsequent_indent='  ')
     share = results['reference_abnormal_share']
-    lines.append(f'any finding in {100 * share:.0f} % of the references')
+    of_iu = results.get('reference_abnormal_share_iu')
+    more = f', by iu in {100 * of_iu:.0f} %' if of_iu is not None else ''
+    lines.append(f'any finding in {100 * share:.0f} % of the references{more}')
     if 'retrieval' in results:
       images, reports, chance = (
         results['retrieval'][way]['recall_5']
