@@ -1,8 +1,9 @@
 """What every task that writes reports has in common: how they are judged."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.scores import catalogue
@@ -18,6 +19,14 @@ _ROWS = {
   'template': ('baselines', 'template'),
   'shuffled images': ('controls', 'shuffled_images'),
 }
+
+
+def names_of(stated_SxC: np.ndarray, classes: Sequence[str]) -> list[set[str]]:
+  """The classes that are stated of each study."""
+  return [
+    {name for name, there in zip(classes, row, strict=True) if there}
+    for row in np.asarray(stated_SxC)
+  ]
 
 
 class WrittenReports:
@@ -38,9 +47,18 @@ class WrittenReports:
     """The report of each row, in the words that are scored."""
     raise NotImplementedError
 
-  def found(self, rows: Mapping) -> list[set[str]] | None:
-    """What a classifier of the images finds, by row; None without one."""
-    del rows
+  def found(self, split: str, rows: Mapping) -> list[set[str]] | None:
+    """What a classifier of the images finds, by row; None without one.
+
+    Validation is asked for before test: thresholds may be chosen on it.
+    """
+    del split, rows
+
+  def features(
+    self, split: str, rows: Mapping, variables: Mapping
+  ) -> tuple[np.ndarray, np.ndarray] | None:
+    """A frozen encoder's of training and split, (S, I, F); None without one."""
+    del split, rows, variables
 
   def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
     """Scores of the reports that were written; see `Task.score`."""
@@ -53,7 +71,8 @@ class WrittenReports:
         split,
         texts,
         rows,
-        self.found(rows),
+        self.found(split, rows),
+        self.features(split, rows, variables),
       )
     if split not in self._scorers:
       self._scorers[split] = SplitScorer(
