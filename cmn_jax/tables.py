@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cmn_jax.comparison.comparison import tables_of
 from cmn_jax.comparison.others import score_predictions
-from cmn_jax.comparison.paired import paired_tables, paired_tests
+from cmn_jax.comparison.paired import own_tests, paired_tables, paired_tests
 from cmn_jax.comparison.runs import read_saved, save
 from cmn_jax.comparison.table import FORMATS
 from input_pipeline.errors import UserError
@@ -85,6 +85,8 @@ def main(argv: list[str] | None = None) -> None:
       save(args.save, runs, paired)
   except UserError as error:
     sys.exit(f'error: {error}')
+  # These are saved with their runs.
+  paired += own_tests(runs)
   if paired:
     tables += paired_tables(paired)
   print(FORMATS[args.format](tables), end='')

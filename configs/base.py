@@ -181,6 +181,9 @@ def model() -> dict:
     'pretrained': 'imagenet',
     # 'none', 'separate' or 'shared'; set by the variant.
     'memory': 'shared',
+    # '', or 'findings': the decoder is told each of them, as the report has it
+    # in training, and later as a classifier of a frozen encoder's features.
+    'prompts': '',
     'memory_slots': 2048,
     # Slots that answer a query.
     'memory_top_k': 32,
@@ -257,7 +260,7 @@ def classifier() -> dict:
 
 
 def consensus() -> dict:
-  """Of the task consensus; the fields of `ConsensusConfig`."""
+  """Of the task consensus, and of model.prompts; as in `ConsensusConfig`."""
   return {
     # Penalty on the weights of the findings' logistic regression.
     'l2': 1e-4,
@@ -309,6 +312,9 @@ def train() -> dict:
     # What is not trained: '' or 'visual_encoder', whose maps of all images are
     # then computed once, uncropped, and cached.
     'freeze': '',
+    # Draw studies so that this share of them has a finding; 0 draws each study
+    # once an epoch.
+    'abnormal_share': 0.0,
     # Weight of a findings head's loss beside the report's; 0 for no head,
     # as the authors train.
     'findings_weight': 0.0,

@@ -8,12 +8,24 @@ Variants: consensus (the default): findings by a linear map of the encoder's
 features, then the training report that states them and that similar studies
 agree on; about ten minutes on 2 cores, nearly all of it the encoder's. base,
 mem, cmn and proposed: a small report generator on the frozen encoder's maps.
+prompted: cmn, told the findings that a linear map of the features gives.
 """
 
 from ml_collections import ConfigDict
 
 from configs import base
 
+VARIANTS = {
+  **base.VARIANTS,
+  'prompted': (
+    'report',
+    {
+      'model.memory': 'shared',
+      'model.prompts': 'findings',
+      'train.select_by': 'micro_f1',
+    },
+  ),
+}
 CHANGES = {
   'model.encoder': 'efficientnet_lite0',
   'model.pretrained': 'efficientnet_lite0',
@@ -43,4 +55,4 @@ CHANGES = {
 
 def get_config(variant: str = 'consensus') -> ConfigDict:
   """The IU X-Ray config with an encoder that a CPU can run."""
-  return base.make_config('iu_xray_cpu.py', variant, CHANGES)
+  return base.make_config('iu_xray_cpu.py', variant, CHANGES, VARIANTS)

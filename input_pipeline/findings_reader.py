@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from input_pipeline.findings import (
-  CHEXPERT_14,
   DRAWN_FINDINGS,
+  LABEL_SETS,
   Finding,
-  chexpert_labels,
   read_findings,
 )
 from input_pipeline.findings.sides import swap_sides
@@ -26,14 +25,26 @@ class FindingsReader:
 
   Attributes:
     source: 'phantom' (what was drawn, exact) or 'rules' (read in the text).
+    label_set: of the rules' classes, a key of LABEL_SETS.
   """
 
   source: str
+  label_set: str = 'chexpert'
 
   @property
   def classes(self) -> Sequence[str]:
     """Names that are scored."""
-    return DRAWN_FINDINGS if self.source == PHANTOM else CHEXPERT_14
+    if self.source == PHANTOM:
+      return DRAWN_FINDINGS
+    return LABEL_SETS[self.label_set].classes
+
+  @property
+  def others(self) -> tuple['FindingsReader', ...]:
+    """Of the same texts by the other label sets; none of what was drawn."""
+    if self.source == PHANTOM:
+      return ()
+    names = (name for name in LABEL_SETS if name != self.label_set)
+    return tuple(FindingsReader(RULES, name) for name in names)
 
   def of_text(self, text: str) -> list[Finding]:
     """Positive findings that a text states, with side, zone and severity."""
@@ -49,7 +60,8 @@ class FindingsReader:
     """Classes that a text states."""
     if self.source == PHANTOM:
       return {f.name for f in self.of_text(text)}
-    return {k for k, v in chexpert_labels(text).items() if v == 'positive'}
+    labels = LABEL_SETS[self.label_set].from_text(text)
+    return {name for name, status in labels.items() if status == 'positive'}
 
   def labels_of_study(self, study: Study) -> set[str]:
     """Classes that a study has."""

@@ -33,9 +33,13 @@ from cmn_jax.scores.catalogue import (
   interval_of,
   value_of,
 )
-from cmn_jax.scores.results import is_classifier, report_scores
+from cmn_jax.scores.results import is_classifier
 
-_BASELINES = {'constant': 'constant report', 'retrieval': 'nearest study'}
+_BASELINES = {
+  'constant': 'constant report',
+  'retrieval': 'nearest study',
+  'nearest_features': 'nearest study by features',
+}
 # Of many labels nearly all decisions are a right no.
 _CLASSES = tuple(s for s in CLASS_SCORES if s.key != 'accuracy')
 _F1_MACRO = next(s for s in CLASS_SCORES if s.key == 'f1_macro')
@@ -85,7 +89,7 @@ def _distinct_titles(tables: list[Table]) -> None:
 
 def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
   first = runs[0]
-  scores = report_scores([*runs, *others])
+  scores = REPORT_SCORES
   share = first['reference_abnormal_share']
   common = _common_baselines(runs)
   rows = [
@@ -93,7 +97,11 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
     for key, row in common.items()
   ]
   if share is not None:
-    references = {'abnormal_share': share}
+    of_iu = first.get('reference_abnormal_share_iu')
+    references = {
+      'abnormal_share': share,
+      'findings_iu': {'abnormal_share': of_iu},
+    }
     rows.append(make_row('the references', BASELINE, [references], scores))
   for name, group in rows_of(runs).items():
     rows.append(make_row(name, RUN, group, scores))

@@ -66,6 +66,21 @@ def paired_tests(runs: Sequence[Run], against: str) -> list[dict]:
   return found
 
 
+def own_tests(runs: Sequence[Run]) -> list[dict]:
+  """Those of runs against their own baselines, as `paired_tests` has them."""
+  return [
+    {
+      **{key: run.results[key] for key in ('dataset', 'task', 'name')},
+      'split': split_note(run.results),
+      'against': f'its {baseline}',
+      'seeds': [run.results['seed']],
+      'metrics': metrics,
+    }
+    for run in runs
+    for baseline, metrics in run.results.get('paired', {}).items()
+  ]
+
+
 def _name_of(row: dict[int, Run]) -> str:
   return next(iter(row.values())).results['name']
 
@@ -116,16 +131,19 @@ def _of_reports(
 ) -> dict:
   texts = [[row['prediction'] for row in rows] for rows in (a, b)]
   words = paired_test([row['reference'] for row in a], *texts, runs=runs)
-  findings = paired_findings_test(
-    [row['reference_findings'] for row in a],
-    *([row['predicted_findings'] for row in rows] for rows in (a, b)),
-    list(results['findings']['per_class']),
-    runs=runs,
-  )
-  return {
-    **{name: words[name] for name in _TEXT_SCORES},
-    'micro_f1': findings['micro_f1'],
-  }
+  findings = {}
+  for label_set in ('', '_iu'):
+    key = f'findings{label_set}'
+    # Not of drawn images, and an older version wrote one set alone.
+    if all(f'reference_{key}' in row for row in (*a, *b)):
+      found = paired_findings_test(
+        [row[f'reference_{key}'] for row in a],
+        *([row[f'predicted_{key}'] for row in rows] for rows in (a, b)),
+        list(results[key]['per_class']),
+        runs=runs,
+      )
+      findings[f'micro_f1{label_set}'] = found['micro_f1']
+  return {**{name: words[name] for name in _TEXT_SCORES}, **findings}
 
 
 def _of_classes(
@@ -163,14 +181,15 @@ def paired_tables(paired: Sequence[Mapping]) -> list[Table]:
 
 def _paired_table(title: str, paired: Sequence[Mapping]) -> Table:
   rows = []
+  metrics = list(dict.fromkeys(k for test in paired for k in test['metrics']))
   for test in paired:
     name = (
       f'{test["dataset"]}: {test["name"]} less {test["against"]}, '
       f'{seeds_of(test["seeds"])}'
     )
     cells = [
-      Cell(found[key])
-      for found in test['metrics'].values()
+      Cell(test['metrics'].get(metric, {}).get(key))
+      for metric in metrics
       for key in ('difference', 'p_value')
     ]
     rows.append(Row(name, RUN, cells))
@@ -183,7 +202,7 @@ def _paired_table(title: str, paired: Sequence[Mapping]) -> Table:
     f'{"; ".join(splits)}.',
     [
       column
-      for name in paired[0]['metrics']
+      for name in metrics
       for column in (_LABELS[name], f'{_LABELS[name]}: p')
     ],
     rows,

@@ -142,7 +142,12 @@ def batches_tracked(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def expected_variables(model: ReportGenerator) -> dict:
-  """The model's variables, abstract."""
+  """The model's variables, abstract.
+
+  Raises:
+    ConversionError: the authors have no such model.
+  """
+  _check_theirs(model.config)
   return variable_shapes(model, study_batch(1, 64, model.config.max_length))
 
 
@@ -151,6 +156,11 @@ def _check_theirs(config: ModelConfig):
     raise ConversionError(
       f"R2GenCMN has one memory, model.memory='shared' (variant cmn), and "
       f'this config says {config.memory!r}'
+    )
+  if config.prompts:
+    raise ConversionError(
+      f'R2GenCMN knows no prompts, and this config has model.prompts='
+      f'{config.prompts!r}'
     )
   if config.encoder not in RESNETS:
     raise ConversionError(

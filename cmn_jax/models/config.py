@@ -8,9 +8,11 @@ import jax.numpy as jnp
 
 from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.film_features import OpinionConfig, feature_sizes
 from input_pipeline.errors import UserError
 
 MEMORIES = ('none', 'separate', 'shared')
+PROMPTS = ('', 'findings')
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
 
@@ -42,6 +44,9 @@ class ModelConfig:
     max_length: tokens T of a report, the first and last 0 included.
     findings: logits of the findings head; 0 for none, as the authors have it.
     alignment: of images and reports; None for none.
+    prompts: '', or 'findings': those that `opinion` states are shown to the
+      decoder.
+    opinion: of a classifier of the images; None without prompts.
   """
 
   encoder: str
@@ -63,11 +68,17 @@ class ModelConfig:
   remat: bool = False
   findings: int = 0
   alignment: AlignmentConfig | None = None
+  prompts: str = ''
+  opinion: OpinionConfig | None = None
 
   def __post_init__(self):
     _require('encoder', self.encoder, ENCODERS)
     _require('memory', self.memory, MEMORIES)
     _require('dtype', self.dtype, DTYPES)
+    if self.prompts not in PROMPTS:
+      raise UserError(
+        f"model.prompts is {self.prompts!r}; choose from '' and 'findings'"
+      )
     if self.width % self.heads:
       raise UserError(
         f'model.width {self.width} is not divisible by {self.heads} heads'
@@ -84,21 +95,38 @@ class ModelConfig:
     config: Mapping[str, Any],
     vocabulary: int,
     finding_targets: Sequence[str] = (),
+    prompted: Sequence[str] = (),
   ) -> 'ModelConfig':
     """Of a whole config.
 
     Args:
-      config: with the sections model, alignment and data.
+      config: with the sections model, alignment, data and consensus.
       vocabulary: ids, the 0 counted.
       finding_targets: of the findings head; none for no such head.
+      prompted: findings that may be prompts; not read without these.
     """
     alignment = AlignmentConfig(**config['alignment'])
+    model, data = config['model'], config['data']
+    opinion = None
+    if model['prompts']:
+      stating = config['consensus']
+      sizes = feature_sizes(
+        *(model['encoder'], model['encoder_width']),
+        *(data['views'], data['image_size']),
+      )
+      opinion = OpinionConfig(
+        sum(sizes),
+        len(prompted),
+        stating['stated_above'],
+        stating['study_above'],
+      )
     return cls(
-      **config['model'],
+      **model,
       vocabulary=vocabulary,
-      max_length=config['data']['max_length'],
+      max_length=data['max_length'],
       findings=len(finding_targets),
       alignment=alignment if alignment.weight else None,
+      opinion=opinion,
     )
 
   def with_alignment(self, alignment: AlignmentConfig) -> 'ModelConfig':

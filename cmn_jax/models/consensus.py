@@ -13,17 +13,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cmn_jax.models.efficientnet import EfficientNet
 from cmn_jax.models.encoders import ENCODERS
-from cmn_jax.models.images import as_pixels
+from cmn_jax.models.film_features import pooled_films, standardise, stated
 from input_pipeline.errors import UserError
 
-# Stages of an encoder that has them, deep enough to tell findings.
-_STAGES = slice(3, 7)
 # A candidate that states one finding too many loses to all that do not.
 _WORSE = 1e4
-_CLIP = 6.0
-_POOLINGS = (jnp.mean, jnp.max, jnp.std)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,45 +51,6 @@ class ConsensusConfig:
           f'consensus.{name} is {getattr(self, name)}; a probability lies from '
           '0 to 1'
         )
-
-
-def standardise(pooled_BxD, centre_D, deviation_D, weight_D):
-  """Features of mean 0 and deviation 1 in training, clipped, then weighed."""
-  x = (pooled_BxD - centre_D) / deviation_D
-  return x.clip(-_CLIP, _CLIP) * weight_D
-
-
-def feature_sizes(
-  encoder: str, encoder_width: int, views: int, image_size: int
-) -> list[int]:
-  """How many numbers each map and pooling gives, all views together.
-
-  Args:
-    encoder: a key of ENCODERS.
-    encoder_width: as for a report generator.
-    views: images of a study.
-    image_size: their side in pixels.
-  """
-  module = ENCODERS[encoder](
-    width=encoder_width, axis_name=None, dtype=jnp.float32, remat=False
-  )
-
-  def maps(key):
-    pixels = jnp.zeros((1, 1, image_size, image_size, 3))
-    mask_BxI = jnp.ones((1, 1), bool)
-    return module.init_with_output(
-      key, pixels, mask_BxI, method=lambda m, *inputs: _maps(m, *inputs)
-    )[0]
-
-  shapes = jax.eval_shape(maps, jax.random.key(0))
-  return [views * x.shape[-1] for x in shapes for _ in _POOLINGS]
-
-
-def _maps(encoder, pixels, mask_BxI):
-  """Deep stages of an encoder that has them, else its last map alone."""
-  if isinstance(encoder, EfficientNet):
-    return encoder(pixels, mask_BxI, False, stages=True)[_STAGES]
-  return [encoder(pixels, mask_BxI, False)]
 
 
 class Consensus(nn.Module):
@@ -145,25 +101,12 @@ class Consensus(nn.Module):
     }
 
   def pooled(self, batch: dict) -> jax.Array:
-    """Mean, maximum and deviation of each map and view, float32 (B, D).
-
-    Images that a study does not have give zeros.
-    """
-    pixels = as_pixels(batch['images_BxIxHxW'])
-    mask_BxI = batch['mask_BxI'] & batch['mask_B'][:, None]
-    rows = [
-      reduce(x.astype(jnp.float32), axis=(2, 3))
-      for x in _maps(self.visual_encoder, pixels, mask_BxI)
-      for reduce in _POOLINGS
-    ]
-    return jnp.concatenate(
-      [
-        jnp.where(batch['mask_BxI'][..., None], row, 0.0).reshape(
-          len(mask_BxI), -1
-        )
-        for row in rows
-      ],
-      axis=1,
+    """See `pooled_films`; (B, D)."""
+    return pooled_films(
+      self.visual_encoder,
+      batch['images_BxIxHxW'],
+      batch['mask_B'],
+      batch['mask_BxI'],
     )
 
   def standardised(self, pooled_BxD: jax.Array) -> jax.Array:
@@ -174,7 +117,7 @@ class Consensus(nn.Module):
     )
 
   def __call__(self, batch: dict, train: bool = False) -> dict:
-    """'logits' of the findings (B, C) and 'utility' of the reports (B, R).
+    """'logits' of findings (B, C), 'utility' of reports (B, R), and 'features'.
 
     Args:
       batch: of it are read images_BxIxHxW, mask_B and mask_BxI.
@@ -187,16 +130,17 @@ class Consensus(nn.Module):
     return {
       'logits': x_BxD @ fitted['findings'] + fitted['findings_bias'],
       'utility': x_BxD @ fitted['utility'] - surplus_Bx1 * fitted['prior'],
+      'features': x_BxD,
     }
 
   def choose(self, batch: dict) -> dict:
-    """'probability' of findings (B, C), those 'stated', and 'choice' (B,)."""
+    """'probability' of findings (B, C), those 'stated', and 'choice' (B,).
+
+    Also 'features', the standardised ones, (B, D).
+    """
     outputs = self(batch)
     probability_BxC = jax.nn.sigmoid(outputs['logits'])
-    c = self.config
-    stated_BxC = (probability_BxC > c.stated_above) & (
-      jnp.max(probability_BxC, axis=1, keepdims=True) > c.study_above
-    )
+    stated_BxC = stated(probability_BxC, self.config)
     wanted = stated_BxC.astype(jnp.float32)
     has = self.fitted['stated']
     differing_BxR = wanted @ (1.0 - has).T + (1.0 - wanted) @ has.T
@@ -205,4 +149,5 @@ class Consensus(nn.Module):
       'probability': probability_BxC,
       'stated': stated_BxC,
       'choice': choice_B,
+      'features': outputs['features'],
     }

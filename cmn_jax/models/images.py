@@ -22,15 +22,17 @@ class Encoded:
 
   Attributes:
     maps: its feature maps, (B, I, h, w, F).
+    stated: findings to prompt with, (B, G); None where nothing is prompted.
   """
 
   maps: jax.Array
+  stated: jax.Array | None = None
 
 
 def images_of(batch: Mapping[str, jax.Array]) -> jax.Array | Encoded:
   """What a network sees of a batch: images, or an encoder's maps of them."""
   if 'maps_BxIxhxwxF' in batch:
-    return Encoded(batch['maps_BxIxhxwxF'])
+    return Encoded(batch['maps_BxIxhxwxF'], batch.get('stated_BxG'))
   return batch['images_BxIxHxW']
 
 

@@ -9,11 +9,14 @@ import jax.numpy as jnp
 from cmn_jax.models.alignment import Alignment
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.film_features import Opinion, pooled_films
 from cmn_jax.models.images import Encoded, as_pixels, images_of
-from cmn_jax.models.layers import Dropout, Linear, sinusoids
+from cmn_jax.models.layers import Dropout, Linear, dropout_mask, sinusoids
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.normalization import LayerNorm
 from cmn_jax.models.transformer import DecoderLayer, EncoderLayer
+
+_PROMPT_DROPOUT = 0.1
 
 
 class ReportGenerator(nn.Module):
@@ -52,6 +55,14 @@ class ReportGenerator(nn.Module):
       self.findings = Linear(s.findings, 'torch')
     if s.alignment:
       self.alignment = Alignment(s.alignment)
+    if s.opinion:
+      self.opinion = Opinion(s.opinion)
+      # As large as a patch that the encoder's last norm leaves.
+      self.prompt_embed = self.param(
+        'prompt_embed',
+        nn.initializers.normal(1.0),
+        (2, s.opinion.classes, s.width),
+      )
     self._setup_memory()
 
   def _setup_memory(self):
@@ -73,7 +84,8 @@ class ReportGenerator(nn.Module):
     Args:
       batch: of it are read
         images_BxIxHxW: grey uint8; or normalised, (B, I, H, W, 3); or in
-          their place the encoder's maps_BxIxhxwxF.
+          their place the encoder's maps_BxIxhxwxF, and with prompts the
+          findings to state, stated_BxG.
         ids_BxT: [0] + words + [0], then zeros.
         mask_B: False for padding studies, which batch statistics leave out.
         mask_BxI: False for images that a study does not have: nothing depends
@@ -88,16 +100,15 @@ class ReportGenerator(nn.Module):
       returns.
     """
     ids_BxT, mask_BxI = batch['ids_BxT'], batch['mask_BxI']
-    features, means = self.visual_features(
-      images_of(batch), batch['mask_B'], train, mask_BxI
-    )
+    images, mask_B = images_of(batch), batch['mask_B']
+    features, means = self.visual_features(images, mask_B, train, mask_BxI)
     patches, mask_Bx1x1xP = self.encode_features(features, train, mask_BxI)
     outputs = {}
     if self.config.findings:
-      real_BxPx1 = mask_Bx1x1xP[:, 0, 0, :, None]
-      logits = self.findings(features)
-      logits = jax.nn.logsumexp(logits, axis=1, where=real_BxPx1)
-      outputs['findings'] = logits - jnp.log(jnp.sum(real_BxPx1, axis=1))
+      outputs['findings'] = self._findings(features, mask_Bx1x1xP)
+    patches, mask_Bx1x1xP = self._with_prompts(
+      patches, mask_Bx1x1xP, images, mask_B, mask_BxI, train
+    )
     logits = self._decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
     outputs['log_probs'] = jax.nn.log_softmax(logits, axis=-1)
     if self.config.alignment:
@@ -114,6 +125,22 @@ class ReportGenerator(nn.Module):
     """'log_probs' of `__call__` alone, (B, T-1, V)."""
     patches, mask_Bx1x1xP = self.encode(images, mask_B, train, mask_BxI)
     return self.decode(ids_BxT[:, :-1], patches, mask_Bx1x1xP, train)
+
+  def _findings(self, features_BxPxF, mask_Bx1x1xP):
+    real_BxPx1 = mask_Bx1x1xP[:, 0, 0, :, None]
+    logits = self.findings(features_BxPxF)
+    logits = jax.nn.logsumexp(logits, axis=1, where=real_BxPx1)
+    return logits - jnp.log(jnp.sum(real_BxPx1, axis=1))
+
+  def find(self, batch: dict) -> jax.Array:
+    """'findings' of `__call__` alone."""
+    mask_BxI = batch['mask_BxI']
+    features, _ = self.visual_features(
+      images_of(batch), batch['mask_B'], mask_BxI=mask_BxI
+    )
+    patches = features.shape[1] // mask_BxI.shape[1]
+    mask_BxP = jnp.repeat(mask_BxI, patches, axis=1)
+    return self._findings(features, mask_BxP[:, None, None])
 
   def align(self, batch: dict) -> dict:
     """Unit vectors 'films_BxF' and 'text_BxF', each without the other.
@@ -150,9 +177,37 @@ class ReportGenerator(nn.Module):
     return maps.reshape(b, -1, maps.shape[-1]), means_BxIxF
 
   def encode(self, images, mask_B, train: bool = False, mask_BxI=None):
-    """Encoded patches (B, P, D) and their attention mask (B, 1, 1, P)."""
+    """Encoded patches (B, P, D) and their attention mask (B, 1, 1, P).
+
+    The last of these patches are the prompts, where there are any.
+    """
     features, _ = self.visual_features(images, mask_B, train, mask_BxI)
-    return self.encode_features(features, train, mask_BxI)
+    encoded = self.encode_features(features, train, mask_BxI)
+    return self._with_prompts(*encoded, images, mask_B, mask_BxI, train)
+
+  def _with_prompts(self, patches, mask, images, mask_B, mask_BxI, train):
+    """As `encode`; a token for each finding says whether it is stated."""
+    if not self.config.opinion:
+      return patches, mask
+    if isinstance(images, Encoded):
+      stated_BxG = images.stated.astype(bool)
+    else:
+      if mask_BxI is None:
+        mask_BxI = jnp.ones(images.shape[:2], bool)
+      stated_BxG = self.opinion(
+        pooled_films(self.visual_encoder, images, mask_B, mask_BxI)
+      )
+    absent_GxD, present_GxD = self.prompt_embed.astype(patches.dtype)
+    tokens = jnp.where(stated_BxG[..., None], present_GxD, absent_GxD)
+    shown_BxG = jnp.ones_like(stated_BxG)
+    if train:
+      # So that films are looked at too, as an opinion may be wrong.
+      key = self.make_rng('dropout')
+      shown_BxG = dropout_mask(key, _PROMPT_DROPOUT, stated_BxG.shape) > 0
+    return (
+      jnp.concatenate([patches, tokens], axis=1),
+      jnp.concatenate([mask, shown_BxG[:, None, None]], axis=-1),
+    )
 
   def encode_features(self, features_BxPxF, train: bool = False, mask_BxI=None):
     """The part of `encode` after the visual encoder."""
@@ -235,7 +290,7 @@ class ReportGenerator(nn.Module):
 
     Returns:
       Log-probabilities (B, K, V), the longer cache, and the last layer's
-      attention over patches, (B, K, P), averaged over heads.
+      attention over patches without prompts, (B, K, P), averaged over heads.
     """
     writers_BxKxT, kept = cache
     beams = jnp.arange(ids_BxK.shape[1])
@@ -258,7 +313,9 @@ class ReportGenerator(nn.Module):
       longer.append(new)
     logits = self._logits(self.decoder_norm(x))
     log_probs = jax.nn.log_softmax(logits, axis=-1)
-    return log_probs, (writers_BxKxT, longer), jnp.mean(weight, axis=1)
+    prompts = self.config.opinion.classes if self.config.opinion else 0
+    seen_BxKxP = jnp.mean(weight, axis=1)[..., : weight.shape[-1] - prompts]
+    return log_probs, (writers_BxKxT, longer), seen_BxKxP
 
   def _embed(self, ids, positions_T, train: bool, shared=None):
     """Words (..., T) to (..., T, D), positions and memory response added."""

@@ -25,9 +25,10 @@ from cmn_jax.pages.studies import Example, studies_section
 from cmn_jax.scores.catalogue import (
   REPORT_SCORES,
   RETRIEVAL_SCORES,
+  paired_sentences,
   value_of,
 )
-from cmn_jax.scores.results import ReportResults, check_whole, report_scores
+from cmn_jax.scores.results import ReportResults, check_whole
 
 _BASELINES = {
   'constant': 'the constant report',
@@ -39,6 +40,7 @@ _HEADLINE = {_F1: 'findings F1', _BLEU_4: 'BLEU-4'}
 _COMMONEST, _ABNORMAL = _SCORES['commonest_share'], _SCORES['abnormal_share']
 _VARIETY = ('distinct_reports', _COMMONEST.key, _ABNORMAL.key)
 
+_OF_IU = "; iu: by classes of the Indiana collection, CheXpert's among them"
 # What findings.source means.
 _SOURCES = {
   'phantom': 'The findings of a study are those that were drawn, exactly; '
@@ -188,7 +190,12 @@ def _variety(results) -> str:
 def _scores(results: Mapping) -> str:
   """The table of all scores: the model, its baselines, its control."""
   baselines = results['baselines']
-  references = {'abnormal_share': results['reference_abnormal_share']}
+  references = {
+    'abnormal_share': results['reference_abnormal_share'],
+    'findings_iu': {
+      'abnormal_share': results.get('reference_abnormal_share_iu')
+    },
+  }
   rows = [
     ('This model', results, 'model'),
     ('Constant report', baselines['constant'], 'baselines'),
@@ -207,8 +214,9 @@ def _scores(results: Mapping) -> str:
   # Right side, zone and severity stand with the findings.
   scores = [
     score
-    for score in report_scores([results])
+    for score in REPORT_SCORES
     if not score.key.endswith('_accuracy')
+    and ('.' not in score.key or score.key.partition('.')[0] in results)
   ]
   found = [s for s in scores if '.' in s.key or s.key in _VARIETY]
   words = [score for score in scores if score not in found]
@@ -217,14 +225,27 @@ def _scores(results: Mapping) -> str:
     + score_table('Scores', words, rows[:-1])
     + '<p class="note">Small type: 95 % bootstrap interval over studies. '
     f'{withheld_note(results["findings"])}F1: findings in the reports, No '
-    'Finding left out. Distinct: how many different reports were written; '
+    f'Finding left out{_OF_IU if "findings_iu" in results else ""}. Distinct: '
+    'how many different reports were written; '
     'commonest: share of the one written most often; abnormal: share of the '
     'reports that state any finding. The constant report is one training '
     'report, chosen on validation, for every study; the nearest training '
     'report is that of the study with the most similar images. METEOR is '
     'version 1.5, a dash where Java is missing.</p>'
-    '<details><summary>The constant report</summary>'
+    + _paired(results)
+    + '<details><summary>The constant report</summary>'
     f'<p>{html.escape(baselines["constant"]["report"])}</p></details>'
+  )
+
+
+def _paired(results: Mapping) -> str:
+  """Differences from baselines, each with its p."""
+  sentences = paired_sentences(results)
+  if not sentences:
+    return ''
+  return (
+    f'<p class="note">This model {"; ".join(map(html.escape, sentences))}. p: '
+    'two-sided, by approximate randomisation over studies.</p>'
   )
 
 

@@ -36,8 +36,10 @@ class Score:
 
   @property
   def name(self) -> str:
-    """The last part of its key, by which `train.select_by` names it."""
-    return self.key.rpartition('.')[2]
+    """By which `train.select_by` names it: its key's last part, and its set."""
+    part, _, last = self.key.rpartition('.')
+    _, is_set, label_set = part.partition('findings')
+    return last + label_set if is_set else last
 
   def text(self, value: float | None) -> str:
     """The value as printed, '-' where there is none."""
@@ -54,7 +56,7 @@ REPORT_SCORES = (
   Score('bleu_3', 'BLEU-3', selectable=True),
   Score('bleu_4', 'BLEU-4', selectable=True, tested=True, terminal=True),
   Score('bleu_2_rexrank', 'BLEU-2 (ReXrank)', selectable=True),
-  Score('meteor', 'METEOR', terminal=True),
+  Score('meteor', 'METEOR'),
   Score('meteor_nltk', 'METEOR (NLTK)', selectable=True),
   Score('rouge_l', 'ROUGE-L', selectable=True, tested=True),
   Score('cider', 'CIDEr', 2, selectable=True, tested=True, terminal=True),
@@ -65,12 +67,16 @@ REPORT_SCORES = (
     tested=True,
     terminal=True,
   ),
+  # By the label set of the Indiana collection.
+  Score('findings_iu.micro_f1', 'F1 iu', tested=True, terminal=True),
   Score('findings.macro_f1', 'F1 macro', selectable=True),
+  Score('findings_iu.macro_f1', 'F1 macro iu'),
   Score('findings.side_accuracy', 'side'),
   Score('findings.zone_accuracy', 'zone'),
   Score('distinct_reports', 'distinct', 0, terminal=True),
   Score('commonest_share', 'commonest', 0, percent=True, terminal=True),
   Score('abnormal_share', 'abnormal', 0, percent=True, terminal=True),
+  Score('findings_iu.abnormal_share', 'abnormal iu', 0, percent=True),
 )
 CLASS_SCORES = (
   Score('precision_weighted', 'precision', terminal=True),
@@ -133,8 +139,16 @@ def interval_of(results: Mapping, score: Score) -> tuple[float, float] | None:
 def terminal_table(
   rows: Mapping[str, Mapping], scores: Sequence[Score]
 ) -> list[str]:
-  """Lines of a table, the results by row name and the scores for terminals."""
-  columns = [score for score in scores if score.terminal]
+  """Lines of a table, the results by row name and the scores for terminals.
+
+  A score that no row has is left out.
+  """
+  columns = [
+    score
+    for score in scores
+    if score.terminal
+    and any(value_of(results, score) is not None for results in rows.values())
+  ]
   widths = [max(len(score.label), 5) for score in columns]
   first = max(map(len, rows))
   table = {'': [score.label for score in columns]}
@@ -149,6 +163,20 @@ def terminal_table(
     )
     for name, cells in table.items()
   ]
+
+
+def paired_sentences(results: Mapping) -> list[str]:
+  """The model less each baseline that it was tested against, in words."""
+  labels = {score.name: score.label for score in REPORT_SCORES if score.tested}
+  sentences = []
+  for name, tests in results.get('paired', {}).items():
+    differences = [
+      f'{labels[key]} {test["difference"]:+.3f} (p {test["p_value"]:.3f})'
+      for key, test in tests.items()
+      if test['difference'] is not None
+    ]
+    sentences.append(f'less {name}: {", ".join(differences)}')
+  return sentences
 
 
 def _at(tree, key):

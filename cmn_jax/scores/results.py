@@ -4,14 +4,11 @@ One policy for every reader: all of it is there, or it is refused by name. A
 value may be null, where nothing was computed; an interval is then absent.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NotRequired, TypedDict, get_args, get_type_hints
 
-from cmn_jax.scores.catalogue import REPORT_SCORES, Score
 from input_pipeline.errors import UserError
 
-# Findings by another set of labels stand beside `findings`, as findings_iu.
-OTHER_SET = 'findings_'
 Interval = list[float]  # [low, high], 95 %
 
 
@@ -51,6 +48,12 @@ class FindingScores(_Averages):
   counts: dict[str, int]
 
 
+class OtherFindings(_Averages):
+  """By the label set `iu`, where findings are read in texts."""
+
+  abnormal_share: NotRequired[float]
+
+
 class ModelFindings(FindingScores):
   """A model's, with its classes."""
 
@@ -75,6 +78,7 @@ class TextScores(TypedDict):
   commonest_share: float | None
   abnormal_share: float | None
   findings: FindingScores
+  findings_iu: NotRequired[OtherFindings]
 
 
 class Retrieval(TypedDict):
@@ -110,9 +114,12 @@ class ReportResults(Results, TextScores):
   """A report model's."""
 
   reference_abnormal_share: float | None
+  reference_abnormal_share_iu: NotRequired[float]
   findings: ModelFindings
   intervals: NotRequired[dict[str, Interval]]
   baselines: dict[str, TextScores]
+  # The model less a baseline, {baseline: {score: difference, p, interval}}.
+  paired: NotRequired[dict[str, Any]]
   controls: dict[str, TextScores]
   retrieval: NotRequired[Retrieval]
 
@@ -162,21 +169,6 @@ def is_classifier(results: Mapping) -> bool:
   return results['task'] == 'classify'
 
 
-def report_scores(runs: Iterable[Mapping]) -> list[Score]:
-  """The catalogue's, and F1 by each other set of labels that a run has."""
-  sets = dict.fromkeys(
-    key for results in runs for key in results if key.startswith(OTHER_SET)
-  )
-  return [
-    *REPORT_SCORES,
-    *(
-      Score(f'{key}.{name}_f1', f'F1 {name} {key.removeprefix(OTHER_SET)}')
-      for key in sets
-      for name in ('micro', 'macro')
-    ),
-  ]
-
-
 def check_whole(content: Mapping, name: str) -> None:
   """Refuses a test.json that lacks what its readers need.
 
@@ -223,13 +215,9 @@ def _pruned(content: Any, kind: Any) -> Any:
     return {k: _pruned(v, _values_of(kind)) for k, v in content.items()}
   if not _fields(kind):
     return content
-  fields = _fields(kind)
-  if 'findings' in fields:
-    others = (key for key in content if key.startswith(OTHER_SET))
-    fields |= dict.fromkeys(others, _Averages)
   return {
     key: _pruned(content[key], inner)
-    for key, inner in fields.items()
+    for key, inner in _fields(kind).items()
     if key in content
   }
 

@@ -12,14 +12,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from cmn_jax.scores.baselines import constant_report, retrieval_reports
+from cmn_jax.scores.catalogue import REPORT_SCORES
 from cmn_jax.scores.findings import score_attributes
 from cmn_jax.scores.meteor import meteor_java
 from cmn_jax.scores.metrics import METRICS, TextCounts
 from cmn_jax.scores.multilabel import score_findings
 from cmn_jax.scores.resampling import bootstrap, interval
+from cmn_jax.scores.significance import (
+  Tests,
+  paired_findings_test,
+  paired_test,
+)
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import FindingsReader
 
+_FINDINGS = 'findings'
 _SHUFFLES = 20  # a single shuffle's chance hits vary by a third
 
 
@@ -32,16 +39,25 @@ class SplitScorer:
     bootstrap: resamples of each 95 % interval; 0 leaves intervals out.
 
   Attributes:
-    reference_abnormal_share: studies that have any finding, 0 to 1.
+    reference_shares: of the references, those that have any finding, 0 to 1:
+      reference_abnormal_share, and with _iu by that label set.
   """
 
   def __init__(self, studies: Sequence, reader: FindingsReader, bootstrap: int):
-    self._reader = reader
+    others = {f'{_FINDINGS}_{one.label_set}': one for one in reader.others}
+    self._readers = {_FINDINGS: reader, **others}
     self._bootstrap = bootstrap
     self._references = [study.reference for study in studies]
-    self._labels = [reader.labels_of_study(study) for study in studies]
+    self._labels = {
+      key: [one.labels_of_study(study) for study in studies]
+      for key, one in self._readers.items()
+    }
     self._findings = [reader.of_study(study) for study in studies]
-    self.reference_abnormal_share = _abnormal_share(self._labels)
+    share = 'reference_abnormal_share'
+    self.reference_shares = {
+      key.replace(_FINDINGS, share): _abnormal_share(labels)
+      for key, labels in self._labels.items()
+    }
     # Systems repeat themselves and each other: a text is read once.
     self._read = functools.lru_cache(maxsize=10_000)(self._read_text)
 
@@ -56,8 +72,9 @@ class SplitScorer:
       The scores of `score_reports`, studies, distinct_reports,
       commonest_share (of the studies, how many get the commonest report),
       abnormal_share (get a report with any finding), findings (of
-      `score_findings` and `score_attributes`) and, with a bootstrap, intervals
-      {metric: [low, high]}.
+      `score_findings` and `score_attributes`), the same by each other label set
+      of the reader, such as findings_iu, with its abnormal_share, and, with a
+      bootstrap, intervals {metric: [low, high]}.
 
     Raises:
       ValueError: no studies, or not a report for each.
@@ -100,26 +117,66 @@ class SplitScorer:
       'shuffles': shuffles,
     }
 
+  def paired(self, predictions: list[str], rivals: list[str]) -> Tests:
+    """Does a system differ from another on these studies?
+
+    Args:
+      predictions: a report for each study.
+      rivals: those of the other, in the same order.
+
+    Returns:
+      Of each tested score of the catalogue, by its name, what `paired_test` and
+      `paired_findings_test` give.
+    """
+    tests = paired_test(
+      self._references, predictions, rivals, bootstrap=self._bootstrap
+    )
+    for key, reader in self._readers.items():
+      said = (
+        [self._read(text)[0][key] for text in texts]
+        for texts in (predictions, rivals)
+      )
+      found = paired_findings_test(
+        self._labels[key], *said, reader.classes, bootstrap=self._bootstrap
+      )
+      tests[key.replace(_FINDINGS, 'micro_f1')] = found['micro_f1']
+    names = (score.name for score in REPORT_SCORES if score.tested)
+    return {name: tests[name] for name in names if name in tests}
+
   def _of_findings(self, predictions, times, bootstrap) -> dict:
     """What the reports state, of all studies, `times` one after the other."""
     read = [self._read(text) for text in predictions]
-    labels, findings = zip(*read, strict=True)
-    scores = {
-      **score_findings(
-        self._labels * times, labels, self._reader.classes, bootstrap=bootstrap
-      ),
-      **score_attributes(self._findings * times, findings),
+    attributes = score_attributes(
+      self._findings * times, [findings for _, findings in read]
+    )
+    labels = {key: [found[key] for found, _ in read] for key in self._readers}
+    by_set = {
+      key: {
+        'source': reader.source,
+        'abnormal_share': _abnormal_share(labels[key]),
+        **score_findings(
+          self._labels[key] * times,
+          labels[key],
+          reader.classes,
+          bootstrap=bootstrap,
+        ),
+        **attributes,
+      }
+      for key, reader in self._readers.items()
     }
     return {
       'studies': len(predictions),
       'distinct_reports': len(set(predictions)),
       'commonest_share': max(Counter(predictions).values()) / len(predictions),
-      'abnormal_share': _abnormal_share(labels),
-      'findings': {'source': self._reader.source, **scores},
+      'abnormal_share': by_set[_FINDINGS].pop('abnormal_share'),
+      **by_set,
     }
 
   def _read_text(self, text):
-    return self._reader.labels_of_text(text), self._reader.of_text(text)
+    labels = {
+      key: reader.labels_of_text(text) for key, reader in self._readers.items()
+    }
+    return labels, self._readers[_FINDINGS].of_text(text)
 
 
 def _abnormal_share(labels) -> float:

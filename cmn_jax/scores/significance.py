@@ -2,7 +2,8 @@
 
 Were the systems alike, each study's two predictions could as well be swapped.
 The p-value, two-sided, is how often random swaps give a difference at least as
-large as the observed one, (count + 1) / (samples + 1).
+large as the observed one, (count + 1) / (samples + 1). The interval of the
+difference is a bootstrap's, of studies drawn for both systems at once.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -11,10 +12,11 @@ import numpy as np
 
 from cmn_jax.scores.metrics import METRICS, TextCounts
 from cmn_jax.scores.multilabel import LabelCounts, indicators
-from cmn_jax.scores.resampling import chunks
+from cmn_jax.scores.resampling import bootstrap as resample
+from cmn_jax.scores.resampling import chunks, interval
 from input_pipeline.findings import NO_FINDING
 
-Tests = dict[str, dict[str, float | None]]
+Tests = dict[str, dict[str, float | list[float] | None]]
 
 
 def paired_test(
@@ -24,6 +26,7 @@ def paired_test(
   *,
   runs: int = 1,
   samples: int = 10_000,
+  bootstrap: int = 0,
   seed: int = 0,
 ) -> Tests:
   """Of two systems' reports, {metric: {difference, p_value}}.
@@ -35,14 +38,18 @@ def paired_test(
     runs: how many runs of each system follow one another in these lists, each
       with all studies in the same order; a study is swapped in all at once.
     samples: how often the studies are swapped at random.
-    seed: of the swaps.
+    bootstrap: resamples of the studies for the difference's interval; 0 leaves
+      it out.
+    seed: of the swaps and resamples.
 
   Returns:
-    For each of METRICS, a's score less b's, and how likely that is by chance.
+    For each of METRICS, a's score less b's, how likely that is by chance, and
+    with a bootstrap its 95 % interval [low, high].
   """
   a = TextCounts.of(references, hypotheses_a)
   b = TextCounts.of(references, hypotheses_b)
-  return _paired(a, b, TextCounts.scores, METRICS, runs, samples, seed)
+  draws = runs, samples, bootstrap, seed
+  return _paired(a, b, TextCounts.scores, METRICS, *draws)
 
 
 def paired_findings_test(
@@ -53,6 +60,7 @@ def paired_findings_test(
   *,
   runs: int = 1,
   samples: int = 10_000,
+  bootstrap: int = 0,
   seed: int = 0,
 ) -> Tests:
   """`paired_test` of findings, {micro_f1, macro_f1: {difference, p_value}}.
@@ -64,8 +72,9 @@ def paired_findings_test(
     classes: what counts; No Finding never does. The macro average is over
       those that a reference has.
     runs: as in `paired_test`.
-    samples: how often the studies are swapped at random.
-    seed: of the swaps.
+    samples: as in `paired_test`.
+    bootstrap: likewise.
+    seed: likewise.
 
   Returns:
     As `paired_test`; None for both where no reference has any of the classes.
@@ -85,10 +94,12 @@ def paired_findings_test(
     macro = sums.macro(sums.f1(), all_C)
     return np.stack([sums.micro_f1(all_C), macro], axis=-1)
 
-  return _paired(a, b, scores, names, runs, samples, seed)
+  return _paired(a, b, scores, names, runs, samples, bootstrap, seed)
 
 
-def _paired(a, b, scores: Callable, names, runs, samples, seed) -> Tests:
+def _paired(
+  a, b, scores: Callable, names, runs, samples, bootstrap, seed
+) -> Tests:
   """Of systems with the counts `a` and `b`; scores: of sums, (..., M)."""
   rows = len(a[0])
 
@@ -112,10 +123,22 @@ def _paired(a, b, scores: Callable, names, runs, samples, seed) -> Tests:
     # Sums in another order differ in the last bits: a tie stays a tie.
     as_large = np.abs(difference_RxM) >= np.abs(observed_M) - 1e-12
     as_large_M += as_large.sum(axis=0)
-  return {
+  tests = {
     name: {
       'difference': float(observed_M[m]),
       'p_value': float((as_large_M[m] + 1) / (samples + 1)),
     }
     for m, name in enumerate(names)
   }
+  if bootstrap:
+
+    def differences(weights_RxS):
+      weights_RxS = np.tile(weights_RxS, runs)
+      return {
+        'all': scores(a.summed(weights_RxS)) - scores(b.summed(weights_RxS))
+      }
+
+    drawn_RxM = resample(differences, rows // runs, bootstrap, seed)['all']
+    for m, name in enumerate(names):
+      tests[name]['interval'] = interval(drawn_RxM[:, m])
+  return tests

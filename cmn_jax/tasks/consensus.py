@@ -10,36 +10,35 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from ml_collections import ConfigDict
 
 from cmn_jax.interop.encoders import put_encoder
-from cmn_jax.loaded import Loaded, digest_of
+from cmn_jax.loaded import Loaded
 from cmn_jax.models.config import DTYPES
-from cmn_jax.models.consensus import (
-  Consensus,
-  ConsensusConfig,
-  feature_sizes,
-  standardise,
-)
+from cmn_jax.models.consensus import Consensus, ConsensusConfig
+from cmn_jax.models.film_features import standardise
 from cmn_jax.pages.report import report_sections
 from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.scores.utility import text_utility
-from cmn_jax.tasks import precomputed
-from cmn_jax.tasks.encoder import RANDOM, pretrained_encoder
-from cmn_jax.tasks.written_reports import WrittenReports
+from cmn_jax.tasks.encoder import (
+  RANDOM,
+  encoder_of,
+  feature_sizes_of,
+  pooled_features,
+  pretrained_encoder,
+)
+from cmn_jax.tasks.opinion import (
+  feature_scale,
+  finding_indicators,
+  fit_findings,
+)
+from cmn_jax.tasks.written_reports import WrittenReports, names_of
 from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import CheckpointError
-from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
-from cmn_jax.training.studies import OverStudies
-from input_pipeline import batches
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import findings_reader
-
-_LEAST_DEVIATION = 1e-3
-_STEPS = 200
 
 
 class ConsensusTask(WrittenReports):
@@ -96,18 +95,14 @@ class ConsensusTask(WrittenReports):
     encoder, self.encoder_start = pretrained_encoder(c.model)
     start = put_encoder(start, encoder) if encoder else start
     pooled_SxD = self._pooled(start)
-    labels_SxC = self._labels('train')
-    centre_D = pooled_SxD.mean(axis=0)
-    deviation_D = pooled_SxD.std(axis=0) + _LEAST_DEVIATION
-    weight_D = self._weights()
-    x_SxD = standardise(pooled_SxD, centre_D, deviation_D, weight_D)
+    scale = feature_scale(pooled_SxD, feature_sizes_of(c))
+    x_SxD = standardise(pooled_SxD, *scale.values())
     kernel_SxS = x_SxD @ x_SxD.T
+    labels_SxC = self._labels('train')
     fitted = {
-      'centre': centre_D,
-      'deviation': deviation_D,
-      'weight': weight_D,
+      **scale,
       'stated': self._stated(),
-      **_fit_findings(x_SxD, kernel_SxS, labels_SxC, self.consensus.l2),
+      **fit_findings(x_SxD, kernel_SxS, labels_SxC, self.consensus.l2),
       **self._fit_utility(x_SxD, kernel_SxS),
     }
     arrays = {name: np.float32(x) for name, x in fitted.items()}
@@ -132,20 +127,30 @@ class ConsensusTask(WrittenReports):
     return {'loss': (None, *loss)}
 
   def predict(self, variables: dict, batch: dict, full: bool) -> dict:
-    """'probability' and 'stated' findings, and the 'choice' of a report."""
-    del full
-    return self.model.apply(variables, batch, method='choose')
+    """'probability' and 'stated' findings, and the 'choice' of a report.
+
+    With `full` also 'features', (B, D).
+    """
+    rows = self.model.apply(variables, batch, method='choose')
+    return rows if full else {k: x for k, x in rows.items() if k != 'features'}
 
   def texts(self, rows: dict) -> list[str]:
     """See `WrittenReports`."""
     return [self.candidates[n] for n in np.asarray(rows['choice'])]
 
-  def found(self, rows: dict) -> list[set[str]]:
+  def found(self, split: str, rows: dict) -> list[set[str]]:
     """See `WrittenReports`."""
-    return [
-      {name for name, there in zip(self.classes, row, strict=True) if there}
-      for row in np.asarray(rows['stated'])
-    ]
+    del split
+    return names_of(rows['stated'], self.classes)
+
+  def features(self, split: str, rows: dict, variables: dict) -> tuple:
+    """See `WrittenReports`."""
+    del split
+    scale = (
+      variables['params'][name] for name in ('centre', 'deviation', 'weight')
+    )
+    train_SxD = standardise(self._pooled(variables), *scale)
+    return tuple(x[:, None] for x in (train_SxD, np.asarray(rows['features'])))
 
   def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
     """As of all written reports, and of the findings as a classifier."""
@@ -207,50 +212,18 @@ class ConsensusTask(WrittenReports):
         f'model.encoder and data.views give {self._count_features()}'
       )
 
-  def _sizes(self) -> list[int]:
-    c = self._config
-    return feature_sizes(
-      c.model.encoder, c.model.encoder_width, c.data.views, c.data.image_size
-    )
-
   def _count_features(self) -> int:
-    return sum(self._sizes())
-
-  def _weights(self) -> np.ndarray:
-    """Of each feature: every map and pooling counts alike, (D,)."""
-    sizes = self._sizes()
-    return np.concatenate(
-      [np.full(size, (len(sizes) * size) ** -0.5) for size in sizes]
-    )
+    return sum(feature_sizes_of(self._config))
 
   def _pooled(self, variables) -> np.ndarray:
     """Features of the training studies, computed once, (S, D)."""
-    parallel = Parallel(self._config.train.parallel)
-
-    def compute():
-      run = OverStudies(
-        lambda v, batch: {
-          'pooled': self.model.apply(v, batch, method='pooled')
-        },
-        parallel,
-      )
-      rows = batches.eval_batches(
-        self._data, 'train', batch_size=self._config.eval.batch_size
-      )
-      studies = len(self._data.studies['train'])
-      return dict(run(parallel.replicate(variables), rows, studies).arrays)
-
-    key = [digest_of(variables['params']['visual_encoder']), self._features]
-    return precomputed.per_study(
-      self._config.data.cache_dir, 'pooled', self._data, 'train', key, compute
-    )['pooled']
+    encoder = encoder_of(variables)
+    return pooled_features(self._config, self._data, encoder, 'train')
 
   def _labels(self, split) -> np.ndarray:
     """1 where a study has a finding, (S, C)."""
-    found = [
-      self._reader.labels_of_study(study) for study in self._data.studies[split]
-    ]
-    return np.float32([[c in names for c in self.classes] for names in found])
+    studies = self._data.studies[split]
+    return finding_indicators(studies, self._reader, self.classes)
 
   def _stated(self) -> np.ndarray:
     """1 where a candidate states a finding, (R, C)."""
@@ -276,39 +249,3 @@ class ConsensusTask(WrittenReports):
       'total': linear[:, -1],
       'prior': utility_RxS.mean(axis=1),
     }
-
-
-def _fit_findings(x_SxD, kernel_SxS, labels_SxC, l2) -> dict[str, np.ndarray]:
-  """Logistic regression, in the coordinates that the studies span.
-
-  The loss is the sum over classes of cross-entropies, a mean over studies, and
-  l2 times the squared weights; the bias is free.
-  """
-  values_S, vectors_SxS = np.linalg.eigh(kernel_SxS)
-  large = values_S > values_S[-1] * 1e-6
-  # x = coordinates @ basis, whose rows are orthonormal.
-  coordinates_SxE = vectors_SxS[:, large] * np.sqrt(values_S[large])
-  basis_ExD = (vectors_SxS[:, large] / np.sqrt(values_S[large])).T @ x_SxD
-  size, classes = coordinates_SxE.shape[1], labels_SxC.shape[1]
-
-  def unpacked(flat):
-    return flat[classes:].reshape(size, classes), flat[:classes]
-
-  def loss(flat):
-    weight_ExC, bias_C = unpacked(flat)
-    logits_SxC = coordinates_SxE @ weight_ExC + bias_C
-    signed_SxC = np.where(labels_SxC > 0, logits_SxC, -logits_SxC)
-    value = np.logaddexp(0, -signed_SxC).sum() / len(labels_SxC)
-    excess_SxC = (1 / (1 + np.exp(-logits_SxC)) - labels_SxC) / len(labels_SxC)
-    gradient_ExC = coordinates_SxE.T @ excess_SxC + 2 * l2 * weight_ExC
-    gradient = np.concatenate([excess_SxC.sum(axis=0), gradient_ExC.ravel()])
-    return value + l2 * np.square(weight_ExC).sum(), gradient
-
-  start = np.zeros(classes * (size + 1))
-  share_C = labels_SxC.mean(axis=0).clip(1e-4, 1 - 1e-4)
-  start[:classes] = np.log(share_C / (1 - share_C))
-  best = scipy.optimize.minimize(
-    loss, start, jac=True, method='L-BFGS-B', options={'maxiter': _STEPS}
-  )
-  weight_ExC, bias_C = unpacked(best.x)
-  return {'findings': basis_ExD.T @ weight_ExC, 'findings_bias': bias_C}

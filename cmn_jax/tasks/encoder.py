@@ -1,5 +1,6 @@
 """The visual encoder of a task: where it starts, what it sees when frozen."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -13,15 +14,23 @@ from cmn_jax.interop.encoders import (
 from cmn_jax.loaded import digest_of
 from cmn_jax.models.config import DTYPES
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.film_features import feature_sizes, pooled_films
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
 from cmn_jax.training import distributed
 from cmn_jax.training.distributed import log
+from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.studies import OverStudies
 from input_pipeline import batches
 
 RANDOM = 'random weights'
+
+
+def encoder_of(variables: dict) -> dict:
+  """A copy of the visual encoder's part, as steps reuse the state's memory."""
+  encoder = {kind: tree.get(VISUAL, {}) for kind, tree in variables.items()}
+  return jax.tree.map(np.array, encoder)
 
 
 def pretrained_encoder(c: ConfigDict) -> tuple[dict | None, str]:
@@ -68,11 +77,7 @@ def encoded_images(
     maps_BxIxhxwxF, float16, of whole images, computed once and cached;
     ids_BxT, the reports; mask_BxI, False where a study has no such image.
   """
-  c = config.model
-  module = ENCODERS[c.encoder](
-    width=c.encoder_width, axis_name=None, dtype=DTYPES[c.dtype], remat=False
-  )
-  parallel = Parallel(config.train.parallel)
+  module = _module(config)
 
   def maps(variables, batch):
     mask_BxI = batch['mask_BxI'] & batch['mask_B'][:, None]
@@ -80,17 +85,13 @@ def encoded_images(
     x = module.apply(variables, pixels, mask_BxI, False)
     return {'maps': x.astype(jnp.float16)}
 
-  def compute():
-    rows = batches.eval_batches(
-      data, split, batch_size=config.eval.batch_size, **distributed.part()
-    )
-    run = OverStudies(maps, parallel)
-    return run(
-      parallel.replicate(encoder), rows, len(data.studies[split])
-    ).arrays
-
   arrays = precomputed.per_study(
-    config.data.cache_dir, 'maps', data, split, digest_of(encoder), compute
+    config.data.cache_dir,
+    'maps',
+    data,
+    split,
+    digest_of(encoder),
+    lambda: _over_split(config, data, split, maps, encoder),
   )
   studies = data.studies[split]
   return {
@@ -98,3 +99,54 @@ def encoded_images(
     'ids_BxT': data.ids[split],
     'mask_BxI': np.array([[f is not None for f in s.films] for s in studies]),
   }
+
+
+def feature_sizes_of(config: ConfigDict) -> list[int]:
+  """`feature_sizes` of a whole config."""
+  m, d = config.model, config.data
+  return feature_sizes(m.encoder, m.encoder_width, d.views, d.image_size)
+
+
+def pooled_features(
+  config: ConfigDict, data, encoder: dict, split: str
+) -> np.ndarray:
+  """Pooled maps of a split's whole images, computed once and cached, (S, D).
+
+  The arguments are those of `encoded_images`.
+  """
+  module = _module(config)
+
+  def pooled(variables, batch):
+    x = module.apply(
+      variables,
+      *(batch[name] for name in ('images_BxIxHxW', 'mask_B', 'mask_BxI')),
+      method=pooled_films,
+    )
+    return {'pooled': x}
+
+  return precomputed.per_study(
+    config.data.cache_dir,
+    'pooled',
+    data,
+    split,
+    [digest_of(encoder), sum(feature_sizes_of(config))],
+    lambda: _over_split(config, data, split, pooled, encoder),
+  )['pooled']
+
+
+def _module(config):
+  c = config.model
+  return ENCODERS[c.encoder](
+    width=c.encoder_width, axis_name=None, dtype=DTYPES[c.dtype], remat=False
+  )
+
+
+def _over_split(config, data, split, function, encoder) -> dict:
+  """The function's rows of all studies of a split."""
+  parallel = Parallel(config.train.parallel)
+  rows = batches.eval_batches(
+    data, split, batch_size=config.eval.batch_size, **distributed.part()
+  )
+  run = OverStudies(function, parallel)
+  variables = parallel.replicate(encoder)
+  return dict(run(variables, rows, len(data.studies[split])).arrays)

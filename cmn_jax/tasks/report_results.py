@@ -10,7 +10,7 @@ from cmn_jax.decoding.generate import attention_of_words
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import Example
 from cmn_jax.scores import scoring
-from cmn_jax.scores.baselines import template_reports
+from cmn_jax.scores.baselines import retrieval_reports, template_reports
 from cmn_jax.scores.retrieval import retrieval_scores
 from input_pipeline import batches
 from input_pipeline.findings_reader import FindingsReader
@@ -24,6 +24,7 @@ def report_results(
   texts: list[str],
   rows: dict,
   found: Sequence[set[str]] | None = None,
+  features: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict:
   """Scores of the reports of a split, beside baselines and controls.
 
@@ -37,6 +38,8 @@ def report_results(
       retrieval.
     found: what a classifier of the images finds in each study; with it the
       template stands among the baselines.
+    features: of a frozen encoder, of the training studies and of the split's,
+      (S, I, F); with them the nearest study by these does, too.
   """
   studies = data.studies[split]
   score = scoring.SplitScorer(studies, reader, config.eval.bootstrap)
@@ -46,11 +49,16 @@ def report_results(
     studies,
     [_thumbnails(config, data, name) for name in ('train', split)],
   )
+  train = data.studies['train']
+  train_reports = [study.reference for study in train]
+  if features is not None:
+    trivial['nearest_features'] = retrieval_reports(
+      features[0], train_reports, features[1]
+    )
   if found is not None:
-    train = data.studies['train']
     trivial['template'] = template_reports(
       trivial['constant'][0],
-      [study.reference for study in train],
+      train_reports,
       [reader.labels_of_study(study) for study in train],
       found,
     )
@@ -61,10 +69,16 @@ def report_results(
   }
   baselines['constant']['report'] = trivial['constant'][0]
   controls = {'shuffled_images': score.shuffled(texts, config.seed)}
+  paired = {
+    name: score.paired(texts, trivial[name])
+    for name in ('constant', 'template')
+    if name in trivial
+  }
   return {
     **score(texts, meteor=meteor),
-    'reference_abnormal_share': score.reference_abnormal_share,
+    **score.reference_shares,
     'baselines': baselines,
+    'paired': paired,
     # A control that a single study does not allow is left out.
     'controls': {k: v for k, v in controls.items() if v is not None},
     **_retrieval(config, data, split, rows),

@@ -14,21 +14,29 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.alignment import Alignment, AlignmentConfig
 from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.film_features import Opinion
 from cmn_jax.models.images import images_of
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import report_sections
+from cmn_jax.scores.decisions import choose_thresholds, decide
 from cmn_jax.tasks.encoder import (
   RANDOM,
   encoded_images,
+  encoder_of,
+  feature_sizes_of,
+  pooled_features,
   pretrained_encoder,
 )
+from cmn_jax.tasks.opinion import finding_indicators, fit_opinion
+from cmn_jax.tasks.report_model import prompted_findings
 from cmn_jax.tasks.report_results import page_examples
-from cmn_jax.tasks.written_reports import WrittenReports
+from cmn_jax.tasks.written_reports import WrittenReports, names_of
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
 from input_pipeline.errors import UserError
+from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import (
   finding_targets,
   findings_reader,
@@ -37,6 +45,8 @@ from input_pipeline.findings_reader import (
 
 # A target of the findings head is there in so many training studies at least.
 _LEAST_STUDIES = 10
+# Of the arrays that say what is prompted with.
+OPINION = 'opinion'
 
 
 def _frozen(config: ConfigDict) -> tuple[str, ...]:
@@ -51,13 +61,14 @@ def _frozen(config: ConfigDict) -> tuple[str, ...]:
       'train.freeze computes what the encoder sees of images as they are: set '
       'data.flip_with_text=False'
     )
-  return (frozen,) if frozen else ()
-
-
-def _encoder_of(variables: dict) -> dict:
-  """A copy of the visual encoder's part, as steps reuse the state's memory."""
-  encoder = {kind: tree.get(VISUAL, {}) for kind, tree in variables.items()}
-  return jax.tree.map(np.array, encoder)
+  prompts = config.model.prompts
+  if prompts and not frozen:
+    raise UserError(
+      f'model.prompts is {prompts!r}, which needs features that do not change: '
+      f'set train.freeze={VISUAL!r}'
+    )
+  prompted = (OPINION,) if prompts else ()
+  return (frozen, *prompted) if frozen else ()
 
 
 class ReportTask(WrittenReports):
@@ -65,6 +76,9 @@ class ReportTask(WrittenReports):
 
   Attributes:
     tokenizer: its words.
+    prompted: findings that the decoder is told of, none without prompts: in
+      training those of the report, else those that a classifier of the frozen
+      features states.
     finding_targets: names of the findings head's logits.
     encoder_start: what the visual encoder's weights were at the start.
   """
@@ -76,14 +90,16 @@ class ReportTask(WrittenReports):
     self.reads_images = not self.frozen
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
+    self.prompted = []
+    if config.model.prompts:
+      self.prompted = prompted_findings(self._reader)
     if loaded:
       meta = loaded.meta
       self.tokenizer = loaded.tokenizer
       self.finding_targets = meta['finding_targets']
       self.encoder_start = meta.get('encoder_start', 'an unknown state')
       self._history = meta['history']
-      if self.frozen:
-        self._encoder = _encoder_of(loaded.variables)
+      self._keep_frozen(loaded.variables)
     else:
       self.tokenizer = data.tokenizer
       self.finding_targets = self._choose_targets()
@@ -98,23 +114,61 @@ class ReportTask(WrittenReports):
   def network(self, axis: str | None) -> ReportGenerator:
     """The generator, with batch statistics over a mapped axis or not."""
     vocabulary = self.tokenizer.vocab_size + 1
-    model = ModelConfig.of(self._config, vocabulary, self.finding_targets)
+    model = ModelConfig.of(
+      self._config, vocabulary, self.finding_targets, self.prompted
+    )
     return ReportGenerator(model, axis)
 
   def variables(self, seed: int) -> dict:
-    """Random parameters, and the encoder that model.pretrained names."""
+    """Random parameters, and the encoder that model.pretrained names.
+
+    With prompts also the classifier, fitted to what that encoder sees.
+    """
     c = self._config
     blank = study_batch(c.data.views, c.data.image_size, c.data.max_length)
     variables = init_variables(self.network(None), seed, blank)
     encoder, self.encoder_start = pretrained_encoder(c.model)
     variables = put_encoder(variables, encoder) if encoder else variables
-    if self.frozen:
-      self._encoder = _encoder_of(variables)
+    if self.prompted:
+      fitted = fit_opinion(
+        pooled_features(c, self._data, encoder_of(variables), 'train'),
+        self._labels('train'),
+        feature_sizes_of(c),
+        c.consensus.l2,
+      )
+      params = {**variables['params'], OPINION: fitted}
+      variables = {**variables, 'params': params}
+    self._keep_frozen(variables)
     return variables
 
+  def _keep_frozen(self, variables) -> None:
+    if self.frozen:
+      self._encoder = encoder_of(variables)
+    if self.prompted:
+      opinion = variables['params'][OPINION]
+      self._opinion = jax.tree.map(np.array, opinion)
+
+  def _labels(self, split) -> np.ndarray:
+    """1 where a study has a finding that is prompted with, (S, G)."""
+    studies = self._data.studies[split]
+    return finding_indicators(studies, self._reader, self.prompted)
+
+  def _stated(self, split) -> np.ndarray:
+    """What the classifier states of each study, bool (S, G)."""
+    pooled_SxD = pooled_features(self._config, self._data, self._encoder, split)
+    opinion = Opinion(self.model.config.opinion)
+    return np.asarray(opinion.apply({'params': self._opinion}, pooled_SxD))
+
   def targets(self, split: str, mirrored: bool = False) -> dict:
-    """'findings_BxL' of a findings head; what a frozen encoder has seen."""
+    """'findings_BxL' of a findings head; what a frozen encoder has seen.
+
+    Also 'stated_BxG' of prompts: in training what the reports state.
+    """
     arrays = self._encoded(split) if self.frozen else {}
+    if self.prompted:
+      train = split == 'train'
+      stated = self._labels(split) > 0 if train else self._stated(split)
+      arrays = {**arrays, 'stated_BxG': stated}
     if not self.finding_targets:
       return arrays
     labels_2xSxL = target_labels(
@@ -122,20 +176,72 @@ class ReportTask(WrittenReports):
     )
     return {**arrays, 'findings_BxL': labels_2xSxL[int(mirrored)]}
 
-  def sampling(self) -> None:
-    """Each study is drawn once an epoch."""
+  def sampling(self) -> np.ndarray | None:
+    """So that train.abnormal_share is that of studies with any finding."""
+    share = self._config.train.abnormal_share
+    if not share:
+      return None
+    found = [
+      bool(self._reader.labels_of_study(study) - {NO_FINDING})
+      for study in self._data.studies['train']
+    ]
+    abnormal_S = np.array(found)
+    if not 0 < share < 1 or abnormal_S.all() or not abnormal_S.any():
+      raise UserError(
+        f'train.abnormal_share is {share}, and {abnormal_S.sum()} of '
+        f'{len(found)} training studies have a finding: it lies between 0 and '
+        '1, with studies of both kinds; 0 draws each once an epoch'
+      )
+    shares_S = np.where(
+      abnormal_S, share / abnormal_S.sum(), (1 - share) / (~abnormal_S).sum()
+    )
+    return shares_S / shares_S.sum()
 
   def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
     """The words', the findings head's, and the alignment's."""
     return self._objective.losses(outputs, batch, step)
 
   def predict(self, variables: dict, batch: dict, full: bool) -> dict:
-    """'ids', (B, T); with `full` also unit vectors for retrieval, (B, F)."""
+    """'ids', (B, T).
+
+    With `full` also unit vectors for retrieval, (B, F), and of a findings head
+    the 'probability' of its targets, (B, L).
+    """
     ids_BxT, _ = self._write(
       variables, images_of(batch), batch['mask_B'], batch['mask_BxI']
     )
     rows = {'ids': ids_BxT}
-    return {**rows, **self._aligned(variables, batch)} if full else rows
+    if not full:
+      return rows
+    if self.finding_targets:
+      logits_BxL = self.model.apply(variables, batch, method='find')
+      rows['probability'] = jax.nn.sigmoid(logits_BxL)
+    return {**rows, **self._aligned(variables, batch)}
+
+  def found(self, split: str, rows: dict) -> list[set[str]] | None:
+    """What is prompted with, or what the findings head finds."""
+    if self.prompted:
+      return names_of(self._stated(split), self.prompted)
+    classes = [c for c in self._reader.classes if c in self.finding_targets]
+    if not classes:
+      return None
+    places = [self.finding_targets.index(name) for name in classes]
+    probability_SxC = np.asarray(rows['probability'], float)[:, places]
+    if split == 'val':
+      studies = self._data.studies[split]
+      truth = finding_indicators(studies, self._reader, classes) > 0
+      known = np.ones_like(truth)
+      self._thresholds_C = choose_thresholds(truth, known, probability_SxC)
+    return names_of(decide(probability_SxC, self._thresholds_C), classes)
+
+  def features(self, split: str, rows: dict, variables: dict) -> tuple | None:
+    """A frozen encoder's maps, averaged."""
+    if not self.frozen:
+      return None
+    return tuple(
+      self._encoded(part)['maps_BxIxhxwxF'].mean(axis=(2, 3), dtype=np.float32)
+      for part in ('train', split)
+    )
 
   def _aligned(self, variables, batch) -> dict:
     """Unit vectors by the model's own alignment, or an untrained one."""

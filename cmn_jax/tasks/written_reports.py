@@ -1,7 +1,9 @@
 """What every task that writes reports has in common: how they are judged."""
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.scores import catalogue
@@ -13,9 +15,18 @@ from input_pipeline.findings_reader import FindingsReader
 _ROWS = {
   'constant report': ('baselines', 'constant'),
   'nearest study': ('baselines', 'retrieval'),
+  'nearest features': ('baselines', 'nearest_features'),
   'template': ('baselines', 'template'),
   'shuffled images': ('controls', 'shuffled_images'),
 }
+
+
+def names_of(stated_SxC: np.ndarray, classes: Sequence[str]) -> list[set[str]]:
+  """The classes that are stated of each study."""
+  return [
+    {name for name, there in zip(classes, row, strict=True) if there}
+    for row in np.asarray(stated_SxC)
+  ]
 
 
 class WrittenReports:
@@ -36,9 +47,18 @@ class WrittenReports:
     """The report of each row, in the words that are scored."""
     raise NotImplementedError
 
-  def found(self, rows: Mapping) -> list[set[str]] | None:
-    """What a classifier of the images finds, by row; None without one."""
-    del rows
+  def found(self, split: str, rows: Mapping) -> list[set[str]] | None:
+    """What a classifier of the images finds, by row; None without one.
+
+    Validation is asked for before test: thresholds may be chosen on it.
+    """
+    del split, rows
+
+  def features(
+    self, split: str, rows: Mapping, variables: Mapping
+  ) -> tuple[np.ndarray, np.ndarray] | None:
+    """A frozen encoder's of training and split, (S, I, F); None without one."""
+    del split, rows, variables
 
   def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
     """Scores of the reports that were written; see `Task.score`."""
@@ -51,7 +71,8 @@ class WrittenReports:
         split,
         texts,
         rows,
-        self.found(rows),
+        self.found(split, rows),
+        self.features(split, rows, variables),
       )
     if split not in self._scorers:
       self._scorers[split] = SplitScorer(
@@ -68,7 +89,8 @@ class WrittenReports:
 
   def predictions(self, split: str, rows: dict) -> list[dict]:
     """Each study's report, as it stands in the data and as it was written."""
-    reader = self._reader
+    readers = {'': self._reader}
+    readers |= {f'_{one.label_set}': one for one in self._reader.others}
     return [
       {
         'id': study.id,
@@ -76,8 +98,14 @@ class WrittenReports:
         'sections': study.sections,
         'reference': study.reference,
         'prediction': text,
-        'reference_findings': sorted(reader.labels_of_study(study)),
-        'predicted_findings': sorted(reader.labels_of_text(text)),
+        **{
+          f'reference_findings{key}': sorted(reader.labels_of_study(study))
+          for key, reader in readers.items()
+        },
+        **{
+          f'predicted_findings{key}': sorted(reader.labels_of_text(text))
+          for key, reader in readers.items()
+        },
       }
       for study, text in zip(
         self._data.studies[split], self.texts(rows), strict=True
@@ -91,8 +119,12 @@ class WrittenReports:
       if results[part].get(key):
         table[name] = results[part][key]
     lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
+    for sentence in catalogue.paired_sentences(results):
+      lines += textwrap.wrap(sentence, 80, subsequent_indent='  ')
     share = results['reference_abnormal_share']
-    lines.append(f'any finding in {100 * share:.0f} % of the references')
+    of_iu = results.get('reference_abnormal_share_iu')
+    more = f', by iu in {100 * of_iu:.0f} %' if of_iu is not None else ''
+    lines.append(f'any finding in {100 * share:.0f} % of the references{more}')
     if 'retrieval' in results:
       images, reports, chance = (
         results['retrieval'][way]['recall_5']

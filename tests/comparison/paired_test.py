@@ -1,14 +1,20 @@
 """Paired tests of rows of runs, as the tables' command prints them."""
 
+import json
+
 import pytest
 
 from cmn_jax import tables
+from cmn_jax.scores.scoring import SplitScorer
 from tests.made.run_scores import (
+  READER,
+  STUDIES,
   classifier_results,
   report_predictions,
   report_results,
   rows_of,
   write_workdir,
+  written,
 )
 
 
@@ -37,11 +43,41 @@ def test_paired_tests_are_printed_and_saved(workdirs, capsys):
   rows = rows_of(_main(capsys, *args), 'Paired tests')
   row = rows['**toy: proposed less cmn, seed 1**']
   assert (row['F1 micro'], row['F1 micro: p']) == ('1.000', '0.000')
+  assert (row['F1 iu'], row['F1 iu: p']) == ('1.000', '0.000')
   again = _main(capsys, '--runs', saved)
   assert rows_of(again, 'Paired tests') == rows
   assert '**cmn, seed 1**' in rows_of(again, 'toy')
   with pytest.raises(SystemExit, match=r'saved\.json exists'):
     _main(capsys, *args)
+
+
+def test_a_run_is_tested_against_its_own_baselines(tmp_path, capsys):
+  scorer = SplitScorer(STUDIES, READER, bootstrap=20)
+  constant = scorer.paired(written(3), written(0))
+  results = report_results('mine', 3, paired={'constant': constant})
+  write_workdir(tmp_path / 'run', results, report_predictions(3))
+  saved = tmp_path / 'saved.json'
+  args = '--runs', tmp_path / 'run', '--save', saved
+  (row,) = rows_of(_main(capsys, *args), 'Paired tests').items()
+  assert row[0] == '**toy: mine less its constant, seed 1**'
+  difference = constant['micro_f1_iu']['difference']
+  assert row[1]['F1 iu'] == f'{difference:.3f}' != '0.000'
+  assert float(row[1]['F1 iu: p']) < 0.01
+  # Once, although the scores hold them already.
+  (again,) = rows_of(_main(capsys, '--runs', saved), 'Paired tests').items()
+  assert again == row
+
+
+def test_an_older_run_is_compared_without_iu(workdirs, capsys):
+  for file in workdirs.glob('*/seed_1/evaluation/test_predictions.json'):
+    rows = json.loads(file.read_text())
+    file.write_text(
+      json.dumps([{k: v for k, v in r.items() if '_iu' not in k} for r in rows])
+    )
+  runs = workdirs / 'good', workdirs / 'bad'
+  out = _main(capsys, '--runs', *runs, '--against', 'cmn')
+  (row,) = rows_of(out, 'Paired tests').values()
+  assert row['F1 micro'] == '1.000' and 'F1 iu' not in row
 
 
 def test_seeds_of_a_row_are_tested_together(workdirs, capsys):

@@ -116,7 +116,19 @@ def test_f1_stands_for_each_set_of_labels():
   iu = {'micro_f1': 0.25, 'macro_f1': 0.125}
   text = printed(report_results(findings_iu=iu))
   row = rows_of(text, 'toy')['**cmn, seed 1**']
-  assert (row['F1 micro iu'], row['F1 macro iu']) == ('0.250', '0.125')
+  assert (row['F1 iu'], row['F1 macro iu']) == ('0.250', '0.125')
+
+
+def test_references_state_findings_by_both_label_sets():
+  results = report_results(reference_abnormal_share_iu=0.875)
+  row = rows_of(printed(results), 'toy')['the references']
+  assert (row['abnormal'], row['abnormal iu']) == ('80 %', '88 %')
+  # Findings of drawn images are the program's own.
+  for part in (results, *results['baselines'].values()):
+    del part['findings_iu']
+  del results['controls']['shuffled_images']['findings_iu']
+  del results['reference_abnormal_share_iu']
+  assert 'iu' not in printed(results)
 
 
 def test_retrieval_has_chance_and_the_untrained_control():

@@ -23,6 +23,7 @@ REPORTS = (
 )
 CLASSES = ('edema', 'a <nodule>', 'No Finding')
 READER = FindingsReader('rules')
+OF_IU = FindingsReader('rules', 'iu')
 VERSIONS = {'jax': '0.10.2', 'flax': '0.12.0'}
 
 
@@ -74,7 +75,7 @@ def _report_scores(right, seed):
   aligned = np.eye(len(STUDIES))
   return {
     **scores(written(right)),
-    'reference_abnormal_share': score.reference_abnormal_share,
+    **score.reference_shares,
     'baselines': {
       'constant': {**scores(written(0)), 'report': 'all is <well> .'},
       'retrieval': scores(written(1)),
@@ -116,6 +117,8 @@ def report_predictions(right=4):
       'prediction': text,
       'reference_findings': sorted(READER.labels_of_study(study)),
       'predicted_findings': sorted(READER.labels_of_text(text)),
+      'reference_findings_iu': sorted(OF_IU.labels_of_study(study)),
+      'predicted_findings_iu': sorted(OF_IU.labels_of_text(text)),
     }
     for study, text in zip(STUDIES, written(right), strict=True)
   ]

@@ -49,6 +49,19 @@ def test_cached_decoding_equals_full_decoding(memory):
   np.testing.assert_allclose(np.exp(full).sum(-1), 1, atol=1e-5)
 
 
+def test_the_findings_head_alone_says_the_same():
+  model = ReportGenerator(small.shape(findings=3))
+  variables, batch = small.variables(model), small.batch(2)
+  batch['mask_BxI'][0, 1] = False
+  heads = jax.jit(
+    lambda v, b: (
+      model.apply(v, b)['findings'],
+      model.apply(v, b, method='find'),
+    )
+  )
+  np.testing.assert_allclose(*heads(variables, batch), atol=1e-5)
+
+
 def test_words_do_not_see_later_words():
   model = ReportGenerator(small.shape())
   variables, images = small.variables(model), small.images(1)

@@ -131,6 +131,12 @@ def test_learning_curves_mark_the_chosen_epoch(tmp_path):
   assert marked == {x}
 
 
+def test_differences_from_baselines_stand_with_the_scores(tmp_path):
+  paired = {'template': {'cider': {'difference': 0.125, 'p_value': 0.0625}}}
+  text = Page(write(tmp_path, RESULTS | {'paired': paired})).text
+  assert 'This model less template: CIDEr +0.125 (p 0.062).' in text
+
+
 def headline(results):
   return Page(report_sections(results, [], [])[0].html).text
 

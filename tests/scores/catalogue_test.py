@@ -11,10 +11,12 @@ from cmn_jax.scores.catalogue import (
   RETRIEVAL_SCORES,
   Score,
   interval_of,
+  paired_sentences,
   selectable,
   terminal_table,
   value_of,
 )
+from tests.made.run_scores import classifier_results, report_results
 
 ALL = (REPORT_SCORES, CLASS_SCORES, RARE_SCORES, RETRIEVAL_SCORES)
 RESULTS = {
@@ -66,12 +68,36 @@ def test_selectable_by_the_last_part_of_the_key():
 
 
 def test_a_terminal_has_80_columns():
-  reports = terminal_table({'constant report': RESULTS}, REPORT_SCORES)
-  classes = terminal_table({'always no finding': {}}, CLASS_SCORES)
+  full = report_results()
+  assert {'micro_f1', 'macro_f1'} <= full['findings_iu'].keys()
+  rows = {'nearest features': RESULTS, 'model': full}
+  reports = terminal_table(rows, REPORT_SCORES)
+  rows = {'always no finding': {}, 'model': classifier_results()}
+  classes = terminal_table(rows, CLASS_SCORES)
   for lines in (reports, classes):
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
+  assert 'F1 iu' in reports[0]
   assert reports[1].split() == [
-    *('constant', 'report', '0.500', '-', '-', '-'),
-    *('0.250', '7', '24', '%', '-'),
+    *('nearest', 'features', '0.500', '-', '-'),
+    *('0.250', '-', '7', '24', '%', '-'),
   ]
   assert set(classes[1].split()[3:]) == {'-'}
+
+
+def test_a_score_that_no_row_has_is_left_out():
+  assert terminal_table({'a': {'bleu_1': 0.5}}, REPORT_SCORES) == [
+    '  BLEU-1',
+    'a  0.500',
+  ]
+
+
+def test_differences_in_words():
+  tests = {
+    'micro_f1': {'difference': 0.25, 'p_value': 0.0123, 'interval': [0, 1]},
+    'micro_f1_iu': {'difference': None, 'p_value': None},
+    'cider': {'difference': -0.5, 'p_value': 1.0},
+  }
+  assert paired_sentences({'paired': {'template': tests}}) == [
+    'less template: F1 micro +0.250 (p 0.012), CIDEr -0.500 (p 1.000)'
+  ]
+  assert paired_sentences({}) == []

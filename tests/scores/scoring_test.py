@@ -52,7 +52,47 @@ def test_variety_is_counted():
   assert scores['distinct_reports'] == 2
   assert scores['commonest_share'] == 3 / 4
   assert scores['abnormal_share'] == 1 / 4
-  assert scorer.reference_abnormal_share == 3 / 4
+  assert scorer.reference_shares == {
+    'reference_abnormal_share': 3 / 4,
+    'reference_abnormal_share_iu': 3 / 4,
+  }
+
+
+def test_findings_are_scored_by_both_label_sets():
+  spine = 'the lungs are clear . degenerative changes of the thoracic spine .'
+  texts = [*TEXTS, spine]
+  scorer = SplitScorer(
+    [_Study(text) for text in texts], findings_reader('rules'), bootstrap=20
+  )
+  assert scorer.reference_shares == {
+    'reference_abnormal_share': 3 / 5,
+    'reference_abnormal_share_iu': 4 / 5,
+  }
+  scores = scorer([*TEXTS[:2], spine, TEXTS[3], TEXTS[2]], meteor=False)
+  chexpert, iu = scores['findings'], scores['findings_iu']
+  assert chexpert.keys() - {'intervals_withheld'} <= iu.keys()
+  assert chexpert['micro_f1'] == 1 and iu['micro_f1'] == 3 / 4
+  assert iu['source'] == 'rules' and iu['abnormal_share'] == 4 / 5
+  assert iu['per_class']['Degenerative Spine']['support'] == 1
+  assert 'Degenerative Spine' not in chexpert['per_class']
+
+
+def test_a_system_is_tested_against_another():
+  scorer = _scorer(bootstrap=50, times=5)
+  tests = scorer.paired(TEXTS * 5, [TEXTS[2]] * 20)
+  for name in ('bleu_4', 'cider', 'micro_f1', 'micro_f1_iu'):
+    low, high = tests[name]['interval']
+    assert 0 < low <= tests[name]['difference'] <= high
+    assert tests[name]['p_value'] < 0.01
+  assert tests['micro_f1']['difference'] == 1
+  same = scorer.paired(TEXTS * 5, TEXTS * 5)
+  assert same['micro_f1_iu'] == {
+    'difference': 0.0,
+    'p_value': 1.0,
+    'interval': [0.0, 0.0],
+  }
+  plain = _scorer(bootstrap=0).paired(TEXTS, TEXTS)
+  assert 'interval' not in plain['cider']
 
 
 def test_intervals_stand_where_they_were_computed_only():
@@ -89,7 +129,8 @@ def test_a_text_is_read_once(monkeypatch):
   read.clear()
   scorer(TEXTS * 5, meteor=False)
   scorer.shuffled(TEXTS * 5, seed=0)
-  assert sorted(read) == sorted(TEXTS)
+  # By each of two label sets.
+  assert sorted(read) == sorted(TEXTS * 2)
 
 
 def test_shuffled_they_find_nothing():
