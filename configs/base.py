@@ -134,8 +134,9 @@ def data() -> dict:
     'min_films': 2,
     # An annotation.json whose split is taken; '' for the data's own.
     'split_from': '',
-    # 'words' as R2Gen has them, or SentencePiece learnt from the training
-    # reports: 'unigram' or 'bpe', with so many pieces (0 with words).
+    # 'words' as R2Gen has them; 'ekagen': the same as EKAGen numbers them; or
+    # SentencePiece learnt from the training reports: 'unigram' or 'bpe', with
+    # so many pieces (0 with words).
     'tokenizer': 'words',
     'pieces': 0,
     # Words to which references are cut, the zeros counted: scores compare
@@ -285,8 +286,9 @@ def optim() -> dict:
     'b1': 0.9,
     'b2': 0.98,
     'epsilon': 1e-9,
-    # Added to the gradient, not to the step (torch's Adam).
     'weight_decay': 5e-5,
+    # Decay is added to the gradient (torch's Adam), or to the step (AdamW).
+    'decoupled': False,
     'amsgrad': True,
     # Bound on the gradient's norm; 0 for none.
     'clip_norm': 0.0,
