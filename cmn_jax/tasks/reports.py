@@ -8,7 +8,11 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from cmn_jax.decoding.generate import Decoding, make_writer
+from cmn_jax.decoding.generate import (
+  Decoding,
+  attention_of_words,
+  make_writer,
+)
 from cmn_jax.interop.encoders import put_encoder
 from cmn_jax.loaded import Loaded
 from cmn_jax.losses.report import ReportObjective
@@ -39,7 +43,7 @@ from input_pipeline.findings_reader import (
 _LEAST_STUDIES = 10
 
 
-def _frozen(config: ConfigDict) -> tuple[str, ...]:
+def frozen_encoder(config: ConfigDict) -> tuple[str, ...]:
   """Top-level names of what train.freeze leaves as it is."""
   frozen = config.train.freeze
   if frozen not in ('', VISUAL):
@@ -72,7 +76,7 @@ class ReportTask(WrittenReports):
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))
-    self.frozen = _frozen(config)
+    self.frozen = frozen_encoder(config)
     self.reads_images = not self.frozen
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
@@ -162,10 +166,16 @@ class ReportTask(WrittenReports):
 
   def page(self, results: dict, rows: dict, variables: dict) -> list:
     """Scores, curves, and examples with the words' attention."""
+    attention = attention_of_words(self.network(None))
+
+    def look(variables, batch, ids_BxT):
+      images, mask_BxI = batch['images_BxIxHxW'], batch['mask_BxI']
+      return attention(variables, images, ids_BxT, mask_BxI)
+
     examples = page_examples(
       self._data,
       self._reader,
-      self.network(None),
+      look,
       self._config.eval.examples,
       variables,
       rows['ids'],
