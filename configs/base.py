@@ -5,7 +5,9 @@
 
 from ml_collections import ConfigDict
 
-# Of the tasks 'report' and 'classify': what each variant changes.
+from configs.recipes import RECIPES
+
+# Task of each variant, and what it changes.
 VARIANTS = {
   # R2GenCMN without memory.
   'base': ('report', {'model.memory': 'none'}),
@@ -26,20 +28,9 @@ VARIANTS = {
     'consensus',
     {'train.epochs': 0, 'train.select_by': 'micro_f1'},
   ),
-}
-# How a classifier trains, in all configs.
-CLASSIFY = {
-  'optim.visual_rate': 1e-4,
-  'optim.rate': 1e-3,
-  'optim.schedule': 'cosine',
-  'optim.warmup_steps': 100,
-  'optim.amsgrad': False,
-  'train.batch_size': 32,
-  'train.epochs': 30,
-  'train.patience': 30,
-  # micro_f1, f1_macro, f1_weighted, auroc_macro, auprc_macro or accuracy.
-  'train.select_by': 'micro_f1',
-  'eval.batch_size': 32,
+  # Classifiers of single films, whose labels and places EKAGen reads.
+  'ekagen_diagnosis': ('diagnose', {'model.encoder': 'swin_t'}),
+  'ekagen_locator': ('diagnose', {'model.encoder': 'resnet34'}),
 }
 
 
@@ -89,8 +80,7 @@ def make_config(
     }
   )
   config.update_from_flattened_dict(changes)
-  if task == 'classify':
-    config.update_from_flattened_dict(CLASSIFY)
+  config.update_from_flattened_dict(RECIPES.get(task, {}))
   config.update_from_flattened_dict(own)
   return config
 
@@ -168,7 +158,8 @@ def data() -> dict:
 def model() -> dict:
   """The network; the fields of `ModelConfig`."""
   return {
-    # resnet18, resnet34, resnet50, resnet101 or vit_b16.
+    # resnet18, resnet34, resnet50, resnet101, vit_b16, swin_t or
+    # efficientnet_lite0.
     'encoder': 'resnet101',
     # Channels of a ResNet's first stage, or of one head of the ViT; as
     # published 64 in both.
@@ -222,7 +213,7 @@ def alignment() -> dict:
 
 
 def classifier() -> dict:
-  """Of the task classify; the fields of `ClassifierConfig`."""
+  """Of the tasks classify and diagnose; the fields of `ClassifierConfig`."""
   return {
     # Workdir of a trained report model, or a step of it. The network is the
     # one in there: `model` is not read.
@@ -241,6 +232,9 @@ def classifier() -> dict:
     'labels': 'auto',
     # Classes to do without, separated by commas.
     'leave_out': '',
+    # '2/5': the second of five parts of the training studies is not learnt
+    # from, so that the classifier can say its labels unseen; '' for none.
+    'fold': '',
     # The loss is a sum of cross-entropy and focal loss: (1 - p)^gamma times
     # alpha for positives and 1 - alpha for negatives.
     'ce_weight': 1.0,

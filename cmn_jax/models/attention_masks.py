@@ -129,11 +129,6 @@ def class_masks(
   return masks.reshape(maps.shape)
 
 
-def film_masks(*args, **options):
-  """Masks of films, bool (B, H, W); arguments as for `class_masks`."""
-  return jnp.any(class_masks(*args, **options), axis=1)
-
-
 def dim_outside(
   films_xHxW, masks_xHxW, min_cover: float = 0.0, light: float = DIMMED
 ):

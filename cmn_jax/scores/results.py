@@ -159,7 +159,7 @@ class ClassifierResults(Results, ClassAverages):
 
 def is_classifier(results: Mapping) -> bool:
   """Whether a test.json is a classifier's."""
-  return results['task'] == 'classify'
+  return results['task'] in ('classify', 'diagnose')
 
 
 def report_scores(runs: Iterable[Mapping]) -> list[Score]:

@@ -30,11 +30,8 @@ from cmn_jax.tasks.encoder import RANDOM, pretrained_encoder
 from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training import distributed
 from cmn_jax.training.checkpoints import CheckpointError
-from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
-from cmn_jax.training.studies import OverStudies
-from input_pipeline import batches
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import findings_reader
 
@@ -225,24 +222,14 @@ class ConsensusTask(WrittenReports):
 
   def _pooled(self, variables) -> np.ndarray:
     """Features of the training studies, computed once, (S, D)."""
-    parallel = Parallel(self._config.train.parallel)
-
-    def compute():
-      run = OverStudies(
-        lambda v, batch: {
-          'pooled': self.model.apply(v, batch, method='pooled')
-        },
-        parallel,
-      )
-      rows = batches.eval_batches(
-        self._data, 'train', batch_size=self._config.eval.batch_size
-      )
-      studies = len(self._data.studies['train'])
-      return dict(run(parallel.replicate(variables), rows, studies).arrays)
-
-    key = [digest_of(variables['params']['visual_encoder']), self._features]
-    return precomputed.per_study(
-      self._config.data.cache_dir, 'pooled', self._data, 'train', key, compute
+    return precomputed.of_images(
+      self._config,
+      self._data,
+      'train',
+      'pooled',
+      [digest_of(variables['params']['visual_encoder']), self._features],
+      variables,
+      lambda v, batch: {'pooled': self.model.apply(v, batch, method='pooled')},
     )['pooled']
 
   def _labels(self, split) -> np.ndarray:

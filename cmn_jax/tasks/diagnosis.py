@@ -19,8 +19,8 @@ from cmn_jax.models.config import DTYPES
 from cmn_jax.models.film_classifier import FilmClassifier
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
+from cmn_jax.tasks.labelled_studies import check_classes
 from cmn_jax.training.checkpoints import CheckpointError
-from input_pipeline.errors import UserError
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.labels import fold_of
 
@@ -84,7 +84,7 @@ class FilmReader:
 
   def decide(self, probability_BxG):
     """Which classes these probabilities say, (B, G) bool."""
-    return probability_BxG > jnp.asarray(self.thresholds_G, jnp.float32)
+    return probability_BxG > np.asarray(self.thresholds_G, np.float32)
 
   def class_masks(
     self,
@@ -268,23 +268,3 @@ def packed_masks(
 def unpacked(packed_SxHxw: np.ndarray, width: int) -> np.ndarray:
   """Masks (S, H, W) bool of bits packed along their rows."""
   return np.unpackbits(packed_SxHxw, axis=-1, count=width).astype(bool)
-
-
-def check_classes(
-  found: Sequence[str], wanted: Sequence[str], where: str
-) -> None:
-  """Raises UserError unless the classes are the same, in the same order."""
-  if list(found) == list(wanted):
-    return
-  lost = [name for name in wanted if name not in found]
-  new = [name for name in found if name not in wanted]
-  how = (
-    'the same in another order'
-    if not lost + new
-    else f'without {", ".join(lost) or "none"}, and {", ".join(new) or "none"} '
-    'beside'
-  )
-  raise UserError(
-    f'{where} has {len(found)} classes where {len(wanted)} are wanted, {how}: '
-    'take classifiers of one classifier.labels and classifier.leave_out'
-  )

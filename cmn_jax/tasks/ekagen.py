@@ -38,9 +38,8 @@ from cmn_jax.tasks.ekagen_results import (
   knowledge_lines,
   knowledge_results,
 )
-from cmn_jax.tasks.encoder import RANDOM, pretrained_encoder
+from cmn_jax.tasks.encoder import RANDOM, frozen_parts, pretrained_encoder
 from cmn_jax.tasks.report_results import page_examples
-from cmn_jax.tasks.reports import frozen_encoder
 from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
@@ -66,7 +65,7 @@ class EkagenTask(WrittenReports):
     super().__init__(config, data, findings_reader(source))
     self.ekagen = EkagenConfig.of(config.ekagen)
     self._check(config)
-    self.reads_images = not frozen_encoder(config)
+    self.reads_images = not frozen_parts(config)
     self._history, self._start = None, None
     if loaded:
       self.parts = inside(loaded)
@@ -261,7 +260,11 @@ class EkagenTask(WrittenReports):
       self._readers[DIAGNOSIS].classes,
       self._config.eval.bootstrap,
     )
-    return {**results, **more, 'controls': results['controls'] | more['controls']}
+    return {
+      **results,
+      **more,
+      'controls': results['controls'] | more['controls'],
+    }
 
   def lines(self, results: dict) -> list[str]:
     """The captioner beside its baselines and controls, and the labels' F1."""
@@ -359,4 +362,6 @@ class EkagenTask(WrittenReports):
     flat = flax.traverse_util.flatten_dict(
       trained_params(self.shape, params), sep='/'
     )
-    return [f'{CAPTIONER}/{path}' for path, trained in flat.items() if not trained]
+    return [
+      f'{CAPTIONER}/{path}' for path, trained in flat.items() if not trained
+    ]

@@ -1,5 +1,6 @@
 """The visual encoder of a task: where it starts, what it sees when frozen."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -15,13 +16,36 @@ from cmn_jax.models.config import DTYPES
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
-from cmn_jax.training import distributed
 from cmn_jax.training.distributed import log
-from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.studies import OverStudies
-from input_pipeline import batches
+from cmn_jax.training.optimizer import VISUAL
+from input_pipeline.errors import UserError
 
 RANDOM = 'random weights'
+
+
+def frozen_parts(config: ConfigDict) -> tuple[str, ...]:
+  """Top-level names of what train.freeze leaves as it is.
+
+  Raises:
+    UserError: no such part, or it would see images that flip.
+  """
+  frozen = config.train.freeze
+  if frozen not in ('', VISUAL):
+    raise UserError(
+      f"train.freeze is {frozen!r}; choose from '' and {VISUAL!r}"
+    )
+  if frozen and config.data.flip_with_text:
+    raise UserError(
+      'train.freeze computes what the encoder sees of images as they are: set '
+      'data.flip_with_text=False'
+    )
+  return (frozen,) if frozen else ()
+
+
+def encoder_of(variables: dict) -> dict:
+  """A copy of the visual encoder's part, as steps reuse the state's memory."""
+  encoder = {kind: tree.get(VISUAL, {}) for kind, tree in variables.items()}
+  return jax.tree.map(np.array, encoder)
 
 
 def pretrained_encoder(c: ConfigDict) -> tuple[dict | None, str]:
@@ -72,7 +96,6 @@ def encoded_images(
   module = ENCODERS[c.encoder](
     width=c.encoder_width, axis_name=None, dtype=DTYPES[c.dtype], remat=False
   )
-  parallel = Parallel(config.train.parallel)
 
   def maps(variables, batch):
     mask_BxI = batch['mask_BxI'] & batch['mask_B'][:, None]
@@ -80,17 +103,8 @@ def encoded_images(
     x = module.apply(variables, pixels, mask_BxI, False)
     return {'maps': x.astype(jnp.float16)}
 
-  def compute():
-    rows = batches.eval_batches(
-      data, split, batch_size=config.eval.batch_size, **distributed.part()
-    )
-    run = OverStudies(maps, parallel)
-    return run(
-      parallel.replicate(encoder), rows, len(data.studies[split])
-    ).arrays
-
-  arrays = precomputed.per_study(
-    config.data.cache_dir, 'maps', data, split, digest_of(encoder), compute
+  arrays = precomputed.of_images(
+    config, data, split, 'maps', digest_of(encoder), encoder, maps
   )
   studies = data.studies[split]
   return {

@@ -24,15 +24,15 @@ from cmn_jax.pages.report import report_sections
 from cmn_jax.tasks.encoder import (
   RANDOM,
   encoded_images,
+  encoder_of,
+  frozen_parts,
   pretrained_encoder,
 )
 from cmn_jax.tasks.report_results import page_examples
 from cmn_jax.tasks.written_reports import WrittenReports
-from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
-from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import (
   finding_targets,
   findings_reader,
@@ -41,27 +41,6 @@ from input_pipeline.findings_reader import (
 
 # A target of the findings head is there in so many training studies at least.
 _LEAST_STUDIES = 10
-
-
-def frozen_encoder(config: ConfigDict) -> tuple[str, ...]:
-  """Top-level names of what train.freeze leaves as it is."""
-  frozen = config.train.freeze
-  if frozen not in ('', VISUAL):
-    raise UserError(
-      f"train.freeze is {frozen!r}; choose from '' and {VISUAL!r}"
-    )
-  if frozen and config.data.flip_with_text:
-    raise UserError(
-      'train.freeze computes what the encoder sees of images as they are: set '
-      'data.flip_with_text=False'
-    )
-  return (frozen,) if frozen else ()
-
-
-def _encoder_of(variables: dict) -> dict:
-  """A copy of the visual encoder's part, as steps reuse the state's memory."""
-  encoder = {kind: tree.get(VISUAL, {}) for kind, tree in variables.items()}
-  return jax.tree.map(np.array, encoder)
 
 
 class ReportTask(WrittenReports):
@@ -76,7 +55,7 @@ class ReportTask(WrittenReports):
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))
-    self.frozen = frozen_encoder(config)
+    self.frozen = frozen_parts(config)
     self.reads_images = not self.frozen
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
@@ -87,7 +66,7 @@ class ReportTask(WrittenReports):
       self.encoder_start = meta.get('encoder_start', 'an unknown state')
       self._history = meta['history']
       if self.frozen:
-        self._encoder = _encoder_of(loaded.variables)
+        self._encoder = encoder_of(loaded.variables)
     else:
       self.tokenizer = data.tokenizer
       self.finding_targets = self._choose_targets()
@@ -113,7 +92,7 @@ class ReportTask(WrittenReports):
     encoder, self.encoder_start = pretrained_encoder(c.model)
     variables = put_encoder(variables, encoder) if encoder else variables
     if self.frozen:
-      self._encoder = _encoder_of(variables)
+      self._encoder = encoder_of(variables)
     return variables
 
   def targets(self, split: str, mirrored: bool = False) -> dict:
