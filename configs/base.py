@@ -5,6 +5,7 @@
 
 from ml_collections import ConfigDict
 
+from configs import ekagen
 from configs.recipes import RECIPES
 
 # Task of each variant, and what it changes.
@@ -31,6 +32,8 @@ VARIANTS = {
   # Classifiers of single films, whose labels and places EKAGen reads.
   'ekagen_diagnosis': ('diagnose', {'model.encoder': 'swin_t'}),
   'ekagen_locator': ('diagnose', {'model.encoder': 'resnet34'}),
+  # Captioners with its knowledge.
+  **ekagen.VARIANTS,
 }
 
 
@@ -73,6 +76,7 @@ def make_config(
       'alignment': alignment(),
       'classifier': classifier(),
       'consensus': consensus(),
+      'ekagen': ekagen.section(),
       'optim': optim(),
       'train': train(),
       'decode': decode(),

@@ -12,7 +12,7 @@ mem, cmn and proposed: a small report generator on the frozen encoder's maps.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, ekagen
 
 CHANGES = {
   'model.encoder': 'efficientnet_lite0',
@@ -41,6 +41,26 @@ CHANGES = {
 }
 
 
+CAPTIONER = {
+  name: CHANGES[name]
+  for name in (
+    *('data.stored_size', 'train.epochs', 'model.width', 'model.hidden'),
+    *('model.layers', 'optim.rate', 'optim.schedule', 'optim.warmup_steps'),
+    'optim.weight_decay',
+  )
+} | {
+  'data.image_size': 224,
+  'data.max_length': 60,
+  'data.reference_length': 60,
+  'train.batch_size': 16,
+  'ekagen.light': False,  # no film is drawn anew
+}
+VARIANTS = {
+  **base.VARIANTS,
+  **dict.fromkeys(ekagen.VARIANTS, ('ekagen', CAPTIONER)),
+}
+
+
 def get_config(variant: str = 'consensus') -> ConfigDict:
   """The IU X-Ray config with an encoder that a CPU can run."""
-  return base.make_config('iu_xray_cpu.py', variant, CHANGES)
+  return base.make_config('iu_xray_cpu.py', variant, CHANGES, VARIANTS)

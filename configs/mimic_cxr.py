@@ -12,7 +12,7 @@ and classifier_ce, as in iu_xray.py.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, ekagen
 
 CHANGES = {
   'seed': 9153,
@@ -29,6 +29,16 @@ CHANGES = {
 }
 
 
+# The authors' batch of this data.
+VARIANTS = {
+  **base.VARIANTS,
+  **{
+    name: (task, {**own, 'train.batch_size': 32})
+    for name, (task, own) in ekagen.VARIANTS.items()
+  },
+}
+
+
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with what the authors changed for MIMIC-CXR."""
-  return base.make_config('mimic_cxr.py', variant, CHANGES)
+  return base.make_config('mimic_cxr.py', variant, CHANGES, VARIANTS)

@@ -52,8 +52,31 @@ FILMS = {
   'train.batch_size': 16,
   'train.epochs': 12,
 }
+# The captioner's encoder starts from the classifier's, see cmn_jax.ekagen.
+CAPTIONER = {
+  name: CHANGES[name]
+  for name in (
+    *('seed', 'data.image_size', 'data.stored_size'),
+    *('model.width', 'model.heads', 'model.hidden', 'model.layers'),
+    *('optim.visual_rate', 'optim.rate', 'optim.schedule'),
+    *('optim.warmup_steps', 'optim.weight_decay', 'train.batch_size'),
+    'train.epochs',
+  )
+} | {
+  'data.crop': True,
+  'data.max_length': 60,
+  'data.reference_length': 60,
+  'ekagen.frozen': 'none',
+  'ekagen.dilated': False,
+  'ekagen.word_hidden': 256,
+  'ekagen.light': False,
+}
+VIT = {'model.encoder': 'vit_b16', 'model.encoder_width': 8}
 VARIANTS = {
   **base.VARIANTS,
+  'ekagen_teacher': ('ekagen', CAPTIONER),
+  'ekagen_rn101': ('ekagen', CAPTIONER),
+  'ekagen_vitb16': ('ekagen', {**CAPTIONER, **VIT}),
   'ekagen_diagnosis': ('diagnose', FILMS),
   'ekagen_locator': ('diagnose', FILMS),
 }

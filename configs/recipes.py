@@ -1,4 +1,6 @@
-"""How the classifiers train, in all configs: field to value."""
+"""How each task trains, in all configs: field to value."""
+
+from configs import ekagen
 
 # How a classifier trains, in all configs.
 CLASSIFY = {
@@ -31,4 +33,8 @@ DIAGNOSE = {
   'eval.batch_size': 32,
 }
 # Of each task that has one.
-RECIPES = {'classify': CLASSIFY, 'diagnose': DIAGNOSE}
+RECIPES = {
+  'classify': CLASSIFY,
+  'diagnose': DIAGNOSE,
+  'ekagen': ekagen.RECIPE,
+}

@@ -19,6 +19,7 @@ from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.pages.report import report_sections
 from cmn_jax.tasks.diagnosis import FilmReader
+from cmn_jax.tasks.ekagen_checks import check_fields
 from cmn_jax.tasks.ekagen_inputs import EkagenInputs
 from cmn_jax.tasks.ekagen_parts import (
   CAPTIONER,
@@ -26,8 +27,6 @@ from cmn_jax.tasks.ekagen_parts import (
   KNOWLEDGE,
   LOCATOR,
   PARTS,
-  TEACHER,
-  Parts,
   check_same,
   gather,
   inside,
@@ -45,9 +44,7 @@ from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch, variable_shapes
-from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
-from input_pipeline.tokenizers import EKAGEN
 
 
 class EkagenTask(WrittenReports):
@@ -64,7 +61,7 @@ class EkagenTask(WrittenReports):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))
     self.ekagen = EkagenConfig.of(config.ekagen)
-    self._check(config)
+    check_fields(config, self.ekagen)
     self.reads_images = not frozen_parts(config)
     self._history, self._start = None, None
     if loaded:
@@ -93,35 +90,6 @@ class EkagenTask(WrittenReports):
       self.ekagen.stop_at_end,
     )
     self.frozen = (*PARTS, *self._frozen_paths())
-
-  def _check(self, config):
-    """Raises UserError where fields contradict each other."""
-    if config.data.tokenizer != EKAGEN:
-      raise UserError(
-        f'data.tokenizer is {config.data.tokenizer!r}; this captioner has the '
-        f'words of {EKAGEN!r}'
-      )
-    decode = config.decode
-    if decode.method not in ('beam', 'greedy'):
-      raise UserError(
-        f'decode.method is {decode.method!r}; this captioner writes by beam or '
-        'greedy'
-      )
-    if not self.ekagen.stop_at_end and decode.method == 'beam':
-      if decode.beam_size > 1:
-        raise UserError(
-          f'decode.beam_size is {decode.beam_size}; without '
-          "ekagen.stop_at_end it must be 1, or decode.method='greedy'"
-        )
-    if config.data.flip_with_text:
-      raise UserError(
-        "EKAGen's knowledge is of reports as they are: set "
-        'data.flip_with_text=False'
-      )
-    if self.ekagen.locator and config.data.rotate:
-      raise UserError(
-        'masks cannot be turned as films are by data.rotate: set it to 0'
-      )
 
   def network(self, axis: str | None) -> EkagenSystem:
     """Captioner, teacher and table; batch statistics over a mapped axis."""
@@ -158,8 +126,9 @@ class EkagenTask(WrittenReports):
     """Labels and masks, and what a frozen encoder has seen."""
     arrays = self.inputs.knowledge(split)
     if 'labels_BxG' in arrays and split != 'train':
-      labels_SxG = arrays['labels_BxG']
-      arrays['constant_labels_BxG'] = np.zeros_like(labels_SxG)
+      constant_SxG = np.zeros_like(arrays['labels_BxG'])
+      constant_SxG[:, self.parts.no_finding] = True
+      arrays['constant_labels_BxG'] = constant_SxG
     if self.reads_images:
       return {**arrays, **self.inputs.masks(split)}
     captioner = self.network(None).captioner_alone()

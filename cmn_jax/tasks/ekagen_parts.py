@@ -6,19 +6,25 @@ the captioner's own checkpoint: `predict` and evaluation read nothing else.
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from cmn_jax.loaded import Loaded, digest_of
+from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import CaptionerShape
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
-from cmn_jax.tasks.diagnosis import FilmReader, check_classes
+from cmn_jax.tasks.diagnosis import FilmReader
+from cmn_jax.tasks.ekagen_checks import (
+  KNOWLEDGE,
+  check_knowledge,
+  check_shared,
+  check_teacher,
+  fingerprint,
+)
 from cmn_jax.training.checkpoints import CheckpointError
 from input_pipeline.tokenizers import tokenizer_from_json
 
-CAPTIONER, TEACHER, KNOWLEDGE = 'captioner', 'teacher', 'knowledge'
+CAPTIONER, TEACHER = 'captioner', 'teacher'
 DIAGNOSIS, LOCATOR = 'diagnosis', 'locator'
 # All that is beside the captioner, and what of a folder of knowledge is not
 # kept: the labels of the training studies.
@@ -76,6 +82,11 @@ class Parts:
     }
 
   @property
+  def no_finding(self) -> int:
+    """Index of that class of the knowledge."""
+    return self[KNOWLEDGE].meta['no_finding']
+
+  @property
   def table(self) -> tuple | None:
     """Fields of the system's `KnowledgeTable`; None without knowledge."""
     if KNOWLEDGE not in self:
@@ -83,9 +94,8 @@ class Parts:
     about = self[KNOWLEDGE].meta
     table = self[KNOWLEDGE].variables['params']['table']
     rows, length, width = table.shape
-    classes = about['classes']
-    no_finding = about['no_finding']
-    return about['form'], rows, len(classes), no_finding, length, width
+    classes = len(about['classes'])
+    return about['form'], rows, classes, self.no_finding, length, width
 
   @property
   def teacher_shape(self) -> CaptionerShape | None:
@@ -104,11 +114,6 @@ def captioner_shape(meta: dict) -> CaptionerShape:
   tokenizer = tokenizer_from_json(meta['tokenizer'])
   vocabulary = tokenizer.vocab_size + tokenizer.specials
   return shape_of(meta['config'], vocabulary, KNOWLEDGE in meta['parts'])
-
-
-def fingerprint(part: Loaded) -> str:
-  """Tells a part from all others; empty batch statistics count as none."""
-  return digest_of({k: v for k, v in part.variables.items() if v})
 
 
 def inside(loaded: Loaded) -> Parts:
@@ -177,14 +182,14 @@ def gather(config: ConfigDict, data, ekagen: EkagenConfig) -> Parts:
     knowledge = load_knowledge(ekagen.knowledge)
     loaded |= knowledge.loaded
     labels_SxG = knowledge.train_labels_SxG
-    _check_knowledge(loaded[KNOWLEDGE], config, data)
+    check_knowledge(loaded[KNOWLEDGE], config, data)
   if ekagen.locator:
     loaded[LOCATOR] = Loaded.load(ekagen.locator)
     FilmReader.of(loaded[LOCATOR].meta)
   if ekagen.teacher:
     teacher = load_captioner(ekagen.teacher, 'ekagen.teacher')
-    _check_teacher(teacher, config, data)
-    _check_shared(teacher, loaded.get(KNOWLEDGE))
+    check_teacher(teacher, config, data)
+    check_shared(teacher, loaded.get(KNOWLEDGE))
     loaded[TEACHER] = dataclasses.replace(teacher, meta=_kept(teacher.meta))
   return Parts(loaded, labels_SxG)
 
@@ -224,72 +229,3 @@ def _kept(meta: dict) -> dict:
     if part == KNOWLEDGE
   }
   return kept
-
-
-def _check_knowledge(knowledge: Loaded, config, data) -> None:
-  meta = knowledge.meta
-  check_classes(
-    meta['diagnosis']['meta']['diagnosis']['classes'],
-    meta['classes'],
-    f'the classifier in {knowledge.origin}',
-  )
-  for what, its, mine in (
-    ('the data set', meta['dataset'], data.name),
-    (
-      'the training split',
-      meta['split_digest'] or data.split_digest['train'],
-      data.split_digest['train'],
-    ),
-  ):
-    if its != mine:
-      raise CheckpointError(
-        f'the knowledge in {knowledge.origin} was made from {what} {its}, the '
-        f'data at hand have {mine}: make one with `python -m cmn_jax.ekagen '
-        'knowledge`'
-      )
-  if meta['tokenizer'] != data.tokenizer.to_json():
-    raise CheckpointError(
-      f'the knowledge in {knowledge.origin} is of a captioner with other words '
-      f'than those of {data.name}: make one with `python -m cmn_jax.ekagen '
-      'knowledge`'
-    )
-  size = knowledge.variables['params']['table'].shape[1:]
-  wanted = (config.data.max_length - 1, config.model.width)
-  if size != wanted:
-    raise CheckpointError(
-      f'the knowledge in {knowledge.origin} is of a captioner with {size[0]} '
-      f'positions of width {size[1]}, this one has {wanted[0]} of {wanted[1]}: '
-      'take data.max_length and model.width as there, or make another'
-    )
-
-
-def _check_teacher(teacher: Loaded, config, data) -> None:
-  teacher.check_reads(data)
-  its, mine = teacher.config, config
-  for field in ('data.max_length', 'train.freeze'):
-    section, name = field.split('.')
-    if its[section][name] != mine[section][name]:
-      raise CheckpointError(
-        f'the teacher {teacher.origin} was trained with {field}='
-        f'{its[section][name]!r}, this run has {mine[section][name]!r}: take '
-        'the same'
-      )
-
-
-def _check_shared(teacher: Loaded, knowledge: Loaded | None) -> None:
-  """A teacher's knowledge, or what it is made of, must be the student's."""
-  its: Any = teacher.meta['parts'].get(KNOWLEDGE)
-  if its is not None:
-    if knowledge is None or its['fingerprint'] != fingerprint(knowledge):
-      raise CheckpointError(
-        f'the teacher {teacher.origin} has knowledge from {its["origin"]}: '
-        'name that one as ekagen.knowledge'
-      )
-    return
-  made_by = knowledge.meta['captioner']['fingerprint'] if knowledge else None
-  if made_by and made_by != fingerprint(teacher):
-    raise CheckpointError(
-      f'the knowledge in {knowledge.origin} is of the captioner '
-      f'{knowledge.meta["captioner"]["origin"]}, and the teacher '
-      f'{teacher.origin} is another: make knowledge with this teacher'
-    )
