@@ -7,7 +7,6 @@ encoder FILE_OR_HUB_NAME --arch resnet101|vit_b16|... --out DIR
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -39,8 +38,8 @@ from cmn_jax.training.checkpoints import (
   META_FORMAT,
   check_same_shapes,
   make_meta,
-  save_model,
 )
+from cmn_jax.training.folders import check_free, write_folder
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.tokenizers import WordTokenizer
@@ -63,7 +62,7 @@ def convert_r2gencmn(
   Raises:
     ConversionError: something does not fit; nothing is written.
   """
-  _check_free(out)
+  check_free(out)
   if Path(path).suffix == '.safetensors':
     raise ConversionError(
       f'{path} is a safetensors file: expected the .pth that R2GenCMN writes, '
@@ -94,7 +93,7 @@ def convert_r2gencmn(
       'batches_tracked': batches_tracked(tensors),
     },
   }
-  _write(out, variables, make_meta(config, [], best, about))
+  write_folder(out, variables, make_meta(config, [], best, about))
 
 
 def convert_to_r2gencmn(folder: Path | str, out: Path | str):
@@ -139,10 +138,10 @@ def convert_encoder(source: str, arch: str, out: Path | str):
   Raises:
     ConversionError: something does not fit; nothing is written.
   """
-  _check_free(out)
+  check_free(out)
   variables = load_encoder(source, arch, WIDTH)
   meta = {'format': META_FORMAT, 'encoder': arch, 'source': str(source)}
-  _write(out, variables, meta)
+  write_folder(out, variables, meta)
 
 
 def read_config(arguments: list[str]) -> ConfigDict:
@@ -205,28 +204,6 @@ def _origin_of(meta: dict) -> dict:
     'monitor_best': max(scores, default=0.0),
     'batches_tracked': {},
   }
-
-
-def _check_free(out: Path | str):
-  out = Path(out)
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise ConversionError(
-      f'{out} exists and is not empty: choose another --out'
-    )
-
-
-def _write(out: Path | str, variables: dict, meta: dict):
-  """Writes out/model and out/meta, both or nothing."""
-  out = Path(out).absolute()
-  partial = out.with_name(f'{out.name}.partial')
-  shutil.rmtree(partial, ignore_errors=True)
-  try:
-    save_model(partial, variables, meta)
-    if out.exists():
-      out.rmdir()
-    partial.rename(out)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
 
 
 def _parser() -> argparse.ArgumentParser:
