@@ -3,6 +3,8 @@
 r2gencmn MODEL.pth --annotation annotation.json --out DIR
 to-r2gencmn DIR --out MODEL.pth
 encoder FILE_OR_HUB_NAME --arch resnet101|vit_b16|... --out DIR
+diagnosisbot|locator MODEL.pth --out DIR          EKAGen's classifiers
+to-diagnosisbot|to-locator DIR --out MODEL.pth
 """
 
 import argparse
@@ -13,6 +15,11 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from cmn_jax.convert_classifiers import (
+  CLASSIFIERS,
+  convert_classifier,
+  convert_to_classifier,
+)
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   read_pth,
@@ -20,6 +27,7 @@ from cmn_jax.interop.files import (
   torch_positions,
   write_pth,
 )
+from cmn_jax.interop.folders import check_free, check_new, write_folder
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.interop.r2gencmn import (
   POSITION_NAMES,
@@ -111,8 +119,7 @@ def convert_to_r2gencmn(folder: Path | str, out: Path | str):
     CheckpointError: nothing there, or not readable.
   """
   out = Path(out)
-  if out.exists():
-    raise ConversionError(f'{out} exists: choose another --out')
+  check_new(out)
   loaded = Loaded.load(folder)
   variables, meta = loaded.variables, loaded.meta
   if meta.get('task') != 'report':
@@ -231,7 +238,22 @@ def _parser() -> argparse.ArgumentParser:
   verb.add_argument('source', help='.pth, .safetensors or name on the hub')
   verb.add_argument('--arch', required=True, choices=sorted(ENCODERS))
   verb.add_argument('--out', required=True, help='folder to be made')
+  _add_classifiers(verbs)
   return parser
+
+
+def _add_classifiers(verbs) -> None:
+  """EKAGen's two classifiers of films, each way."""
+  for name in CLASSIFIERS:
+    verb = verbs.add_parser(name, help=f"EKAGen's {name} to a run of ours")
+    verb.add_argument('path', metavar='MODEL.pth')
+    verb.add_argument(
+      '--thresholds', metavar='PKL', help='theirs, if not those of their code'
+    )
+    verb.add_argument('--out', required=True, help='folder to be made')
+    verb = verbs.add_parser(f'to-{name}', help=f"ours to EKAGen's {name}")
+    verb.add_argument('folder', metavar='DIR')
+    verb.add_argument('--out', required=True, help='file to be made')
 
 
 def main(argv: list[str]):
@@ -246,6 +268,11 @@ def main(argv: list[str]):
       parser.error(f'unknown arguments {" ".join(rest)}')
     elif args.verb == 'to-r2gencmn':
       convert_to_r2gencmn(args.folder, args.out)
+    elif args.verb in CLASSIFIERS:
+      convert_classifier(args.verb, args.path, args.out, args.thresholds)
+    elif args.verb.removeprefix('to-') in CLASSIFIERS:
+      which = args.verb.removeprefix('to-')
+      convert_to_classifier(which, args.folder, args.out)
     else:
       convert_encoder(args.source, args.arch, args.out)
   except UserError as error:
