@@ -47,7 +47,6 @@ from cmn_jax.training.checkpoints import (
   check_same_shapes,
   make_meta,
 )
-from cmn_jax.training.folders import check_free, write_folder
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.tokenizers import WordTokenizer

@@ -59,6 +59,9 @@ def section() -> dict:
     'knowledge': '',
     # Workdir of a trained locator, whose masks dim films; '' for none.
     'locator': '',
+    # Folder of `python -m cmn_jax.ekagen masks`, read in place of asking the
+    # locator; '' asks it. New films have a mask by the locator alone.
+    'masks': '',
     # Of the visual encoder, what is not trained: 'none'; 'stem', as published:
     # a ResNet's stem, first stage and norms; 'all'.
     'frozen': 'stem',

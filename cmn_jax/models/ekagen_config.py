@@ -44,6 +44,7 @@ class EkagenConfig:
   teacher: str
   knowledge: str
   locator: str
+  masks: str
   frozen: str
   dilated: bool
   word_hidden: int

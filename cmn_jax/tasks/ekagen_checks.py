@@ -1,7 +1,11 @@
 """Whether the parts of an EKAGen captioner fit the data and each other."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded, digest_of
@@ -38,7 +42,12 @@ def check_fields(config: ConfigDict, ekagen: EkagenConfig) -> None:
       "EKAGen's knowledge is of reports as they are: set "
       'data.flip_with_text=False'
     )
-  if ekagen.locator and config.data.rotate:
+  if ekagen.masks and config.train.freeze:
+    raise UserError(
+      'with train.freeze masks come from the locator: name ekagen.locator, and '
+      "leave ekagen.masks ''"
+    )
+  if (ekagen.locator or ekagen.masks) and config.data.rotate:
     raise UserError(
       'masks cannot be turned as films are by data.rotate: set it to 0'
     )
@@ -47,6 +56,29 @@ def check_fields(config: ConfigDict, ekagen: EkagenConfig) -> None:
 def fingerprint(part: Loaded) -> str:
   """Tells a part from all others; empty batch statistics count as none."""
   return digest_of({k: v for k, v in part.variables.items() if v})
+
+
+def check_masks(
+  folder: str, split: str, locator: Loaded, options: Sequence
+) -> None:
+  """Raises CheckpointError unless masks are a locator's, by these options.
+
+  Args:
+    folder: of `tasks.mask_files.write_masks`.
+    split: one of its files.
+    locator: that new films are asked of.
+    options: rule, threshold and no_finding.
+  """
+  with np.load(Path(folder) / f'{split}.npz') as file:
+    about = json.loads(str(file['about']))
+  names = ('rule', 'threshold', 'no_finding')
+  its = [about['locator'], *(about[name] for name in names)]
+  if its != [locator.fingerprint, *options]:
+    raise CheckpointError(
+      f'the masks in {folder} are of another locator than {locator.origin}, or '
+      f'by other rules ({", ".join(map(str, its[1:]))}, and here '
+      f'{", ".join(map(str, options))}): write them again'
+    )
 
 
 def check_knowledge(knowledge: Loaded, config, data) -> None:

@@ -11,6 +11,7 @@ from cmn_jax.models.ekagen_system import dim_first
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
 from cmn_jax.tasks.diagnosis import film_probabilities, packed_masks
+from cmn_jax.tasks.ekagen_checks import check_masks
 from cmn_jax.tasks.ekagen_parts import (
   DIAGNOSIS,
   KNOWLEDGE,
@@ -18,6 +19,7 @@ from cmn_jax.tasks.ekagen_parts import (
   Parts,
   load_knowledge,
 )
+from cmn_jax.tasks.mask_files import read_masks
 from cmn_jax.training.optimizer import VISUAL
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import FindingsReader
@@ -82,17 +84,24 @@ class EkagenInputs:
 
   def masks(self, split: str) -> dict[str, np.ndarray]:
     """'bits_BxHxw', the packed masks of first films; nothing without any."""
-    if LOCATOR not in self._parts:
-      return {}
     if split not in self._masks:
-      self._masks[split] = packed_masks(
-        self._parts[LOCATOR],
-        self._config,
-        self._data,
-        split,
-        *self._ekagen.mask_options,
-      )['packed']
-    return {'bits_BxHxw': self._masks[split]}
+      self._masks[split] = self._packed(split)
+    packed = self._masks[split]
+    return {} if packed is None else {'bits_BxHxw': packed}
+
+  def _packed(self, split):
+    """Packed masks of a folder, or of the locator; None without either."""
+    locator = self._parts[LOCATOR] if LOCATOR in self._parts else None
+    options = self._ekagen.mask_options
+    if self._ekagen.masks:
+      packed = read_masks(self._ekagen.masks, self._data, split)
+      if locator:
+        check_masks(self._ekagen.masks, split, locator, options)
+      return packed
+    if locator is None:
+      return None
+    found = packed_masks(locator, self._config, self._data, split, *options)
+    return found['packed']
 
   def maps(
     self, split: str, captioner: Captioner, variables: dict

@@ -7,9 +7,15 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from cmn_jax.interop.folders import check_free, write_folder
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import Captioner
-from cmn_jax.models.knowledge import CLASSES, FLAT, KnowledgeBase, build_knowledge
+from cmn_jax.models.knowledge import (
+  CLASSES,
+  FLAT,
+  KnowledgeBase,
+  build_knowledge,
+)
 from cmn_jax.tasks.diagnosis import FilmReader, film_labels
 from cmn_jax.tasks.ekagen_checks import KNOWLEDGE, fingerprint
 from cmn_jax.tasks.ekagen_parts import (
@@ -20,7 +26,6 @@ from cmn_jax.tasks.ekagen_parts import (
 )
 from cmn_jax.training.checkpoints import META_FORMAT
 from cmn_jax.training.distributed import log
-from cmn_jax.training.folders import check_free, write_folder
 from input_pipeline.errors import UserError
 from input_pipeline.findings import NO_FINDING
 

@@ -15,6 +15,7 @@ _COMPARED = (
   'ekagen.teacher',
   'ekagen.knowledge',
   'ekagen.locator',
+  'ekagen.masks',
 )
 # What may differ between a run and its continuation.
 _FREE_FIELDS = (
