@@ -128,9 +128,12 @@ class EkagenSystem(nn.Module):
 
   def encode(self, batch: dict) -> Films:
     """What the captioner's decoder sees of new films, which are never drawn."""
-    films = self._films(batch, MASKED, None)
     mask_B, mask_BxI = batch['mask_B'], batch['mask_BxI']
-    return self.captioner.encode(films, mask_B, mask_BxI=mask_BxI)
+    return self.captioner.encode(self.shown(batch), mask_B, mask_BxI=mask_BxI)
+
+  def shown(self, batch: dict):
+    """New films as the captioner takes them."""
+    return self._films(batch, MASKED, None)
 
   def _films(self, batch, seen, key):
     """Films as the captioner takes them; masked ones where there are masks."""

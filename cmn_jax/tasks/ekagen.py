@@ -18,20 +18,18 @@ from cmn_jax.models.ekagen import trained_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.pages.report import report_sections
-from cmn_jax.tasks.diagnosis import FilmReader
 from cmn_jax.tasks.ekagen_checks import check_fields
 from cmn_jax.tasks.ekagen_inputs import EkagenInputs
 from cmn_jax.tasks.ekagen_parts import (
   CAPTIONER,
-  DIAGNOSIS,
   KNOWLEDGE,
-  LOCATOR,
   PARTS,
   check_same,
   gather,
   inside,
   part_of,
 )
+from cmn_jax.tasks.ekagen_readers import FilmReaders
 from cmn_jax.tasks.ekagen_results import (
   CONTROLS,
   knowledge_lines,
@@ -55,6 +53,8 @@ class EkagenTask(WrittenReports):
     parts: what is frozen beside the captioner.
     tokenizer: its words.
     encoder_start: what the visual encoder's weights were at the start.
+    beams: of writing.
+    max_words: ids of a report, at most.
   """
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
@@ -82,12 +82,12 @@ class EkagenTask(WrittenReports):
         config, data, self.ekagen, self.parts, self._reader
       )
     self.model = self.network(AXIS)
-    self._readers = {n: self.parts.reader(n) for n in (DIAGNOSIS, LOCATOR)}
+    self._readers = FilmReaders(self.parts, self.ekagen)
     decode = config.decode
+    self.beams = 1 if decode.method == 'greedy' else decode.beam_size
+    self.max_words = min(self.ekagen.max_words, self.shape.max_length)
     self._write_films = make_film_writer(
-      1 if decode.method == 'greedy' else decode.beam_size,
-      min(self.ekagen.max_words, self.shape.max_length),
-      self.ekagen.stop_at_end,
+      self.beams, self.max_words, self.ekagen.stop_at_end
     )
     self.frozen = (*PARTS, *self._frozen_paths())
 
@@ -161,7 +161,7 @@ class EkagenTask(WrittenReports):
 
     With `full` also the ids that other knowledge gives, by name of control.
     """
-    batch = self._diagnosed(variables, batch)
+    batch = self._readers.diagnosed(variables, batch)
     labels = {'ids': batch.get('labels_BxG')}
     if full and KNOWLEDGE in self.parts:
       labels |= {name: batch[key] for name, key in CONTROLS.items()}
@@ -185,24 +185,26 @@ class EkagenTask(WrittenReports):
       rows['labels'] = batch['labels_BxG']
     return rows
 
-  def _diagnosed(self, variables, batch) -> dict:
-    """A batch with labels and masks, from its films where it has none."""
-    batch = dict(batch)
-    if KNOWLEDGE in self.parts and 'labels_BxG' not in batch:
-      reader: FilmReader = self._readers[DIAGNOSIS]
-      own = part_of(variables, DIAGNOSIS)
-      films = batch['images_BxIxHxW'][:, 0]
-      batch['probability_BxG'] = reader.probabilities(own, films)
-      batch['labels_BxG'] = reader.decide(batch['probability_BxG'])
-    maps = 'maps_BxIxhxwxF' in batch
-    if LOCATOR in self.parts and 'bits_BxHxw' not in batch and not maps:
-      masks = self._readers[LOCATOR].masks(
-        part_of(variables, LOCATOR),
-        batch['images_BxIxHxW'][:, 0],
-        *self.ekagen.mask_options,
-      )
-      batch['bits_BxHxw'] = jnp.packbits(masks, axis=-1)
-    return batch
+  def see(self, variables: dict, batch: dict) -> dict:
+    """What new films give: 'films', normalised, as the captioner sees them;
+
+    and where there is knowledge 'knowledge', (B, T, D), and the classifier's
+    'probability' and 'labels', (B, G).
+    """
+
+    def look(module, batch):
+      return module.shown(batch), module.know(batch.get('labels_BxG'))
+
+    batch = self._readers.diagnosed(variables, batch)
+    films, knowledge = self.network(None).apply(variables, batch, method=look)
+    if knowledge is None:
+      return {'films': films}
+    return {
+      'films': films,
+      'knowledge': knowledge,
+      'probability': batch['probability_BxG'],
+      'labels': batch['labels_BxG'],
+    }
 
   def texts(self, rows: dict) -> list[str]:
     """See `WrittenReports`."""
@@ -226,7 +228,7 @@ class EkagenTask(WrittenReports):
       self.texts(rows),
       {name: self._texts(rows[name]) for name in CONTROLS},
       rows['labels'],
-      self._readers[DIAGNOSIS].classes,
+      self._readers.classes,
       self._config.eval.bootstrap,
     )
     return {
@@ -249,7 +251,7 @@ class EkagenTask(WrittenReports):
         knowledge = module.know(batch.get('labels_BxG'))
         return attention_of_ids(module.captioner, films, ids_BxT, knowledge)
 
-      batch = self._diagnosed(variables, batch)
+      batch = self._readers.diagnosed(variables, batch)
       return network.apply(variables, batch, ids_BxT, method=attention)
 
     examples = page_examples(
@@ -275,7 +277,7 @@ class EkagenTask(WrittenReports):
       said['diagnosis'] = {
         name: {'probability': float(p), 'found': bool(found)}
         for name, p, found in zip(
-          self._readers[DIAGNOSIS].classes,
+          self._readers.classes,
           np.asarray(rows['probability'][study]),
           np.asarray(rows['labels'][study]),
           strict=True,

@@ -91,7 +91,7 @@ class EkagenInputs:
 
   def _packed(self, split):
     """Packed masks of a folder, or of the locator; None without either."""
-    locator = self._parts[LOCATOR] if LOCATOR in self._parts else None
+    locator = self._parts.get(LOCATOR)
     options = self._ekagen.mask_options
     if self._ekagen.masks:
       packed = read_masks(self._ekagen.masks, self._data, split)

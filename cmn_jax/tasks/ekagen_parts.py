@@ -59,6 +59,10 @@ class Parts:
   def __getitem__(self, name: str) -> Loaded:
     return self.loaded[name]
 
+  def get(self, name: str) -> Loaded | None:
+    """The part; None without it."""
+    return self.loaded.get(name)
+
   @property
   def variables(self) -> dict:
     """{'params': {part: tree}, 'batch_stats': {part: tree}}."""
