@@ -8,6 +8,8 @@ Variants: consensus (the default): findings by a linear map of the encoder's
 features, then the training report that states them and that similar studies
 agree on; about ten minutes on 2 cores, nearly all of it the encoder's. base,
 mem, cmn and proposed: a small report generator on the frozen encoder's maps.
+ekagen_diagnosis and ekagen_locator: a linear classifier of single films on the
+same maps, one for both.
 """
 
 from ml_collections import ConfigDict
@@ -38,6 +40,16 @@ CHANGES = {
   'optim.warmup_steps': 100,
   'optim.amsgrad': False,
   'optim.weight_decay': 0.0,
+}
+FILMS = {
+  'model.encoder': 'efficientnet_lite0',
+  # One layer is trained.
+  'optim.rate': 3e-3,
+}
+VARIANTS = {
+  **base.VARIANTS,
+  'ekagen_diagnosis': ('diagnose', FILMS),
+  'ekagen_locator': ('diagnose', FILMS),
 }
 
 

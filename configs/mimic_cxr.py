@@ -6,8 +6,8 @@
 `data.dir` is MIMIC-CXR-JPG with the reports unpacked over it, a folder that
 `input_pipeline.prepare` has written, or R2Gen's annotation.json and images/,
 which names no views: leave view_rule alone there. --config.data.stream=True
-prepares nothing. Variants: base, mem, cmn, proposed (the default), classifier
-and classifier_ce, as in iu_xray.py.
+prepares nothing. Variants: base, mem, cmn, proposed (the default), classifier,
+classifier_ce, ekagen_diagnosis and ekagen_locator, as in iu_xray.py.
 """
 
 from ml_collections import ConfigDict

@@ -24,7 +24,6 @@ from cmn_jax.tasks.encoder import (
   pretrained_encoder,
 )
 from cmn_jax.tasks.labelled_studies import LabelledStudies
-from cmn_jax.training import distributed
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.state import init_variables, study_batch
 from input_pipeline.errors import UserError
@@ -41,7 +40,6 @@ class DiagnoseTask(LabelledStudies):
   choose_thresholds = staticmethod(youden_thresholds)
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
-    distributed.alone()
     super().__init__(config, data, loaded)
     _check(config, self.classifier)
     self.frozen = frozen_parts(config)

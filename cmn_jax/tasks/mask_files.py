@@ -1,6 +1,7 @@
 """Masks of attention in files: written by a command, read by a task."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,38 +54,36 @@ def write_masks(
       f'the rule of masks is {rule!r}; choose from {", ".join(RULES)}'
     )
   out, size = Path(out), data.image_size
-  out.mkdir(parents=True, exist_ok=True)
   reader = FilmReader.of(locator.meta)
+  about = {
+    'size': size,
+    'rule': rule,
+    'threshold': threshold,
+    'no_finding': no_finding,
+    'locator': locator.fingerprint,
+    'classes': list(reader.classes),
+  }
   lines = []
   for split in SPLITS:
     options = rule, threshold, no_finding
     found = packed_masks(locator, config, data, split, *options)
     studies = data.studies[split]
-    about = {
-      'size': size,
-      'rule': rule,
-      'threshold': threshold,
-      'no_finding': no_finding,
-      'locator': locator.fingerprint,
-      'classes': list(reader.classes),
+    arrays = {
+      'packed': found['packed'],
+      'ids': np.array([study.id for study in studies]),
+      'about': json.dumps(about),
     }
-    with (
-      atomic_path(out / f'{split}.npz') as partial,
-      partial.open('wb') as file,
-    ):
-      np.savez(
-        file,
-        packed=found['packed'],
-        ids=np.array([study.id for study in studies]),
-        about=json.dumps(about),
-      )
+    _save(np.savez, out / f'{split}.npz', **arrays)
     masks_SxHxW = unpacked(found['packed'], size)
     if npy:
       folder = out / f'images{size}_array'
       for study, mask in zip(studies, masks_SxHxW, strict=True):
-        _write_npy(folder, config.data.dir, study.films[0], mask)
+        if study.films[0]:
+          path = _npy_path(folder, config.data.dir, study.films[0])
+          _save(np.save, path, mask)
     lines += _report(reader, split, found, masks_SxHxW)
-    if data.name == _PHANTOM:
+    # To draw all training patients anew would take minutes.
+    if data.name == _PHANTOM and split != 'train':
       lesions = study_lesions(config.data.dir, studies, size)
       lines.append(_of_lesions(overlap(masks_SxHxW, lesions)))
   return lines
@@ -129,15 +128,19 @@ def read_masks(folder: Path | str, data, split: str) -> np.ndarray:
   return packed
 
 
-def _write_npy(folder: Path, data_dir: str, film: str, mask_HxW) -> None:
-  """One film's mask, under the film's path within the images."""
-  film, images = Path(film), (Path(data_dir) / 'images').absolute()
-  inside = film.is_relative_to(images)
-  name = film.relative_to(images) if inside else Path(*film.parts[-2:])
-  path = (folder / name).with_suffix('.npy')
+def _npy_path(folder: Path, data_dir: str, film: str) -> Path:
+  """A film's path within the images, in another folder and as .npy."""
+  path, images = Path(film), (Path(data_dir) / 'images').absolute()
+  inside = path.is_relative_to(images)
+  name = path.relative_to(images) if inside else Path(*path.parts[-2:])
+  return (folder / name).with_suffix('.npy')
+
+
+def _save(save: Callable, path: Path, *args, **arrays) -> None:
+  """np.save or np.savez, whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   with atomic_path(path) as partial, partial.open('wb') as file:
-    np.save(file, mask_HxW)
+    save(file, *args, **arrays)
 
 
 def _report(reader, split, found, masks_SxHxW) -> list[str]:

@@ -34,6 +34,9 @@ def lesion_places(
     size: side of the film in pixels; any, whatever was drawn.
   """
 
+  if not findings:
+    return np.zeros((0, size, size), bool)
+
   def light(kept):
     scene = build_patient(kept, seed, index)[0]
     camera = Camera('frontal', scene.poses['frontal'], size)
@@ -42,7 +45,7 @@ def lesion_places(
   whole = light(findings)
   others = [[f for f in findings if f is not one] for one in findings]
   changes = [np.abs(np.expm1(whole - light(kept))) for kept in others]
-  return np.array(changes).reshape(-1, size, size) > _SEEN
+  return np.array(changes) > _SEEN
 
 
 def study_lesions(

@@ -87,6 +87,16 @@ def test_predict_prints_what_the_evaluation_said(root, capsys):
     assert said[name]['found'] == (said[name]['probability'] >= bound)
 
 
+def test_classes_without_positives_do_not_spoil_the_score(root, loaded):
+  """Which selects the checkpoint, though few classes are in validation."""
+  path = root / 'run' / 'evaluation' / 'val.json'
+  areas = [
+    c['auroc'] for c in json.loads(path.read_text())['per_class'].values()
+  ]
+  assert None in areas
+  assert 0 < loaded.meta['score'] <= 1
+
+
 def test_each_film_is_seen_by_itself():
   model = SingleFilmClassifier(small.add_tiny_encoder(), 4, 3)
   variables = init_variables(model, 0, study_batch(2, 32, 8))
