@@ -2,6 +2,8 @@
 
 r2gencmn MODEL.pth --annotation annotation.json --out DIR
 to-r2gencmn DIR --out MODEL.pth
+ekagen MODEL.pth --annotation annotation.json --out DIR    its captioner
+to-ekagen DIR --out MODEL.pth
 encoder FILE_OR_HUB_NAME --arch resnet101|vit_b16|... --out DIR
 diagnosisbot|locator MODEL.pth --out DIR          EKAGen's classifiers
 to-diagnosisbot|to-locator DIR --out MODEL.pth
@@ -19,6 +21,12 @@ from cmn_jax.convert_classifiers import (
   CLASSIFIERS,
   convert_classifier,
   convert_to_classifier,
+)
+from cmn_jax.convert_ekagen import CONFIG as EKAGEN_CONFIG
+from cmn_jax.convert_ekagen import (
+  add_verbs,
+  convert_captioner,
+  convert_to_captioner,
 )
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
@@ -150,10 +158,13 @@ def convert_encoder(source: str, arch: str, out: Path | str):
   write_folder(out, variables, meta)
 
 
-def read_config(arguments: list[str]) -> ConfigDict:
-  """The config of `--config FILE[:VARIANT]` and `--config.field=value`s."""
+def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
+  """The config of `--config FILE[:VARIANT]` and `--config.field=value`s.
+
+  Where no file is named it is `named`.
+  """
   if not any(a.split('=')[0] == '--config' for a in arguments):
-    arguments = [f'--config={_CONFIG}', *arguments]
+    arguments = [f'--config={named}', *arguments]
   values = flags.FlagValues()
   config = config_flags.DEFINE_config_file(
     'config', lock_config=True, flag_values=values, sys_argv=arguments
@@ -238,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
   verb.add_argument('--arch', required=True, choices=sorted(ENCODERS))
   verb.add_argument('--out', required=True, help='folder to be made')
   _add_classifiers(verbs)
+  add_verbs(verbs)
   return parser
 
 
@@ -263,10 +275,26 @@ def main(argv: list[str]):
     if args.verb == 'r2gencmn':
       config = read_config(rest)
       convert_r2gencmn(args.path, args.annotation, args.out, config)
+    elif args.verb == 'ekagen':
+      convert_captioner(
+        args.path,
+        _training_reports(args.annotation),
+        _dataset_of(
+          args.annotation, config := read_config(rest, EKAGEN_CONFIG)
+        ),
+        args.out,
+        config,
+        args.vocabulary,
+        args.knowledge,
+        args.diagnosis,
+        args.locator,
+      )
     elif rest:
       parser.error(f'unknown arguments {" ".join(rest)}')
     elif args.verb == 'to-r2gencmn':
       convert_to_r2gencmn(args.folder, args.out)
+    elif args.verb == 'to-ekagen':
+      convert_to_captioner(args.folder, args.out)
     elif args.verb in CLASSIFIERS:
       convert_classifier(args.verb, args.path, args.out, args.thresholds)
     elif args.verb.removeprefix('to-') in CLASSIFIERS:

@@ -119,9 +119,9 @@ class EkagenReporter(Reporter):
     """The report for the images of one study; see `Reporter.report`."""
     views = self.config.data.views
     batch = read_study(paths, views, self.config.data.image_size)
+    mask_1xI = batch['mask_BxI']
+    films, knowledge = self._films(batch['images_BxIxHxW'], mask_1xI, None)
     seen = jax.tree.map(np.asarray, self._see(self._whole, batch))
-    films, mask_1xI = seen['films'], batch['mask_BxI']
-    knowledge = seen.get('knowledge')
     ids_1xT = self.generate(films, beam_size, mask_1xI, knowledge)
     text = self.tokenizer.decode(ids_1xT[0], self.task.ekagen.stop_at_end)
     attention_TxP = np.asarray(
@@ -156,9 +156,14 @@ class EkagenReporter(Reporter):
 
   def _films(self, images, mask_BxI, knowledge):
     """Films as the captioner takes them, and the knowledge of each study."""
-    wants = KNOWLEDGE in self.task.parts
+    wants = self.task.shape.knowledge and knowledge is None
+    if wants and KNOWLEDGE not in self.task.parts:
+      raise UserError(
+        f'{self.loaded.origin} has no knowledge base, and its captioner reads '
+        'one: convert it with --knowledge and --diagnosis'
+      )
     if images.ndim == 5:
-      if wants and knowledge is None:
+      if wants:
         raise ValueError(
           'films that are normalised cannot be diagnosed: give knowledge, or '
           'grey films, uint8'

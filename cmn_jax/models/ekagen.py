@@ -179,7 +179,9 @@ class Captioner(nn.Module):
     if encoded:
       maps = images.maps.astype(self.dtype)
     else:
-      maps = self.see(images, mask_B[:, None] & mask_BxI, train and not frozen)
+      maps = self.visual_encoder(
+        images, mask_B[:, None] & mask_BxI, train and not frozen
+      )
     if frozen:
       maps = jax.lax.stop_gradient(maps)
     maps = jnp.where(mask_BxI[:, :, None, None, None], maps, 0)
@@ -191,10 +193,6 @@ class Captioner(nn.Module):
     for layer in self.encoder_layers:
       x = layer(x, places_PxD, mask_Bx1x1xP, train)
     return Films(self.encoder_norm(x), places_PxD, mask_Bx1x1xP)
-
-  def see(self, images_BxIxHxWxC, mask_BxI, train: bool = False):
-    """The visual encoder's maps, (B, I, h, w, F)."""
-    return self.visual_encoder(images_BxIxHxWxC, mask_BxI, train)
 
   def decode(
     self, ids_BxT, films: Films, knowledge_BxTxD=None, train: bool = False

@@ -118,10 +118,6 @@ class EkagenSystem(nn.Module):
       )
     return outputs
 
-  def captioner_alone(self) -> Captioner:
-    """The captioner as a module of its own, of one device."""
-    return Captioner(self.shape, None, self.dtype, self.remat)
-
   def know(self, labels_BxG):
     """Knowledge of studies with these labels, (B, T, D); None without any."""
     return self.knowledge(labels_BxG) if self.table else None

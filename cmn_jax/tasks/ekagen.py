@@ -35,7 +35,12 @@ from cmn_jax.tasks.ekagen_results import (
   knowledge_lines,
   knowledge_results,
 )
-from cmn_jax.tasks.encoder import RANDOM, frozen_parts, pretrained_encoder
+from cmn_jax.tasks.encoder import (
+  RANDOM,
+  encoder_of,
+  frozen_parts,
+  pretrained_encoder,
+)
 from cmn_jax.tasks.report_results import page_examples
 from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training.optimizer import VISUAL
@@ -63,20 +68,21 @@ class EkagenTask(WrittenReports):
     self.ekagen = EkagenConfig.of(config.ekagen)
     check_fields(config, self.ekagen)
     self.reads_images = not frozen_parts(config)
-    self._history, self._start = None, None
+    self._history, self._encoder = None, None
     if loaded:
       self.parts = inside(loaded)
       self.tokenizer = loaded.tokenizer
       self.encoder_start = loaded.meta.get('encoder_start', 'an unknown state')
       self._history = loaded.meta['history']
-      self._start = loaded.variables
+      self._encoder = encoder_of(part_of(loaded.variables, CAPTIONER))
       if data is not None:
         check_same(self.parts, self.ekagen)
     else:
       self.parts = gather(config, data, self.ekagen)
       self.tokenizer, self.encoder_start = data.tokenizer, RANDOM
     vocabulary = self.tokenizer.vocab_size + self.tokenizer.specials
-    self.shape = shape_of(config, vocabulary, KNOWLEDGE in self.parts)
+    fused = loaded.meta['fused'] if loaded else KNOWLEDGE in self.parts
+    self.shape = shape_of(config, vocabulary, fused)
     if data is not None:
       self.inputs = EkagenInputs(
         config, data, self.ekagen, self.parts, self._reader
@@ -119,7 +125,7 @@ class EkagenTask(WrittenReports):
     variables = {
       kind: {CAPTIONER: captioner[kind], **own[kind]} for kind in own
     }
-    self._start = variables
+    self._encoder = encoder_of(captioner)
     return variables
 
   def targets(self, split: str, mirrored: bool = False) -> dict:
@@ -131,9 +137,7 @@ class EkagenTask(WrittenReports):
       arrays['constant_labels_BxG'] = constant_SxG
     if self.reads_images:
       return {**arrays, **self.inputs.masks(split)}
-    captioner = self.network(None).captioner_alone()
-    variables = jax.tree.map(np.asarray, part_of(self._start, CAPTIONER))
-    return {**arrays, **self.inputs.maps(split, captioner, variables)}
+    return {**arrays, **self.inputs.maps(split, self.shape, self._encoder)}
 
   def sampling(self) -> None:
     """Each study is drawn once an epoch."""
@@ -307,6 +311,7 @@ class EkagenTask(WrittenReports):
       'dataset': self._data.name,
       'label_source': self._reader.source,
       'encoder_start': self.encoder_start,
+      'fused': self.shape.knowledge,
       'parts': self.parts.meta,
     }
 

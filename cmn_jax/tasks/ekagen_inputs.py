@@ -5,9 +5,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import digest_of
-from cmn_jax.models.ekagen import Captioner
+from cmn_jax.models.config import DTYPES
+from cmn_jax.models.ekagen import CaptionerShape
 from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.models.ekagen_system import dim_first
+from cmn_jax.models.film_classifier import build_encoder
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
 from cmn_jax.tasks.diagnosis import film_probabilities, packed_masks
@@ -20,7 +22,6 @@ from cmn_jax.tasks.ekagen_parts import (
   load_knowledge,
 )
 from cmn_jax.tasks.mask_files import read_masks
-from cmn_jax.training.optimizer import VISUAL
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import FindingsReader
 from input_pipeline.labels import or_no_finding
@@ -104,33 +105,36 @@ class EkagenInputs:
     return found['packed']
 
   def maps(
-    self, split: str, captioner: Captioner, variables: dict
+    self, split: str, shape: CaptionerShape, encoder: dict
   ) -> dict[str, np.ndarray]:
     """What a frozen encoder sees of plain and of masked films.
 
     Args:
       split: of the data.
-      captioner: of one device.
-      variables: its own.
+      shape: of the captioner.
+      encoder: {'params', 'batch_stats'} of its visual encoder.
 
     Returns:
       maps_BxIxhxwxF and, with masks, masked_maps_BxIxhxwxF, float16; ids_BxT
       and mask_BxI, as nothing else is read.
     """
     if split not in self._maps:
-      self._maps[split] = self._compute_maps(split, captioner, variables)
+      self._maps[split] = self._compute_maps(split, shape, encoder)
     return self._maps[split]
 
-  def _compute_maps(self, split, captioner, variables):
-    encoder = {
-      kind: {VISUAL: tree[VISUAL]}
-      for kind, tree in variables.items()
-      if VISUAL in tree
-    }
+  def _compute_maps(self, split, shape, encoder):
+    module = build_encoder(
+      shape.encoder,
+      {'dilated': shape.dilated, 'frozen': True},
+      width=shape.encoder_width,
+      axis_name=None,
+      dtype=DTYPES[self._config.model.dtype],
+      remat=False,
+    )
     locator = self._parts.reader(LOCATOR)
     options, cover = self._ekagen.mask_options, self._ekagen.mask_min_cover
     both = {'encoder': encoder}
-    key = [digest_of(encoder), captioner.shape.dilated]
+    key = [digest_of(encoder), shape.dilated]
     if locator:
       both['locator'] = self._parts[LOCATOR].variables
       key += [self._parts[LOCATOR].fingerprint, locator.thresholds_G, *options]
@@ -138,9 +142,7 @@ class EkagenInputs:
 
     def seen(variables, images, batch):
       mask_BxI = batch['mask_BxI'] & batch['mask_B'][:, None]
-      maps = captioner.apply(
-        variables, as_pixels(images), mask_BxI, method='see'
-      )
+      maps = module.apply(variables, as_pixels(images), mask_BxI, False)
       return maps.astype(jnp.float16)
 
     def function(variables, batch):

@@ -133,7 +133,12 @@ def write_knowledge(
   variables = {'params': params, 'batch_stats': {}}
   if diagnosis.variables.get('batch_stats'):
     variables['batch_stats'][DIAGNOSIS] = diagnosis.variables['batch_stats']
-  meta = {
+  write_folder(out, variables, knowledge_meta(base, diagnosis, about))
+
+
+def knowledge_meta(base: KnowledgeBase, diagnosis: Loaded, about: dict) -> dict:
+  """The meta of a folder of knowledge; arguments as for `write_knowledge`."""
+  return {
     'format': META_FORMAT,
     'task': KNOWLEDGE_TASK,
     'classes': list(FilmReader.of(diagnosis.meta).classes),
@@ -148,7 +153,6 @@ def write_knowledge(
     },
     **about,
   }
-  write_folder(out, variables, meta)
 
 
 def classes_of(diagnosis: Loaded) -> list[str]:

@@ -117,7 +117,7 @@ def captioner_shape(meta: dict) -> CaptionerShape:
   """Of the captioner in a checkpoint of the task 'ekagen'."""
   tokenizer = tokenizer_from_json(meta['tokenizer'])
   vocabulary = tokenizer.vocab_size + tokenizer.specials
-  return shape_of(meta['config'], vocabulary, KNOWLEDGE in meta['parts'])
+  return shape_of(meta['config'], vocabulary, meta['fused'])
 
 
 def inside(loaded: Loaded) -> Parts:
@@ -225,7 +225,8 @@ def check_same(parts: Parts, ekagen: EkagenConfig) -> None:
 
 def _kept(meta: dict) -> dict:
   """Of a teacher's meta what is read again; its own teachers are not."""
-  kept = {k: meta[k] for k in ('format', 'task', 'config', 'tokenizer')}
+  names = ('format', 'task', 'config', 'tokenizer', 'fused')
+  kept = {name: meta[name] for name in names}
   names = ('origin', 'fingerprint')
   kept['parts'] = {
     part: {k: about[k] for k in names}

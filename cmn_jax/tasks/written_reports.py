@@ -15,9 +15,9 @@ _ROWS = {
   'nearest study': ('baselines', 'retrieval'),
   'template': ('baselines', 'template'),
   'shuffled images': ('controls', 'shuffled_images'),
-  'shuffled knowledge': ('controls', 'shuffled_knowledge'),
-  'constant knowledge': ('controls', 'constant_knowledge'),
-  'true knowledge': ('controls', 'true_label_knowledge'),
+  'shuffled labels': ('controls', 'shuffled_knowledge'),
+  'constant labels': ('controls', 'constant_knowledge'),
+  'true labels': ('controls', 'true_label_knowledge'),
 }
 
 
