@@ -98,34 +98,32 @@ class EkagenConfig:
     return self.mask_rule, self.mask_threshold, self.mask_no_finding
 
 
-def shape_of(
-  config: Mapping[str, Any], vocabulary: int, knowledge: bool
-) -> CaptionerShape:
+def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
   """The captioner of a whole config.
 
   Args:
-    config: with the sections model, data, train and ekagen.
+    config: a ConfigDict with the sections model, data, train and ekagen.
     vocabulary: ids, those that are no words counted.
     knowledge: whether it is fused in.
 
   Raises:
     UserError: a value that cannot be.
   """
-  model, own = config['model'], config['ekagen']
+  model, own = config.model, config.ekagen
   try:
     return CaptionerShape(
       vocabulary=vocabulary,
-      encoder=model['encoder'],
-      encoder_width=model['encoder_width'],
-      dilated=own['dilated'],
-      frozen='all' if config['train']['freeze'] else own['frozen'],
-      width=model['width'],
-      heads=model['heads'],
-      hidden=model['hidden'],
-      word_hidden=own['word_hidden'],
-      layers=model['layers'],
-      dropout=model['dropout'],
-      max_length=config['data']['max_length'] - 1,
+      encoder=model.encoder,
+      encoder_width=model.encoder_width,
+      dilated=own.dilated,
+      frozen='all' if config.train.freeze else own.frozen,
+      width=model.width,
+      heads=model.heads,
+      hidden=model.hidden,
+      word_hidden=own.word_hidden,
+      layers=model.layers,
+      dropout=model.dropout,
+      max_length=config.data.max_length - 1,
       knowledge=knowledge,
     )
   except ValueError as error:

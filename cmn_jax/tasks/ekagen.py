@@ -1,5 +1,6 @@
 """EKAGen: a captioner with expert knowledge, taught by one of whole films."""
 
+import functools
 from pathlib import Path
 
 import flax.traverse_util
@@ -10,11 +11,12 @@ from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax.decoding.ekagen import attention_of_ids, make_film_writer
+from cmn_jax.interop.ekagen import captioner_variables
 from cmn_jax.interop.encoders import put_encoder
 from cmn_jax.loaded import Loaded
 from cmn_jax.losses.distillation import distillation_loss, word_loss
 from cmn_jax.models.config import DTYPES
-from cmn_jax.models.ekagen import trained_params
+from cmn_jax.models.ekagen import Captioner, trained_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.pages.report import report_sections
@@ -46,7 +48,7 @@ from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.resuming import check_same_words
-from cmn_jax.training.state import init_variables, study_batch, variable_shapes
+from cmn_jax.training.state import init_variables, study_batch
 from input_pipeline.findings_reader import findings_reader
 
 
@@ -95,7 +97,6 @@ class EkagenTask(WrittenReports):
     self._write_films = make_film_writer(
       self.beams, self.max_words, self.ekagen.stop_at_end
     )
-    self.frozen = (*PARTS, *self._frozen_paths())
 
   def network(self, axis: str | None) -> EkagenSystem:
     """Captioner, teacher and table; batch statistics over a mapped axis."""
@@ -109,6 +110,20 @@ class EkagenTask(WrittenReports):
       DTYPES[c.dtype],
       c.remat,
     )
+
+  @functools.cached_property
+  def frozen(self) -> tuple[str, ...]:
+    """All parts, and of the captioner what the recipe leaves as it is."""
+    if self.shape.frozen == 'all':
+      return *PARTS, f'{CAPTIONER}/{VISUAL}'
+    params = captioner_variables(Captioner(self.shape))['params']
+    flat = flax.traverse_util.flatten_dict(
+      trained_params(self.shape, params), sep='/'
+    )
+    left = [
+      f'{CAPTIONER}/{path}' for path, trained in flat.items() if not trained
+    ]
+    return *PARTS, *left
 
   def variables(self, seed: int) -> dict:
     """A random captioner, its encoder as model.pretrained names it, and parts.
@@ -326,18 +341,3 @@ class EkagenTask(WrittenReports):
     if self.parts.table:
       blank['labels_BxG'] = jnp.zeros((1, self.parts.table[2]), bool)
     return blank
-
-  def _frozen_paths(self) -> list[str]:
-    """Of the captioner what the recipe leaves as it is."""
-    if self.shape.frozen == 'all':
-      return [f'{CAPTIONER}/{VISUAL}']
-    if self.shape.frozen == 'none':
-      return []
-    network = self.network(None).clone(teacher_shape=None)
-    params = variable_shapes(network, self._blank())['params'][CAPTIONER]
-    flat = flax.traverse_util.flatten_dict(
-      trained_params(self.shape, params), sep='/'
-    )
-    return [
-      f'{CAPTIONER}/{path}' for path, trained in flat.items() if not trained
-    ]

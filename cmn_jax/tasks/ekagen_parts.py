@@ -117,7 +117,7 @@ def captioner_shape(meta: dict) -> CaptionerShape:
   """Of the captioner in a checkpoint of the task 'ekagen'."""
   tokenizer = tokenizer_from_json(meta['tokenizer'])
   vocabulary = tokenizer.vocab_size + tokenizer.specials
-  return shape_of(meta['config'], vocabulary, meta['fused'])
+  return shape_of(ConfigDict(meta['config']), vocabulary, meta['fused'])
 
 
 def inside(loaded: Loaded) -> Parts:
