@@ -19,6 +19,7 @@ VERBS = {
   'convert': ('cmn_jax.convert', (), 'weights from elsewhere, and back'),
   'tables': ('cmn_jax.tables', (), "tables of runs' scores"),
   'export': ('cmn_jax.export', (), "predictions in others' formats"),
+  'ekagen': ('cmn_jax.ekagen', (), "EKAGen's knowledge, masks, all steps"),
   'prepare': ('input_pipeline.prepare', (), 'read a dataset into a folder'),
   'phantom': ('input_pipeline.phantom', (), 'draw films with their reports'),
 }

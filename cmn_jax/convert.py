@@ -2,18 +2,32 @@
 
 r2gencmn MODEL.pth --annotation annotation.json --out DIR
 to-r2gencmn DIR --out MODEL.pth
+ekagen MODEL.pth --annotation annotation.json --out DIR    its captioner
+to-ekagen DIR --out MODEL.pth
 encoder FILE_OR_HUB_NAME --arch resnet101|vit_b16|... --out DIR
+diagnosisbot|locator MODEL.pth --out DIR          EKAGen's classifiers
+to-diagnosisbot|to-locator DIR --out MODEL.pth
 """
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from cmn_jax.convert_classifiers import (
+  CLASSIFIERS,
+  convert_classifier,
+  convert_to_classifier,
+)
+from cmn_jax.convert_ekagen import CONFIG as EKAGEN_CONFIG
+from cmn_jax.convert_ekagen import (
+  add_verbs,
+  convert_captioner,
+  convert_to_captioner,
+)
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   read_pth,
@@ -21,6 +35,7 @@ from cmn_jax.interop.files import (
   torch_positions,
   write_pth,
 )
+from cmn_jax.interop.folders import check_free, check_new, write_folder
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.interop.r2gencmn import (
   POSITION_NAMES,
@@ -39,7 +54,6 @@ from cmn_jax.training.checkpoints import (
   META_FORMAT,
   check_same_shapes,
   make_meta,
-  save_model,
 )
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
@@ -63,7 +77,7 @@ def convert_r2gencmn(
   Raises:
     ConversionError: something does not fit; nothing is written.
   """
-  _check_free(out)
+  check_free(out)
   if Path(path).suffix == '.safetensors':
     raise ConversionError(
       f'{path} is a safetensors file: expected the .pth that R2GenCMN writes, '
@@ -94,7 +108,7 @@ def convert_r2gencmn(
       'batches_tracked': batches_tracked(tensors),
     },
   }
-  _write(out, variables, make_meta(config, [], best, about))
+  write_folder(out, variables, make_meta(config, [], best, about))
 
 
 def convert_to_r2gencmn(folder: Path | str, out: Path | str):
@@ -112,8 +126,7 @@ def convert_to_r2gencmn(folder: Path | str, out: Path | str):
     CheckpointError: nothing there, or not readable.
   """
   out = Path(out)
-  if out.exists():
-    raise ConversionError(f'{out} exists: choose another --out')
+  check_new(out)
   loaded = Loaded.load(folder)
   variables, meta = loaded.variables, loaded.meta
   if meta.get('task') != 'report':
@@ -139,16 +152,19 @@ def convert_encoder(source: str, arch: str, out: Path | str):
   Raises:
     ConversionError: something does not fit; nothing is written.
   """
-  _check_free(out)
+  check_free(out)
   variables = load_encoder(source, arch, WIDTH)
   meta = {'format': META_FORMAT, 'encoder': arch, 'source': str(source)}
-  _write(out, variables, meta)
+  write_folder(out, variables, meta)
 
 
-def read_config(arguments: list[str]) -> ConfigDict:
-  """The config of `--config FILE[:VARIANT]` and `--config.field=value`s."""
+def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
+  """The config of `--config FILE[:VARIANT]` and `--config.field=value`s.
+
+  Where no file is named it is `named`.
+  """
   if not any(a.split('=')[0] == '--config' for a in arguments):
-    arguments = [f'--config={_CONFIG}', *arguments]
+    arguments = [f'--config={named}', *arguments]
   values = flags.FlagValues()
   config = config_flags.DEFINE_config_file(
     'config', lock_config=True, flag_values=values, sys_argv=arguments
@@ -207,28 +223,6 @@ def _origin_of(meta: dict) -> dict:
   }
 
 
-def _check_free(out: Path | str):
-  out = Path(out)
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise ConversionError(
-      f'{out} exists and is not empty: choose another --out'
-    )
-
-
-def _write(out: Path | str, variables: dict, meta: dict):
-  """Writes out/model and out/meta, both or nothing."""
-  out = Path(out).absolute()
-  partial = out.with_name(f'{out.name}.partial')
-  shutil.rmtree(partial, ignore_errors=True)
-  try:
-    save_model(partial, variables, meta)
-    if out.exists():
-      out.rmdir()
-    partial.rename(out)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)
-
-
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='python -m cmn_jax.convert',
@@ -254,7 +248,23 @@ def _parser() -> argparse.ArgumentParser:
   verb.add_argument('source', help='.pth, .safetensors or name on the hub')
   verb.add_argument('--arch', required=True, choices=sorted(ENCODERS))
   verb.add_argument('--out', required=True, help='folder to be made')
+  _add_classifiers(verbs)
+  add_verbs(verbs)
   return parser
+
+
+def _add_classifiers(verbs) -> None:
+  """EKAGen's two classifiers of films, each way."""
+  for name in CLASSIFIERS:
+    verb = verbs.add_parser(name, help=f"EKAGen's {name} to a run of ours")
+    verb.add_argument('path', metavar='MODEL.pth')
+    verb.add_argument(
+      '--thresholds', metavar='PKL', help='theirs, if not those of their code'
+    )
+    verb.add_argument('--out', required=True, help='folder to be made')
+    verb = verbs.add_parser(f'to-{name}', help=f"ours to EKAGen's {name}")
+    verb.add_argument('folder', metavar='DIR')
+    verb.add_argument('--out', required=True, help='file to be made')
 
 
 def main(argv: list[str]):
@@ -265,10 +275,31 @@ def main(argv: list[str]):
     if args.verb == 'r2gencmn':
       config = read_config(rest)
       convert_r2gencmn(args.path, args.annotation, args.out, config)
+    elif args.verb == 'ekagen':
+      convert_captioner(
+        args.path,
+        _training_reports(args.annotation),
+        _dataset_of(
+          args.annotation, config := read_config(rest, EKAGEN_CONFIG)
+        ),
+        args.out,
+        config,
+        args.vocabulary,
+        args.knowledge,
+        args.diagnosis,
+        args.locator,
+      )
     elif rest:
       parser.error(f'unknown arguments {" ".join(rest)}')
     elif args.verb == 'to-r2gencmn':
       convert_to_r2gencmn(args.folder, args.out)
+    elif args.verb == 'to-ekagen':
+      convert_to_captioner(args.folder, args.out)
+    elif args.verb in CLASSIFIERS:
+      convert_classifier(args.verb, args.path, args.out, args.thresholds)
+    elif args.verb.removeprefix('to-') in CLASSIFIERS:
+      which = args.verb.removeprefix('to-')
+      convert_to_classifier(which, args.folder, args.out)
     else:
       convert_encoder(args.source, args.arch, args.out)
   except UserError as error:

@@ -64,8 +64,8 @@ class Loaded:
 
   @property
   def vocabulary(self) -> int:
-    """Ids of its network's output, the 0 of begin, end and padding counted."""
-    return self.tokenizer.vocab_size + 1
+    """Ids of its network's output, those that are no words counted."""
+    return self.tokenizer.vocab_size + self.tokenizer.specials
 
   @functools.cached_property
   def fingerprint(self) -> str:

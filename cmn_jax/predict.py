@@ -66,7 +66,7 @@ def _class_lines(classifier, classes) -> list[str]:
     )
   if not single:
     lines.append(
-      '  (from: a class is found from this on; best F1 on validation)'
+      '  (from: a class is found from this on; chosen on validation)'
     )
   if any(c.disputed for c in classes):
     lines.append('Report and classifier disagree: look again.')
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
   compilation_cache.enable()
   try:
     loaded = Loaded.load(args.checkpoint)
-    if loaded.task not in ('report', 'classify'):
+    if loaded.task not in ('report', 'classify', 'ekagen'):
       # A task of another kind says what it has to say by itself.
       said = Predictor(loaded).describe(args.image)
       print(json.dumps({**said, 'clinical_use': False}, indent=1))

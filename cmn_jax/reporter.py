@@ -170,7 +170,8 @@ class Reporter:
   ) -> 'Reporter':
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
-    A classifier's workdir serves as both, unless it was fine-tuned.
+    A classifier's workdir serves as both, unless it was fine-tuned; EKAGen's
+    holds its own classifier.
 
     Args:
       folder: of the report model.
@@ -180,6 +181,10 @@ class Reporter:
       CheckpointError: nothing there, not readable, or not fitting together.
     """
     loaded = Loaded.load(folder)
+    if loaded.task == 'ekagen' and not classifier:
+      from cmn_jax.ekagen_reporter import EkagenReporter  # it imports this
+
+      return EkagenReporter(loaded)
     if loaded.task == 'report':
       second = StudyClassifier(Loaded.load(classifier)) if classifier else None
       return cls(loaded, second)

@@ -5,7 +5,10 @@
 
 from ml_collections import ConfigDict
 
-# Of the tasks 'report' and 'classify': what each variant changes.
+from configs import ekagen
+from configs.recipes import RECIPES
+
+# Task of each variant, and what it changes.
 VARIANTS = {
   # R2GenCMN without memory.
   'base': ('report', {'model.memory': 'none'}),
@@ -26,20 +29,11 @@ VARIANTS = {
     'consensus',
     {'train.epochs': 0, 'train.select_by': 'micro_f1'},
   ),
-}
-# How a classifier trains, in all configs.
-CLASSIFY = {
-  'optim.visual_rate': 1e-4,
-  'optim.rate': 1e-3,
-  'optim.schedule': 'cosine',
-  'optim.warmup_steps': 100,
-  'optim.amsgrad': False,
-  'train.batch_size': 32,
-  'train.epochs': 30,
-  'train.patience': 30,
-  # micro_f1, f1_macro, f1_weighted, auroc_macro, auprc_macro or accuracy.
-  'train.select_by': 'micro_f1',
-  'eval.batch_size': 32,
+  # Classifiers of single films, whose labels and places EKAGen reads.
+  'ekagen_diagnosis': ('diagnose', {'model.encoder': 'swin_t'}),
+  'ekagen_locator': ('diagnose', {'model.encoder': 'resnet34'}),
+  # Captioners with its knowledge.
+  **ekagen.VARIANTS,
 }
 
 
@@ -82,6 +76,7 @@ def make_config(
       'alignment': alignment(),
       'classifier': classifier(),
       'consensus': consensus(),
+      'ekagen': ekagen.section(),
       'optim': optim(),
       'train': train(),
       'decode': decode(),
@@ -89,8 +84,7 @@ def make_config(
     }
   )
   config.update_from_flattened_dict(changes)
-  if task == 'classify':
-    config.update_from_flattened_dict(CLASSIFY)
+  config.update_from_flattened_dict(RECIPES.get(task, {}))
   config.update_from_flattened_dict(own)
   return config
 
@@ -134,8 +128,9 @@ def data() -> dict:
     'min_films': 2,
     # An annotation.json whose split is taken; '' for the data's own.
     'split_from': '',
-    # 'words' as R2Gen has them, or SentencePiece learnt from the training
-    # reports: 'unigram' or 'bpe', with so many pieces (0 with words).
+    # 'words' as R2Gen has them; 'ekagen': the same as EKAGen numbers them; or
+    # SentencePiece learnt from the training reports: 'unigram' or 'bpe', with
+    # so many pieces (0 with words).
     'tokenizer': 'words',
     'pieces': 0,
     # Words to which references are cut, the zeros counted: scores compare
@@ -167,7 +162,8 @@ def data() -> dict:
 def model() -> dict:
   """The network; the fields of `ModelConfig`."""
   return {
-    # resnet18, resnet34, resnet50, resnet101 or vit_b16.
+    # resnet18, resnet34, resnet50, resnet101, vit_b16, swin_t or
+    # efficientnet_lite0.
     'encoder': 'resnet101',
     # Channels of a ResNet's first stage, or of one head of the ViT; as
     # published 64 in both.
@@ -224,7 +220,7 @@ def alignment() -> dict:
 
 
 def classifier() -> dict:
-  """Of the task classify; the fields of `ClassifierConfig`."""
+  """Of the tasks classify and diagnose; the fields of `ClassifierConfig`."""
   return {
     # Workdir of a trained report model, or a step of it. The network is the
     # one in there: `model` is not read.
@@ -243,6 +239,9 @@ def classifier() -> dict:
     'labels': 'auto',
     # Classes to do without, separated by commas.
     'leave_out': '',
+    # '2/5': the second of five parts of the training studies is not learnt
+    # from, so that the classifier can say its labels unseen; '' for none.
+    'fold': '',
     # The loss is a sum of cross-entropy and focal loss: (1 - p)^gamma times
     # alpha for positives and 1 - alpha for negatives.
     'ce_weight': 1.0,
@@ -288,8 +287,9 @@ def optim() -> dict:
     'b1': 0.9,
     'b2': 0.98,
     'epsilon': 1e-9,
-    # Added to the gradient, not to the step (torch's Adam).
     'weight_decay': 5e-5,
+    # Decay is added to the gradient (torch's Adam), or to the step (AdamW).
+    'decoupled': False,
     'amsgrad': True,
     # Bound on the gradient's norm; 0 for none.
     'clip_norm': 0.0,

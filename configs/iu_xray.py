@@ -6,7 +6,8 @@
 Variants: base (no memory), mem (one memory for films, one for words), cmn
 (one memory that both share), proposed (cmn, and films and reports aligned by a
 contrastive loss; the default); classifier and classifier_ce (no focal loss),
-which need --config.classifier.checkpoint=runs/iu_xray_cmn.
+which need --config.classifier.checkpoint=runs/iu_xray_cmn; ekagen_diagnosis
+(Swin-T) and ekagen_locator (ResNet-34), classifiers of single films.
 """
 
 from ml_collections import ConfigDict

@@ -9,23 +9,14 @@ features, then the training report that states them and that similar studies
 agree on; about ten minutes on 2 cores, nearly all of it the encoder's. base,
 mem, cmn and proposed: a small report generator on the frozen encoder's maps.
 prompted: cmn, told the findings that a linear map of the features gives.
+ekagen_diagnosis and ekagen_locator: a linear classifier of single films on the
+same maps, one for both.
 """
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, ekagen
 
-VARIANTS = {
-  **base.VARIANTS,
-  'prompted': (
-    'report',
-    {
-      'model.memory': 'shared',
-      'model.prompts': 'findings',
-      'train.select_by': 'micro_f1',
-    },
-  ),
-}
 CHANGES = {
   'model.encoder': 'efficientnet_lite0',
   'model.pretrained': 'efficientnet_lite0',
@@ -50,6 +41,39 @@ CHANGES = {
   'optim.warmup_steps': 100,
   'optim.amsgrad': False,
   'optim.weight_decay': 0.0,
+}
+FILMS = {
+  'model.encoder': 'efficientnet_lite0',
+  # One layer is trained.
+  'optim.rate': 3e-3,
+}
+CAPTIONER = {
+  name: CHANGES[name]
+  for name in (
+    *('data.stored_size', 'train.epochs', 'model.width', 'model.hidden'),
+    *('model.layers', 'optim.rate', 'optim.schedule', 'optim.warmup_steps'),
+    'optim.weight_decay',
+  )
+} | {
+  'data.image_size': 224,
+  'data.max_length': 60,
+  'data.reference_length': 60,
+  'train.batch_size': 16,
+  'ekagen.light': False,  # no film is drawn anew
+}
+VARIANTS = {
+  **base.VARIANTS,
+  'prompted': (
+    'report',
+    {
+      'model.memory': 'shared',
+      'model.prompts': 'findings',
+      'train.select_by': 'micro_f1',
+    },
+  ),
+  'ekagen_diagnosis': ('diagnose', FILMS),
+  'ekagen_locator': ('diagnose', FILMS),
+  **dict.fromkeys(ekagen.VARIANTS, ('ekagen', CAPTIONER)),
 }
 
 

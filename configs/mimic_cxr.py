@@ -6,13 +6,13 @@
 `data.dir` is MIMIC-CXR-JPG with the reports unpacked over it, a folder that
 `input_pipeline.prepare` has written, or R2Gen's annotation.json and images/,
 which names no views: leave view_rule alone there. --config.data.stream=True
-prepares nothing. Variants: base, mem, cmn, proposed (the default), classifier
-and classifier_ce, as in iu_xray.py.
+prepares nothing. Variants: base, mem, cmn, proposed (the default), classifier,
+classifier_ce, ekagen_diagnosis and ekagen_locator, as in iu_xray.py.
 """
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import base, ekagen
 
 CHANGES = {
   'seed': 9153,
@@ -29,6 +29,16 @@ CHANGES = {
 }
 
 
+# The authors' batch of this data.
+VARIANTS = {
+  **base.VARIANTS,
+  **{
+    name: (task, {**own, 'train.batch_size': 32})
+    for name, (task, own) in ekagen.VARIANTS.items()
+  },
+}
+
+
 def get_config(variant: str = 'proposed') -> ConfigDict:
   """The IU X-Ray config with what the authors changed for MIMIC-CXR."""
-  return base.make_config('mimic_cxr.py', variant, CHANGES)
+  return base.make_config('mimic_cxr.py', variant, CHANGES, VARIANTS)

@@ -6,7 +6,7 @@ Importing this loads no TensorFlow.
 import dataclasses
 
 from input_pipeline.errors import UserError
-from input_pipeline.tokenizers import CLEANERS, PIECE_KINDS
+from input_pipeline.tokenizers import CLEANERS, EKAGEN, PIECE_KINDS
 
 # The sections of a report that make the text to be written.
 SECTIONS = {
@@ -21,7 +21,7 @@ CHOICES = {
   'clean': tuple(CLEANERS),
   'sections': tuple(SECTIONS),
   'view_rule': VIEW_RULES,
-  'tokenizer': ('words', *PIECE_KINDS),
+  'tokenizer': ('words', EKAGEN, *PIECE_KINDS),
 }
 _AT_LEAST = {
   'phantom_studies': 0,
@@ -107,7 +107,9 @@ class DataConfig:
     min_films: studies that list fewer films are left out.
     split_from: an annotation.json whose split is taken; '' for the layout's
       own split, or 'hash-v1' where it has none.
-    tokenizer: 'words', or the kind of SentencePiece, 'unigram' or 'bpe'.
+    tokenizer: 'words'; 'ekagen', which knows no numbers and begins and ends a
+      report with ids of their own; or the kind of SentencePiece, 'unigram' or
+      'bpe'.
     pieces: how many pieces; 0 for words.
     reference_length: words (the 0 at both ends counted) to which references
       are cut: scores compare only where it is equal.
@@ -170,7 +172,7 @@ class DataConfig:
         f'data.stored_size {self.stored_size} is smaller than data.image_size '
         f'{self.image_size}: no crop of that size can be cut.'
       )
-    if (self.tokenizer == 'words') != (self.pieces == 0):
+    if (self.tokenizer in PIECE_KINDS) != (self.pieces > 0):
       raise UserError(
         f'data.tokenizer {self.tokenizer!r} does not go with data.pieces '
         f'{self.pieces}: words have 0, the others as many as the vocabulary '

@@ -7,12 +7,15 @@ import pathlib
 import numpy as np
 
 from input_pipeline.config import DataConfig
+from input_pipeline.ekagen_words import EkagenTokenizer
 from input_pipeline.layouts import detect, splits
 from input_pipeline.phantom.write import write_phantom
 from input_pipeline.store import prepared
 from input_pipeline.store.source import PreparedFilms, StreamedFilms
 from input_pipeline.study import DataError, Study, refuse_problems
 from input_pipeline.tokenizers import (
+  EKAGEN,
+  PIECE_KINDS,
   SentencePieceTokenizer,
   Tokenizer,
   WordTokenizer,
@@ -34,7 +37,8 @@ class Data:
     tokenizer: of the ids.
     words: `words.normal_form(text)` of what a model has written is scored.
     studies: by split.
-    ids: by split, [0] + word ids + [0] and zeros, int32 (S, T).
+    ids: by split, [0] + word ids + [0] and zeros, int32 (S, T); [1] and [2] of
+      an EkagenTokenizer.
     problems: the studies left out, one sentence each.
     views: films of each study.
     image_size: side of the images of a batch, in pixels.
@@ -61,8 +65,8 @@ class Data:
 
   @property
   def vocabulary(self) -> int:
-    """How many ids a model must know, the 0 counted once."""
-    return self.tokenizer.vocab_size + 1
+    """How many ids a model must know, those that are no words counted once."""
+    return self.tokenizer.vocab_size + self.tokenizer.specials
 
   def text_of(self, ids: np.ndarray) -> str:
     """Generated ids as the text that is scored, in words of the references."""
@@ -92,7 +96,9 @@ def open_data(config: DataConfig) -> Data:
   reports = [study.report for study in studies['train']]
   words = WordTokenizer.fit(reports, config.min_count, config.clean)
   tokenizer = words
-  if config.tokenizer != 'words':
+  if config.tokenizer == EKAGEN:
+    tokenizer = EkagenTokenizer.fit(reports, config.min_count, config.clean)
+  if config.tokenizer in PIECE_KINDS:
     tokenizer = SentencePieceTokenizer.fit(
       reports, config.pieces, config.tokenizer, config.clean
     )

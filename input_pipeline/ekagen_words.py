@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from input_pipeline.tokenizers import CLEANERS, UNKNOWN
+from input_pipeline.tokenizers import CLEANERS, EKAGEN, UNKNOWN, Tokenizer
 
 PAD, START, END = 0, 1, 2
 SPECIAL = 3
@@ -27,13 +27,15 @@ def is_stripped(token: str) -> bool:
   return _NO_WORD.fullmatch(token) is not None
 
 
-class EkagenTokenizer:
+class EkagenTokenizer(Tokenizer):
   """Words numbered from 3 in string order; 0 pads, 1 begins, 2 ends.
 
   Attributes:
     words: the vocabulary with '<unk>', sorted as strings; word i has id i + 3.
     clean: which text cleaning the words come from, a key of `CLEANERS`.
   """
+
+  specials = SPECIAL
 
   def __init__(self, words: Sequence[str], clean: str):
     if clean not in CLEANERS:
@@ -125,12 +127,12 @@ class EkagenTokenizer:
 
   def to_json(self) -> dict:
     """A dict that `json` can write; `from_json` reads it back."""
-    return {'numbering': 'ekagen', 'clean': self.clean, 'words': self.words}
+    return {'numbering': EKAGEN, 'clean': self.clean, 'words': self.words}
 
   @classmethod
   def from_json(cls, fields: dict) -> 'EkagenTokenizer':
     """The tokenizer that `to_json` described."""
-    if fields.get('numbering') != 'ekagen':
+    if fields.get('numbering') != EKAGEN:
       raise ValueError("These words are not numbered as EKAGen's are.")
     return cls(fields['words'], fields['clean'])
 

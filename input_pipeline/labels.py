@@ -1,6 +1,8 @@
 """What each study has: the labels that a classifier learns and is scored on."""
 
 import dataclasses
+import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ from input_pipeline.findings_reader import (
   findings_reader,
 )
 from input_pipeline.label_file import read_label_file
-from input_pipeline.study import SPLITS, DataError
+from input_pipeline.study import SPLITS, DataError, Study
 
 if TYPE_CHECKING:  # it loads TensorFlow
   from input_pipeline.data import Data
@@ -154,6 +156,12 @@ def read_labels(
   labels = Labels(source, classes, present, known)
   _check(labels)
   return labels
+
+
+def fold_of(studies: Sequence[Study], folds: int) -> np.ndarray:
+  """Which of so many parts each study is in, (S,), by its id alone."""
+  digests = (hashlib.sha256(study.id.encode()).digest() for study in studies)
+  return np.array([int.from_bytes(d[:8], 'big') % folds for d in digests], int)
 
 
 def or_no_finding(stated: set[str]) -> set[str]:

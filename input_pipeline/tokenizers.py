@@ -20,6 +20,7 @@ from input_pipeline.errors import UserError
 
 END = 0  # begins, ends and pads a report
 UNKNOWN = '<unk>'
+EKAGEN = 'ekagen'  # the numbering of ekagen_words.py
 
 # The authors wrote the range ':-[' where they meant three characters: hyphens
 # and digits survive, while '<=>?@', A-Z and '[' go.
@@ -73,12 +74,13 @@ class Tokenizer:
 
   Attributes:
     clean: which text cleaning the vocabulary comes from, a key of `CLEANERS`.
-    vocab_size: how many words or pieces, the 0 not counted: logits have one
-      more.
+    vocab_size: how many words or pieces there are.
+    specials: ids that are none, and come before them: logits have so many more.
   """
 
   clean: str
   vocab_size: int
+  specials = 1
 
   def encode(self, report: str, max_length: int = 60) -> list[int]:
     """[0] + ids + [0], cut to `max_length`: a long report has no end 0."""
@@ -253,8 +255,12 @@ def encode_reports(
 
 def tokenizer_from_json(
   fields: dict[str, Any],
-) -> WordTokenizer | SentencePieceTokenizer:
-  """The tokenizer, of either class, whose `to_json` gave `fields`."""
+) -> Tokenizer:
+  """The tokenizer, of whatever class, whose `to_json` gave `fields`."""
+  if fields.get('numbering') == EKAGEN:
+    from input_pipeline.ekagen_words import EkagenTokenizer  # it imports this
+
+    return EkagenTokenizer.from_json(fields)
   if 'model' not in fields:
     return WordTokenizer(fields['words'], fields['clean'])
   try:

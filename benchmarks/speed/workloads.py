@@ -39,6 +39,7 @@ OPTIM = OptimConfig(
   b2=0.98,
   epsilon=1e-9,
   weight_decay=5e-5,
+  decoupled=False,
   amsgrad=True,
   clip_norm=0.0,
 )

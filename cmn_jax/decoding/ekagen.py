@@ -44,6 +44,65 @@ def greedy_without_stop(step, cache, batch: int, length: int, start: int):
   return ids_TxB.T, sums_B
 
 
+def make_film_writer(
+  beams: int, max_words: int, stop_at_end: bool = True
+) -> Callable:
+  """As `make_writer`, of films that are encoded already.
+
+  Returns:
+    (captioner, films, mask_B, knowledge_BxTxD) -> (ids, log-probabilities),
+    to be called within a bound captioner.
+
+  Raises:
+    ValueError: no beam, or more than one without a stop.
+  """
+  if beams < 1 or (beams > 1 and not stop_at_end):
+    raise ValueError(
+      f'decode.beam_size is {beams}; at least 1, and 1 where '
+      'ekagen.stop_at_end is False'
+    )
+
+  def write(captioner, films, mask_B, knowledge_BxTxD):
+    shared, cache = captioner.start_decoding(
+      films, beams, knowledge_BxTxD, max_words
+    )
+
+    def step(ids_BxK, position, cache):
+      return captioner.decode_step(ids_BxK, position, cache, shared)[:2]
+
+    if stop_at_end:
+      return beam_search(step, cache, mask_B, beams, max_words, START, END)
+    batch = mask_B.shape[0]
+    return greedy_without_stop(step, cache, batch, max_words, START)
+
+  return write
+
+
+def attention_of_ids(captioner, films, ids_BxT, knowledge_BxTxD):
+  """What the last layer looked at when it chose each id, (B, T, P).
+
+  To be called within a bound captioner.
+
+  Args:
+    captioner: bound.
+    films: of its `encode`.
+    ids_BxT: as written, without the 1.
+    knowledge_BxTxD: of each study; None in a model without.
+  """
+  length = ids_BxT.shape[1]
+  shared, cache = captioner.start_decoding(films, 1, knowledge_BxTxD, length)
+  fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)), constant_values=START)
+
+  def step(cache, position):
+    _, cache, weights = captioner.decode_step(
+      fed_BxT[:, position, None], position, cache, shared
+    )
+    return cache, weights[:, 0]
+
+  _, weights_TxBxP = jax.lax.scan(step, cache, jnp.arange(length))
+  return jnp.swapaxes(weights_TxBxP, 0, 1)
+
+
 def make_writer(
   model,
   beams: int = 1,
@@ -74,25 +133,11 @@ def make_writer(
     raise ValueError(
       f'ekagen.max_words is {max_words}; it must be between 1 and {positions}'
     )
-  if beams < 1 or (beams > 1 and not stop_at_end):
-    raise ValueError(
-      f'decode.beam_size is {beams}; at least 1, and 1 where '
-      'ekagen.stop_at_end is False'
-    )
+  write_films = make_film_writer(beams, max_words, stop_at_end)
 
   def write(module, images_BxIxHxWxC, mask_B, mask_BxI, knowledge_BxTxD):
     films = module.encode(images_BxIxHxWxC, mask_B, mask_BxI=mask_BxI)
-    shared, cache = module.start_decoding(
-      films, beams, knowledge_BxTxD, max_words
-    )
-
-    def step(ids_BxK, position, cache):
-      return module.decode_step(ids_BxK, position, cache, shared)[:2]
-
-    if stop_at_end:
-      return beam_search(step, cache, mask_B, beams, max_words, START, END)
-    batch = mask_B.shape[0]
-    return greedy_without_stop(step, cache, batch, max_words, START)
+    return write_films(module, films, mask_B, knowledge_BxTxD)
 
   def run(
     variables, images_BxIxHxWxC, mask_B, mask_BxI=None, knowledge_BxTxD=None

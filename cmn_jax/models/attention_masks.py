@@ -91,7 +91,7 @@ def attention_mask(
   )
 
 
-def film_masks(
+def class_masks(
   map_BxhxwxF,
   logits_BxG,
   kernel_FxG,
@@ -101,7 +101,9 @@ def film_masks(
   threshold: float = 0.5,
   left_out: Sequence[int] = (),
 ):
-  """Masks of films from what a locator says of them, bool (B, H, W).
+  """Each class's own mask of what a locator says of films, bool (B, G, H, W).
+
+  Joined they are `attention_mask` of all classes at once.
 
   Args:
     map_BxhxwxF: its last feature map.
@@ -120,7 +122,11 @@ def film_masks(
   present = jax.nn.sigmoid(logits_BxG) > jnp.asarray(thresholds_G)
   kept = np.ones(logits_BxG.shape[1], bool)
   kept[list(left_out)] = False
-  return attention_mask(maps, present & kept, rule, threshold)
+  alone = maps.reshape(-1, 1, *size)
+  masks = attention_mask(
+    alone, (present & kept).reshape(-1, 1), rule, threshold
+  )
+  return masks.reshape(maps.shape)
 
 
 def dim_outside(

@@ -1,6 +1,7 @@
 """Disease classification from a pretrained report model's features."""
 
 import dataclasses
+import re
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -31,6 +32,8 @@ class ClassifierConfig:
     task: one of TASKS.
     labels: source of the labels.
     leave_out: classes to do without, separated by commas.
+    fold: 'n/K': the n-th of K parts of the training studies is not learnt
+      from; '' for none.
     ce_weight: of the cross-entropy.
     focal_weight: of the focal loss; 0 leaves it out.
     gamma: how much the focal loss cares less for what is already right.
@@ -48,6 +51,7 @@ class ClassifierConfig:
   task: str = MULTI_LABEL
   labels: str = 'auto'
   leave_out: str = ''
+  fold: str = ''
   ce_weight: float = 1.0
   focal_weight: float = 0.0
   gamma: float = 2.0
@@ -73,6 +77,11 @@ class ClassifierConfig:
       raise UserError(
         f'classifier.alpha is {self.alpha}; it must be between 0 and 1'
       )
+    number, folds = self.which_fold
+    if self.fold and not 1 <= number <= folds:
+      raise UserError(
+        f"classifier.fold is {self.fold!r}; expected '' or such as '2/5'"
+      )
     weights = self.ce_weight, self.focal_weight
     if min(weights) < 0 or max(weights) == 0:
       raise UserError(
@@ -84,6 +93,12 @@ class ClassifierConfig:
   def reads_report(self) -> bool:
     """Whether there is a textual branch."""
     return self.inputs != IMAGE
+
+  @property
+  def which_fold(self) -> tuple[int, int]:
+    """n and K of `fold`; zeros where it names none."""
+    match = re.fullmatch(r'(\d+)/(\d+)', self.fold)
+    return tuple(map(int, match.groups())) if match else (0, 0)
 
   @property
   def left_out(self) -> tuple[str, ...]:

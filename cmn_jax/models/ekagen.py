@@ -23,6 +23,7 @@ from cmn_jax.models.ekagen_layers import (
 )
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_classifier import build_encoder
+from cmn_jax.models.images import Encoded
 from cmn_jax.models.layers import Dropout, Linear
 from cmn_jax.models.resnet import ResNet
 
@@ -167,18 +168,20 @@ class Captioner(nn.Module):
     films = self.encode(images_BxIxHxWxC, mask_B, train, mask_BxI)
     return self.decode(ids_BxT[:, :-1], films, knowledge_BxTxD, train)
 
-  def encode(
-    self, images_BxIxHxWxC, mask_B, train: bool = False, mask_BxI=None
-  ) -> Films:
-    """What the decoder sees of the films."""
-    b, i = images_BxIxHxWxC.shape[:2]
+  def encode(self, images, mask_B, train: bool = False, mask_BxI=None) -> Films:
+    """What the decoder sees of normalised films, or of `Encoded` ones."""
+    encoded = isinstance(images, Encoded)
+    b, i = (images.maps if encoded else images).shape[:2]
     if mask_BxI is None:
       mask_BxI = jnp.ones((b, i), bool)
     # An encoder that is frozen whole has no dropout either.
     frozen = self.shape.frozen == 'all'
-    maps = self.visual_encoder(
-      images_BxIxHxWxC, mask_B[:, None] & mask_BxI, train and not frozen
-    )
+    if encoded:
+      maps = images.maps.astype(self.dtype)
+    else:
+      maps = self.visual_encoder(
+        images, mask_B[:, None] & mask_BxI, train and not frozen
+      )
     if frozen:
       maps = jax.lax.stop_gradient(maps)
     maps = jnp.where(mask_BxI[:, :, None, None, None], maps, 0)

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.images import Encoded, as_pixels, images_of
 from cmn_jax.models.layers import Linear
 
 
@@ -78,7 +79,38 @@ class FilmClassifier(nn.Module):
     maps = self.visual_encoder(
       images_BxIxHxWxC, mask_B[:, None] & mask_BxI, train
     )
-    mean_BxIxF = jnp.mean(maps, axis=(2, 3), dtype=jnp.float32)
+    return maps, self.logits_of(maps, mask_BxI)
+
+  def logits_of(self, maps_BxIxhxwxF, mask_BxI):
+    """Logits (B, G) of what the encoder has seen."""
+    mean_BxIxF = jnp.mean(maps_BxIxhxwxF, axis=(2, 3), dtype=jnp.float32)
     mean_BxIxF = jnp.where(mask_BxI[..., None], mean_BxIxF, 0)
     films_Bx1 = jnp.maximum(jnp.sum(mask_BxI, axis=1, keepdims=True), 1)
-    return maps, self.head(jnp.sum(mean_BxIxF, axis=1) / films_Bx1)
+    return self.head(jnp.sum(mean_BxIxF, axis=1) / films_Bx1)
+
+
+class SingleFilmClassifier(FilmClassifier):
+  """The same of a batch, each film by itself.
+
+  In training every film of a study is seen, with the study's labels; else its
+  first one alone.
+  """
+
+  def __call__(self, batch: dict, train: bool = False) -> dict:
+    """{'logits': (B, G)}, or (B * I, G) in training, a study's rows in turn.
+
+    Args:
+      batch: images_BxIxHxW, or maps_BxIxhxwxF of a frozen encoder, and masks.
+      train: as for a `FilmClassifier`.
+    """
+    seen = slice(None) if train else slice(1)
+    mask_BxI = batch['mask_BxI'][:, seen] & batch['mask_B'][:, None]
+    mask_N = mask_BxI.reshape(-1)
+    images = images_of(batch)
+    if isinstance(images, Encoded):
+      maps = images.maps[:, seen]
+      maps = maps.reshape(-1, 1, *maps.shape[2:])
+      return {'logits': self.logits_of(maps, mask_N[:, None])}
+    pixels = as_pixels(images[:, seen])
+    pixels = pixels.reshape(-1, 1, *pixels.shape[2:])
+    return {'logits': super().__call__(pixels, mask_N, train)}

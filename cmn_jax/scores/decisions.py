@@ -23,6 +23,22 @@ def choose_thresholds(
   Raises:
     ValueError: a probability is NaN or infinite.
   """
+  return _by_class(_best_f1, truth_SxC, known_SxC, probability_SxC)
+
+
+def youden_thresholds(
+  truth_SxC: np.ndarray, known_SxC: np.ndarray, probability_SxC: np.ndarray
+) -> np.ndarray:
+  """As `choose_thresholds`, best by Youden's J, recall minus false alarms.
+
+  Of equally good ones the highest; 0.5 where none is better than chance, or
+  a class has no positive or no negative.
+  """
+  return _by_class(_best_youden, truth_SxC, known_SxC, probability_SxC)
+
+
+def _by_class(best, truth_SxC, known_SxC, probability_SxC) -> np.ndarray:
+  """Of each class the cut that `best(cuts, hits, said, truth)` chooses."""
   check_finite(probability_SxC, 'probabilities')
   thresholds_C = np.full(truth_SxC.shape[1], 0.5)
   for c in range(len(thresholds_C)):
@@ -36,10 +52,22 @@ def choose_thresholds(
     # Positives and studies at or above each cut.
     first = np.searchsorted(p[order], cuts)
     hits = np.append(np.cumsum(truth[order][::-1])[::-1], 0)[first]
-    f1 = 2 * hits / (truth.sum() + len(p) - first)
-    best = cuts[f1 >= f1.max() - 1e-12]
-    thresholds_C[c] = best[np.abs(best - 0.5).argmin()]
+    thresholds_C[c] = best(cuts, hits, len(p) - first, truth)
   return thresholds_C
+
+
+def _best_f1(cuts, hits, said, truth):
+  f1 = 2 * hits / (truth.sum() + said)
+  best = cuts[f1 >= f1.max() - 1e-12]
+  return best[np.abs(best - 0.5).argmin()]
+
+
+def _best_youden(cuts, hits, said, truth):
+  positives, negatives = truth.sum(), len(truth) - truth.sum()
+  if not negatives:
+    return 0.5
+  j = hits / positives - (said - hits) / negatives
+  return cuts[j >= j.max() - 1e-12][-1] if j.max() > 1e-12 else 0.5
 
 
 def decide(

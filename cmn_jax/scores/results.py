@@ -166,7 +166,7 @@ class ClassifierResults(Results, ClassAverages):
 
 def is_classifier(results: Mapping) -> bool:
   """Whether a test.json is a classifier's."""
-  return results['task'] == 'classify'
+  return results['task'] in ('classify', 'diagnose')
 
 
 def check_whole(content: Mapping, name: str) -> None:

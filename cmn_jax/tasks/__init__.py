@@ -2,6 +2,8 @@
 
 from cmn_jax.tasks.classify import ClassifyTask
 from cmn_jax.tasks.consensus import ConsensusTask
+from cmn_jax.tasks.diagnose import DiagnoseTask
+from cmn_jax.tasks.ekagen import EkagenTask
 from cmn_jax.tasks.reports import ReportTask
 from cmn_jax.training.task import Task as Task
 
@@ -9,4 +11,6 @@ TASKS: dict[str, type] = {
   'report': ReportTask,
   'classify': ClassifyTask,
   'consensus': ConsensusTask,
+  'diagnose': DiagnoseTask,
+  'ekagen': EkagenTask,
 }

@@ -28,7 +28,7 @@ def class_results(
   split: str,
   probability_SxC: np.ndarray,
   thresholds_C: np.ndarray | None,
-  report_meta: dict,
+  report_meta: dict | None,
   ids_SxT: np.ndarray | None,
 ) -> dict:
   """The classifier's scores, its baselines' and its calibration.
@@ -40,7 +40,7 @@ def class_results(
     split: 'val' or 'test'.
     probability_SxC: of each class, for its studies.
     thresholds_C: from which on a class is found; None for a single label.
-    report_meta: of the report model.
+    report_meta: of the report model; None where there is none.
     ids_SxT: the reports that were read, None without.
   """
   present, known = labels.present[split], labels.known[split]
@@ -59,17 +59,14 @@ def class_results(
 
   c = config.classifier
   single = c.task == SINGLE_LABEL
+  finetuned = c.finetune if report_meta else not config.train.freeze
   predicted_SxC = decide(probability_SxC, thresholds_C)
   results = {
     'inputs': c.inputs,
     'classifier_task': c.task,
-    'finetuned': c.finetune,
+    'finetuned': finetuned,
     'loss': {name: c[name] for name in _LOSS},
-    'report_model': {
-      'name': report_meta['config']['name'],
-      'seed': report_meta['config']['seed'],
-      'dataset': report_meta['dataset'],
-    },
+    **_report_model(report_meta),
     'labels': {
       'source': labels.source,
       'classes': list(labels.classes),
@@ -95,6 +92,14 @@ def class_results(
     results['calibration'] = calibration(present[known], probability_SxC[known])
   results['baselines'] = _baselines(data, labels, split, ids_SxT, score)
   return results
+
+
+def _report_model(report_meta) -> dict:
+  if report_meta is None:
+    return {}
+  config = report_meta['config']
+  about = {'name': config['name'], 'seed': config['seed']}
+  return {'report_model': {**about, 'dataset': report_meta['dataset']}}
 
 
 def _baselines(data, labels: Labels, split, ids_SxT, score) -> dict:

@@ -17,14 +17,30 @@ from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_features import feature_sizes, pooled_films
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
-from cmn_jax.training import distributed
 from cmn_jax.training.distributed import log
 from cmn_jax.training.optimizer import VISUAL
-from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.studies import OverStudies
-from input_pipeline import batches
+from input_pipeline.errors import UserError
 
 RANDOM = 'random weights'
+
+
+def frozen_parts(config: ConfigDict) -> tuple[str, ...]:
+  """Top-level names of what train.freeze leaves as it is.
+
+  Raises:
+    UserError: no such part, or it would see images that flip.
+  """
+  frozen = config.train.freeze
+  if frozen not in ('', VISUAL):
+    raise UserError(
+      f"train.freeze is {frozen!r}; choose from '' and {VISUAL!r}"
+    )
+  if frozen and config.data.flip_with_text:
+    raise UserError(
+      'train.freeze computes what the encoder sees of images as they are: set '
+      'data.flip_with_text=False'
+    )
+  return (frozen,) if frozen else ()
 
 
 def encoder_of(variables: dict) -> dict:
@@ -85,13 +101,8 @@ def encoded_images(
     x = module.apply(variables, pixels, mask_BxI, False)
     return {'maps': x.astype(jnp.float16)}
 
-  arrays = precomputed.per_study(
-    config.data.cache_dir,
-    'maps',
-    data,
-    split,
-    digest_of(encoder),
-    lambda: _over_split(config, data, split, maps, encoder),
+  arrays = precomputed.of_images(
+    config, data, split, 'maps', digest_of(encoder), encoder, maps
   )
   studies = data.studies[split]
   return {
@@ -124,13 +135,9 @@ def pooled_features(
     )
     return {'pooled': x}
 
-  return precomputed.per_study(
-    config.data.cache_dir,
-    'pooled',
-    data,
-    split,
-    [digest_of(encoder), sum(feature_sizes_of(config))],
-    lambda: _over_split(config, data, split, pooled, encoder),
+  key = [digest_of(encoder), sum(feature_sizes_of(config))]
+  return precomputed.of_images(
+    config, data, split, 'pooled', key, encoder, pooled
   )['pooled']
 
 
@@ -139,14 +146,3 @@ def _module(config):
   return ENCODERS[c.encoder](
     width=c.encoder_width, axis_name=None, dtype=DTYPES[c.dtype], remat=False
   )
-
-
-def _over_split(config, data, split, function, encoder) -> dict:
-  """The function's rows of all studies of a split."""
-  parallel = Parallel(config.train.parallel)
-  rows = batches.eval_batches(
-    data, split, batch_size=config.eval.batch_size, **distributed.part()
-  )
-  run = OverStudies(function, parallel)
-  variables = parallel.replicate(encoder)
-  return dict(run(variables, rows, len(data.studies[split])).arrays)

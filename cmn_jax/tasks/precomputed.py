@@ -5,8 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from cmn_jax.training import distributed
 from cmn_jax.training.distributed import log
+from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.studies import OverStudies
+from input_pipeline import batches
 from input_pipeline.atomic_write import atomic_path
 
 # Changes with what the arrays in the cache are.
@@ -51,3 +56,36 @@ def per_study(
   with atomic_path(path) as partial, partial.open('wb') as file:
     np.savez(file, **arrays)
   return arrays
+
+
+def of_images(
+  config: ConfigDict,
+  data,
+  split: str,
+  name: str,
+  key: object,
+  variables: dict,
+  function: Callable,
+) -> dict[str, np.ndarray]:
+  """What a function gives for the images of each study, computed once.
+
+  Args:
+    config: the whole one.
+    data: `input_pipeline.data.Data`.
+    split: of the data; its images are plain, without crop or flip.
+    name: what the arrays are; see `per_study`, as for `key`.
+    key: all that they depend on beside images and reports.
+    variables: of the function, on the host.
+    function: (variables, batch) to rows (B, ...) by name, of one device.
+  """
+
+  def compute():
+    parallel = Parallel(config.train.parallel)
+    rows = batches.eval_batches(
+      data, split, batch_size=config.eval.batch_size, **distributed.part()
+    )
+    run = OverStudies(function, parallel)
+    studies = len(data.studies[split])
+    return dict(run(parallel.replicate(variables), rows, studies).arrays)
+
+  return per_study(config.data.cache_dir, name, data, split, key, compute)

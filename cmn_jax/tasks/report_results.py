@@ -1,13 +1,11 @@
 """What an evaluation of a report generator gives: scores, and examples."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cmn_jax.decoding.generate import attention_of_words
-from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.pages.report import Example
 from cmn_jax.scores import scoring
 from cmn_jax.scores.baselines import retrieval_reports, template_reports
@@ -108,7 +106,7 @@ def _thumbnails(config, data, split) -> np.ndarray:
 def page_examples(
   data,
   reader: FindingsReader,
-  model: ReportGenerator,
+  look: Callable,
   count: int,
   variables: dict,
   ids_SxT: np.ndarray,
@@ -119,7 +117,7 @@ def page_examples(
   Args:
     data: `input_pipeline.data.Data`.
     reader: of findings.
-    model: of one device.
+    look: (variables, batch, ids_BxT) to what each word looked at, (B, T, P).
     count: examples, at most.
     variables: the model's.
     ids_SxT: the reports of all test studies.
@@ -134,9 +132,13 @@ def page_examples(
   if not chosen:
     return []
   images_SxIxHxW, mask_SxI = _images(data, chosen)
-  look = jax.jit(attention_of_words(model))
+  batch = {
+    'images_BxIxHxW': images_SxIxHxW,
+    'mask_BxI': mask_SxI,
+    'mask_B': np.ones(len(chosen), bool),
+  }
   attention_SxTxP = np.asarray(
-    look(jax.device_put(variables), images_SxIxHxW, ids_SxT[chosen], mask_SxI)
+    jax.jit(look)(jax.device_put(variables), batch, ids_SxT[chosen])
   )
   return [
     _example(

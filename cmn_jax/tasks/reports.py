@@ -8,7 +8,11 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from cmn_jax.decoding.generate import Decoding, make_writer
+from cmn_jax.decoding.generate import (
+  Decoding,
+  attention_of_words,
+  make_writer,
+)
 from cmn_jax.interop.encoders import put_encoder
 from cmn_jax.loaded import Loaded
 from cmn_jax.losses.report import ReportObjective
@@ -24,6 +28,7 @@ from cmn_jax.tasks.encoder import (
   encoded_images,
   encoder_of,
   feature_sizes_of,
+  frozen_parts,
   pooled_features,
   pretrained_encoder,
 )
@@ -50,25 +55,14 @@ OPINION = 'opinion'
 
 
 def _frozen(config: ConfigDict) -> tuple[str, ...]:
-  """Top-level names of what train.freeze leaves as it is."""
-  frozen = config.train.freeze
-  if frozen not in ('', VISUAL):
-    raise UserError(
-      f"train.freeze is {frozen!r}; choose from '' and {VISUAL!r}"
-    )
-  if frozen and config.data.flip_with_text:
-    raise UserError(
-      'train.freeze computes what the encoder sees of images as they are: set '
-      'data.flip_with_text=False'
-    )
-  prompts = config.model.prompts
+  """Top-level names of what is not trained: see `frozen_parts`, and prompts."""
+  frozen, prompts = frozen_parts(config), config.model.prompts
   if prompts and not frozen:
     raise UserError(
       f'model.prompts is {prompts!r}, which needs features that do not change: '
       f'set train.freeze={VISUAL!r}'
     )
-  prompted = (OPINION,) if prompts else ()
-  return (frozen, *prompted) if frozen else ()
+  return (*frozen, OPINION) if prompts else frozen
 
 
 class ReportTask(WrittenReports):
@@ -86,7 +80,7 @@ class ReportTask(WrittenReports):
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))
-    self.frozen = _frozen(config)
+    self.frozen = frozen_parts(config)
     self.reads_images = not self.frozen
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
@@ -268,10 +262,16 @@ class ReportTask(WrittenReports):
 
   def page(self, results: dict, rows: dict, variables: dict) -> list:
     """Scores, curves, and examples with the words' attention."""
+    attention = attention_of_words(self.network(None))
+
+    def look(variables, batch, ids_BxT):
+      images, mask_BxI = batch['images_BxIxHxW'], batch['mask_BxI']
+      return attention(variables, images, ids_BxT, mask_BxI)
+
     examples = page_examples(
       self._data,
       self._reader,
-      self.network(None),
+      look,
       self._config.eval.examples,
       variables,
       rows['ids'],

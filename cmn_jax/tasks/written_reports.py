@@ -18,6 +18,9 @@ _ROWS = {
   'nearest features': ('baselines', 'nearest_features'),
   'template': ('baselines', 'template'),
   'shuffled images': ('controls', 'shuffled_images'),
+  'shuffled labels': ('controls', 'shuffled_knowledge'),
+  'constant labels': ('controls', 'constant_knowledge'),
+  'true labels': ('controls', 'true_label_knowledge'),
 }
 
 

@@ -124,7 +124,7 @@ class Checkpoints:
     Args:
       step: one that is there.
       optimizer: whose state was saved.
-      frozen: top-level names of what is not trained.
+      frozen: paths of what is not trained.
     """
     variables, _ = load_model(self._manager.directory / str(step))
     state = jax.eval_shape(

@@ -75,6 +75,7 @@ class OptimConfig:
   b2: float
   epsilon: float
   weight_decay: float
+  decoupled: bool
   amsgrad: bool
   clip_norm: float
 
@@ -122,7 +123,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """One rate for the visual encoder, one for the rest.
 
-  Weight decay is coupled, as in R2GenCMN: added to the gradient before Adam.
+  Weight decay is coupled, as in R2GenCMN: added to the gradient before Adam;
+  or decoupled, as in torch's AdamW: added to the step, times the rate.
   clip_norm bounds the gradient's global norm; 0 leaves it alone.
   """
   visual, rest = config.schedules(steps_per_epoch, epochs)
@@ -134,10 +136,11 @@ def make_optimizer(
 
   c = config
   clip = [optax.clip_by_global_norm(c.clip_norm)] if c.clip_norm else []
+  decay = optax.add_decayed_weights(c.weight_decay)
+  adam = scale_by_torch_adam(c.b1, c.b2, c.epsilon, c.amsgrad)
   return optax.chain(
     *clip,
-    optax.add_decayed_weights(c.weight_decay),
-    scale_by_torch_adam(c.b1, c.b2, c.epsilon, c.amsgrad),
+    *((adam, decay) if c.decoupled else (decay, adam)),
     optax.multi_transform(
       {
         'visual': optax.scale_by_learning_rate(visual),

@@ -9,12 +9,20 @@ from cmn_jax.training.checkpoints import CheckpointError
 from configs import difference
 from input_pipeline.tokenizers import tokenizer_from_json
 
+# Folders whose parameters are compared instead.
+_COMPARED = (
+  'classifier.checkpoint',
+  'ekagen.teacher',
+  'ekagen.knowledge',
+  'ekagen.locator',
+  'ekagen.masks',
+)
 # What may differ between a run and its continuation.
 _FREE_FIELDS = (
   'data.dir',
   'data.cache_dir',
   'data.stream',  # the batches are the same
-  'classifier.checkpoint',  # its parameters are compared instead
+  *_COMPARED,
   'train.parallel',
   'train.log_every',
   'name',
@@ -94,9 +102,7 @@ def check_same_words(saved: dict, tokenizer, where: Path) -> None:
 def _evaluates(field: str) -> bool:
   """Whether a field is the command's when a checkpoint is evaluated."""
   free = ('data.dir', 'data.cache_dir', 'data.stream', 'train.parallel')
-  return field in (*free, 'classifier.checkpoint') or field.startswith(
-    _FREE_SECTIONS
-  )
+  return field in (*free, *_COMPARED) or field.startswith(_FREE_SECTIONS)
 
 
 def _differing(old: dict, new: dict, fields) -> list[str]:

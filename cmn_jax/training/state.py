@@ -17,7 +17,7 @@ class TrainState:
   """All that a training step reads and writes.
 
   Dropout keys derive from the seed and `step`. `frozen` holds params and batch
-  statistics of top-level names that are not trained, such as a teacher's.
+  statistics of what is not trained, such as a teacher.
   """
 
   step: jax.Array
@@ -34,8 +34,8 @@ class TrainState:
   def with_params(self, params) -> dict:
     """`variables` with other trained parameters."""
     return {
-      'params': {**self.frozen['params'], **params},
-      'batch_stats': {**self.frozen['batch_stats'], **self.batch_stats},
+      'params': _joined(self.frozen['params'], params),
+      'batch_stats': _joined(self.frozen['batch_stats'], self.batch_stats),
     }
 
 
@@ -49,13 +49,11 @@ def init_state(
   Args:
     variables: {'params', 'batch_stats'}.
     optimizer: of the trained parameters.
-    frozen: top-level names of what is not trained.
+    frozen: paths of what is not trained, such as 'teacher' or 'a/b'.
   """
   own, left = ({}, {})
   for kind in KINDS:
-    tree = variables.get(kind, {})
-    own[kind] = {k: v for k, v in tree.items() if k not in frozen}
-    left[kind] = {k: v for k, v in tree.items() if k in frozen}
+    own[kind], left[kind] = _parted(variables.get(kind, {}), frozen)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=own['params'],
@@ -63,6 +61,35 @@ def init_state(
     opt_state=optimizer.init(own['params']),
     frozen=left,
   )
+
+
+def picked(tree: dict, like: dict) -> dict:
+  """The part of a tree of dicts that another one names."""
+  if not isinstance(like, dict):
+    return tree
+  return {name: picked(tree[name], like[name]) for name in like}
+
+
+def _parted(tree: dict, frozen: Sequence[str], root: str = '') -> tuple:
+  """A tree of dicts without some paths, and these paths alone."""
+  own, left = {}, {}
+  for name, value in tree.items():
+    path = f'{root}{name}'
+    if path in frozen:
+      left[name] = value
+    elif any(other.startswith(f'{path}/') for other in frozen):
+      mine, rest = _parted(value, frozen, f'{path}/')
+      own |= {name: mine} if mine else {}
+      left |= {name: rest} if rest else {}
+    else:
+      own[name] = value
+  return own, left
+
+
+def _joined(one: dict, other: dict) -> dict:
+  """Two trees of dicts as one; they share no path to its end."""
+  both = one.keys() & other.keys()
+  return {**one, **other, **{k: _joined(one[k], other[k]) for k in both}}
 
 
 def init_variables(model: nn.Module, seed: int, batch: dict) -> dict:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cmn_jax.training.state import TrainState
+from cmn_jax.training.state import TrainState, picked
 from cmn_jax.training.task import Task
 
 
@@ -68,7 +68,7 @@ def make_train_step(
     state = state.replace(
       step=state.step + 1,
       params=optax.apply_updates(state.params, updates),
-      batch_stats={k: batch_stats[k] for k in state.batch_stats},
+      batch_stats=picked(batch_stats, state.batch_stats),
       opt_state=opt_state,
     )
     return state, metrics

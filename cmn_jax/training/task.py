@@ -26,8 +26,8 @@ class Task(Protocol):
     shown: those that an epoch's line on the terminal gives, and their labels.
     unit: what is counted in the progress bar, such as 'reports'.
     reads_images: False where the task's own arrays are all that it reads.
-    frozen: top-level names of the variables that training leaves as they are,
-      such as a teacher's.
+    frozen: names of the variables that training leaves as they are, such as a
+      teacher's; each a path from the top, parts joined by '/'.
     model: `network` over the devices; `__call__(batch, train)` gives its
       outputs by name.
   """

@@ -20,6 +20,7 @@ from PIL import Image
 from input_pipeline.findings.vocabulary import Finding
 from input_pipeline.phantom.lesions import build_scene
 from input_pipeline.phantom.render import VIEWS, render
+from input_pipeline.phantom.scene import Scene
 
 _ROOT = pathlib.Path(__file__).parents[2]
 
@@ -103,13 +104,20 @@ def draw_study(
   findings: list[Finding], seed: int, index: int, size: int
 ) -> list[np.ndarray]:
   """The frontal and the lateral film of study `index`, uint8 (size, size)."""
-  rng = np.random.default_rng([seed, index, 1])
-  scene_rng, *film_rngs = rng.spawn(1 + len(VIEWS))
-  scene = build_scene(findings, scene_rng)
+  scene, film_rngs = build_patient(findings, seed, index)
   return [
     render(scene, view, size, film_rng)
     for view, film_rng in zip(VIEWS, film_rngs, strict=True)
   ]
+
+
+def build_patient(
+  findings: list[Finding], seed: int, index: int
+) -> tuple[Scene, list[np.random.Generator]]:
+  """The scene of study `index`, and what draws the photons of each view."""
+  rng = np.random.default_rng([seed, index, 1])
+  scene_rng, *film_rngs = rng.spawn(1 + len(VIEWS))
+  return build_scene(findings, scene_rng), film_rngs
 
 
 if __name__ == '__main__':

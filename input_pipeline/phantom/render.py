@@ -17,7 +17,7 @@ from input_pipeline.phantom.scene import (
 
 VIEWS = ('frontal', 'lateral')
 Box = tuple[slice, slice]  # rows and columns of an image
-_ATTENUATION = 1.9  # of water, for one unit of length
+ATTENUATION = 1.9  # of water, for one unit of length
 _PHOTONS = 4e7  # on a film in the open beam
 _SCATTER = 0.02  # of the open beam
 _FOCUS = 0.0045  # blur of focal spot and detector
@@ -109,7 +109,7 @@ def expose(
   """Share of the photons that reach each pixel, with their noise."""
   size = len(water)
   photons = _PHOTONS * exposure / size**2
-  expected = photons * (np.exp(-_ATTENUATION * water) + _SCATTER)
+  expected = photons * (np.exp(-ATTENUATION * water) + _SCATTER)
   counts = rng.poisson(expected)
   return _blur(counts / photons, 0.5 * _FOCUS * size)
 

@@ -12,6 +12,7 @@ from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.classifier import ClassifierConfig
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.consensus import ConsensusConfig
+from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.training.optimizer import OptimConfig
 from input_pipeline.augmentation import Augmentation
 from input_pipeline.config import DataConfig
@@ -24,6 +25,7 @@ SECTIONS = {
   AlignmentConfig: 'alignment',
   ClassifierConfig: 'classifier',
   ConsensusConfig: 'consensus',
+  EkagenConfig: 'ekagen',
   OptimConfig: 'optim',
   Decoding: 'decode',
 }

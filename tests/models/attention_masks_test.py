@@ -10,8 +10,8 @@ from cmn_jax.models.attention_masks import (
   attention_mask,
   class_gradients,
   class_maps,
+  class_masks,
   dim_outside,
-  film_masks,
 )
 
 
@@ -55,14 +55,22 @@ def test_nothing_present_or_seen_gives_an_empty_mask():
       assert not attention_mask(maps, np.array(present), rule).any()
 
 
-def test_film_masks_leave_classes_out():
-  maps = np.zeros((1, 2, 2, 1), np.float32)
-  maps[0, 0, 0] = 1
-  logits, kernel = np.zeros((1, 2)), np.ones((1, 2), np.float32)
-  options = ((8, 8), THRESHOLD, 0.5)
-  some = film_masks(maps, logits, kernel, [0.4, 0.6], *options)
-  none = film_masks(maps, logits, kernel, [0.4, 0.6], *options, left_out=[0])
-  assert some.any() and not none.any()
+def test_each_class_has_its_mask_and_joined_they_are_the_films():
+  rng = np.random.default_rng(0)
+  maps = rng.standard_normal((2, 3, 3, 4)).astype(np.float32)
+  kernel = rng.standard_normal((4, 3)).astype(np.float32)
+  logits, bounds = maps.mean(axis=(1, 2)) @ kernel, [0.4, 0.3, 0.2]
+  present = 1 / (1 + np.exp(-logits)) > bounds
+  present[:, 1] = False
+  for rule in (JET, THRESHOLD):
+    found = np.asarray(
+      class_masks(maps, logits, kernel, bounds, (9, 9), rule, left_out=[1])
+    )
+    assert found.any(axis=(2, 3)).tolist() == present.tolist()
+    whole = class_maps(maps, class_gradients(logits, kernel, 9), (9, 9))
+    np.testing.assert_array_equal(
+      found.any(axis=1), attention_mask(whole, present, rule)
+    )
 
 
 def test_outside_a_mask_films_are_dimmed_as_the_authors_round():

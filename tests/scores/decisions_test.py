@@ -8,6 +8,7 @@ from cmn_jax.scores.decisions import (
   choose_thresholds,
   confusion_matrix,
   decide,
+  youden_thresholds,
 )
 from tests.made.results import made_labels
 
@@ -71,3 +72,25 @@ def test_probabilities_that_are_none(bad):
   ):
     with pytest.raises(ValueError, match='probabilities: 1 of'):
       ask()
+
+
+def test_no_other_threshold_has_a_better_youden_index():
+  truth, known, probability = made_labels()
+  thresholds = youden_thresholds(truth, known, probability)
+  for c in range(3):
+    t, p = truth[known[:, c], c], probability[known[:, c], c]
+    # As the field does it: every probability is a threshold, the highest first.
+    best, index = None, 0.0
+    for cut in sorted(set(p), reverse=True):
+      j = (p[t] >= cut).mean() - (p[~t] >= cut).mean()
+      if j > index + 1e-12:
+        best, index = cut, j
+    np.testing.assert_array_equal(p >= thresholds[c], p >= best)
+
+
+def test_youden_where_there_is_nothing_to_choose_from():
+  p = np.array([[0.2, 0.1, 0.3], [0.9, 0.4, 0.6], [0.7, 0.3, 0.9]])
+  truth = np.array([[1, 0, 1], [0, 0, 1], [0, 0, 1]], bool)
+  # Worse than chance, no positive, no negative.
+  thresholds = youden_thresholds(truth, np.ones((3, 3), bool), p)
+  assert thresholds.tolist() == [0.5, 0.5, 0.5]

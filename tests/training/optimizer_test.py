@@ -17,11 +17,16 @@ def _config(**changes):
   return OptimConfig(**{**iu_xray.get_config('cmn').optim, **changes})
 
 
-def _torch_adam(params, grads, rates, amsgrad, b1, b2, epsilon, weight_decay):
-  """The update rule of torch.optim.Adam's documentation, coupled decay."""
+def _torch_adam(
+  params, grads, rates, amsgrad, decoupled, b1, b2, epsilon, weight_decay
+):
+  """The update rule of torch.optim.Adam's documentation, or of AdamW's."""
   m, v, largest = (np.zeros_like(params) for _ in range(3))
   for t, (g, rate) in enumerate(zip(grads, rates, strict=True), 1):
-    g = g + weight_decay * params
+    if decoupled:
+      params = params - rate * weight_decay * params
+    else:
+      g = g + weight_decay * params
     m = b1 * m + (1 - b1) * g
     v = b2 * v + (1 - b2) * g**2
     largest = np.maximum(largest, v)
@@ -30,8 +35,10 @@ def _torch_adam(params, grads, rates, amsgrad, b1, b2, epsilon, weight_decay):
   return params
 
 
-@pytest.mark.parametrize('amsgrad', [True, False])
-def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
+@pytest.mark.parametrize(
+  'amsgrad, decoupled', [(True, False), (False, False), (False, True)]
+)
+def test_equals_torch_adam_over_an_epochs_edge(amsgrad, decoupled):
   rng = np.random.default_rng(0)
   start = rng.normal(size=12).astype(np.float32)
   # Shrinking gradients are what AMSGrad's maximum is about.
@@ -40,7 +47,12 @@ def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
     * np.linspace(3, 0.1, 20, dtype=np.float32)[:, None]
   )
   config = _config(
-    visual_rate=1e-2, rate=5e-2, step_epochs=2, amsgrad=amsgrad, **ADAM
+    visual_rate=1e-2,
+    rate=5e-2,
+    step_epochs=2,
+    amsgrad=amsgrad,
+    decoupled=decoupled,
+    **ADAM,
   )
   optimizer = make_optimizer(config, steps_per_epoch=4, epochs=9)
   params = {VISUAL: jnp.array(start), 'rest': {'w': jnp.array(start)}}
@@ -51,7 +63,7 @@ def test_equals_torch_adam_over_an_epochs_edge(amsgrad):
     params = optax.apply_updates(params, updates)
   for got, rate in ((params[VISUAL], 1e-2), (params['rest']['w'], 5e-2)):
     rates = rate * 0.8 ** (np.arange(20) // 8)
-    want = _torch_adam(start, grads, rates, amsgrad, **ADAM)
+    want = _torch_adam(start, grads, rates, amsgrad, decoupled, **ADAM)
     np.testing.assert_allclose(got, want, rtol=2e-5, atol=1e-6)
 
 

@@ -1,0 +1,121 @@
+"""EKAGen's builders: `python -m cmn_jax.ekagen VERB ...`.
+
+knowledge --captioner DIR --diagnosis DIR --config=FILE:VARIANT --out DIR
+masks --locator DIR --config=FILE:VARIANT --out DIR
+build --config=FILE[:VARIANT] --workdir DIR
+
+--config names the captioner's config, and --config.field=value changes a field
+of it. `build` does all steps, each in its own folder, and goes on where it was
+stopped; --STEP.field=value changes a field of one step alone, see its help.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from input_pipeline import tensorflow_cpu  # noqa: F401  (before clu's import)
+
+# isort: split
+from cmn_jax import compilation_cache
+from cmn_jax.convert import read_config
+from cmn_jax.ekagen_build import STEPS, build
+from cmn_jax.loaded import Loaded
+from cmn_jax.models.attention_masks import RULES, THRESHOLD
+from cmn_jax.models.knowledge import CLASSES, DISTANCES, FLAT, FORMS
+from cmn_jax.tasks.ekagen_knowledge import make_knowledge
+from cmn_jax.tasks.ekagen_parts import load_captioner
+from cmn_jax.tasks.mask_files import write_masks
+from input_pipeline.data import DataConfig, open_data
+from input_pipeline.errors import UserError
+
+
+def knowledge(args, config: ConfigDict) -> list[str]:
+  """Writes a folder of knowledge; a line for each of its rows."""
+  return make_knowledge(
+    load_captioner(args.captioner, '--captioner'),
+    Loaded.load(args.diagnosis),
+    config,
+    open_data(DataConfig(**config.data)),
+    args.out,
+    args.form,
+    args.distance,
+    [Loaded.load(folder) for folder in args.fold],
+  )
+
+
+def masks(args, config: ConfigDict) -> list[str]:
+  """Writes masks of all films; lines on what they cover."""
+  return write_masks(
+    Loaded.load(args.locator),
+    config,
+    open_data(DataConfig(**config.data)),
+    args.out,
+    args.rule,
+    args.threshold,
+    args.no_finding,
+    args.npy,
+  )
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='python -m cmn_jax.ekagen',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  verbs = parser.add_subparsers(dest='verb', required=True)
+  verb = verbs.add_parser('knowledge', help='embedded reports by class')
+  verb.add_argument('--captioner', required=True, help='whose embedding')
+  verb.add_argument('--diagnosis', required=True, help='whose labels')
+  verb.add_argument(
+    '--fold',
+    action='append',
+    default=[],
+    help='a classifier of classifier.fold 1/K to K/K, once for each',
+  )
+  verb.add_argument('--form', choices=FORMS, default=CLASSES)
+  verb.add_argument('--distance', choices=DISTANCES, default=FLAT)
+  verb.add_argument('--out', required=True, help='folder to be made')
+  verb = verbs.add_parser('masks', help='where a locator looks')
+  verb.add_argument('--locator', required=True, help='workdir of one')
+  verb.add_argument('--rule', choices=RULES, default=THRESHOLD)
+  verb.add_argument('--threshold', type=float, default=0.5)
+  verb.add_argument('--no_finding', action='store_true', help='as the authors')
+  verb.add_argument('--npy', action='store_true', help="the authors' form too")
+  verb.add_argument('--out', required=True, help='folder')
+  verb = verbs.add_parser(
+    'build', help='all steps', epilog=f'The steps are {", ".join(STEPS)}.'
+  )
+  verb.add_argument('--workdir', required=True, help='of all steps')
+  verb.add_argument(
+    '--rounds', type=int, default=1, help='students, each taught by the last'
+  )
+  verb.add_argument(
+    '--folds',
+    type=int,
+    default=0,
+    help='classifiers that cross-fit the training labels; 0 for none',
+  )
+  return parser
+
+
+def main(argv: list[str]) -> None:
+  """Reads the command line; what a person can mend is told in one sentence."""
+  parser = _parser()
+  args, rest = parser.parse_known_args(argv)
+  compilation_cache.enable()
+  try:
+    if args.verb == 'build':
+      build(rest, args.workdir, args.rounds, args.folds)
+      return
+    run: Callable = {'knowledge': knowledge, 'masks': masks}[args.verb]
+    print('\n'.join(run(args, read_config(rest))))
+  except UserError as error:
+    sys.exit(f'error: {error}')
+  print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])
