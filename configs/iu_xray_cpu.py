@@ -28,7 +28,7 @@ CHANGES = {
   'train.freeze': 'visual_encoder',
   # Words follow films only when the training reports are nearly learnt by
   # heart: before, one short report is written for nearly all.
-  'train.epochs': 16,
+  'train.epochs': 12,
   'model.memory_slots': 128,
   'model.width': 128,
   'model.heads': 4,
