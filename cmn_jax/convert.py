@@ -171,6 +171,8 @@ def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
   )
   try:
     rest = values(['convert', *arguments])[1:]
+  except flags.UnrecognizedFlagError as error:
+    raise ConversionError(f'unknown arguments --{error.flagname}') from error
   except (flags.Error, AttributeError, OSError, ValueError) as error:
     reason = ' '.join(str(error).split())
     raise ConversionError(f'cannot read the config: {reason}') from error
