@@ -12,11 +12,19 @@ from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.classifier import ClassifierConfig
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.ekagen_config import EkagenConfig
+from cmn_jax.models.film_features import OpinionConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.opening import runs_of
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.state import study_batch, variable_shapes
-from configs import base, difference, iu_xray, mimic_cxr, phantom
+from configs import (
+  base,
+  difference,
+  iu_xray,
+  iu_xray_cpu,
+  mimic_cxr,
+  phantom,
+)
 from input_pipeline.augmentation import DRAWS, augment_film
 from input_pipeline.config import Augmentation, DataConfig
 from input_pipeline.data import open_data
@@ -124,6 +132,17 @@ def test_the_recipe_of_mimic_cxr():
   assert _params(config, 400)['logits']['kernel'].shape == (512, 400)
 
 
+def test_the_laptop_recipe_has_prompts():
+  config = iu_xray_cpu.get_config('prompted')
+  assert difference.changes(config) == {}
+  assert config.train.freeze == 'visual_encoder'
+  model = ModelConfig.of(config, 100, prompted=['edema', 'nodule'])
+  # Four stages of 80 to 320 channels, three poolings, two films.
+  features = 6 * (80 + 112 + 192 + 320)
+  assert model.opinion == OpinionConfig(features, 2, 0.16, 0.22)
+  assert ModelConfig.of(iu_xray_cpu.get_config('cmn'), 100).opinion is None
+
+
 def test_one_command_runs_several_seeds():
   config = phantom.get_config().lock()
   assert runs_of(config, 'runs/x') == [(config, Path('runs/x'))]
@@ -151,6 +170,7 @@ def test_an_unknown_variant_is_named():
   'field, value, says',
   [
     ('model.dtype', 'float16', 'float32, bfloat16'),
+    ('model.prompts', 'words', "choose from '' and 'findings'"),
     ('decode.method', 'best', 'beam, greedy, sample'),
     ('decode.beam_size', 0, 'at least 1'),
   ],

@@ -86,18 +86,23 @@ def test_films_alone_give_the_opinion_of_their_pooled_maps(prompted):
   model, variables = prompted
   images, mask_B = small.images(4), np.ones(4, bool)
   mask_BxI = np.ones((4, small.VIEWS), bool)
-  params = variables['params']
-  params['opinion'] = {
-    **params['opinion'],
-    'deviation': np.ones(sum(SIZES)),
-    'findings_bias': np.array([-1.0, 0.0, 1.0]),
+
+  def pooled(images):
+    return model.apply(
+      variables,
+      images,
+      method=lambda m, x: pooled_films(m.visual_encoder, x, mask_B, mask_BxI),
+    )
+
+  rng = np.random.default_rng(0)
+  opinion = {
+    **feature_scale(np.asarray(pooled(images)), SIZES),
+    'findings': 20 * rng.normal(size=(sum(SIZES), 3)),
+    'findings_bias': np.zeros(3),
   }
-  pooled = model.apply(
-    variables,
-    images,
-    method=lambda m, x: pooled_films(m.visual_encoder, x, mask_B, mask_BxI),
-  )
-  said = Opinion(STATING).apply({'params': params['opinion']}, pooled)
+  params = {**variables['params'], 'opinion': opinion}
+  variables = {**variables, 'params': params}
+  said = Opinion(STATING).apply({'params': opinion}, pooled(images))
   assert 0 < np.mean(said) < 1
   patches, mask = model.apply(variables, images, mask_B, method='encode')
   given, given_mask = _encoded(model, variables, images, said)
@@ -105,18 +110,9 @@ def test_films_alone_give_the_opinion_of_their_pooled_maps(prompted):
   np.testing.assert_array_equal(mask, given_mask)
   # An image that a study does not have says nothing.
   mask_BxI[:, 1] = False
-  one = model.apply(
-    variables,
-    images,
-    method=lambda m, x: pooled_films(m.visual_encoder, x, mask_B, mask_BxI),
-  )
+  one = pooled(images)
   images[:, 1] = 0.0
-  two = model.apply(
-    variables,
-    images,
-    method=lambda m, x: pooled_films(m.visual_encoder, x, mask_B, mask_BxI),
-  )
-  np.testing.assert_allclose(one, two, atol=1e-6)
+  np.testing.assert_allclose(one, pooled(images), atol=1e-6)
   assert np.asarray(one == 0).mean() > 0.4
 
 

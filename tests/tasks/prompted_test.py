@@ -152,20 +152,20 @@ def test_what_does_not_fit_is_named(runs, changes, says):
 def test_a_findings_head_finds_by_thresholds_of_validation(runs):
   task, data = open_task(runs.config('cmn'))
   assert task.found('test', {}) is None
-  task.finding_targets = ['left nodule', 'nodule', 'opacity']
   truth = [task._reader.labels_of_study(s) for s in data.studies['val']]
-  assert any('nodule' in names for names in truth)
-  high_SxL = np.array(
-    [[0.5, *(0.1 + 0.2 * (n in t) for n in task.finding_targets[1:])]
-     for t in truth]
-  )  # fmt: skip
-  wanted = {'nodule', 'opacity'}
-  assert task.found('val', {'probability': high_SxL}) == [
-    names & wanted for names in truth
+  order = task._reader.classes
+  wanted = sorted(set().union(*truth), key=order.index)[:2]
+  # A place is no class of its own.
+  task.finding_targets = ['left thing', *wanted[::-1]]
+  likely_SxL = np.array(
+    [[0.5, *(0.1 + 0.2 * (n in t) for n in wanted[::-1])] for t in truth]
+  )
+  assert task.found('val', {'probability': likely_SxL}) == [
+    names & {*wanted} for names in truth
   ]
   # What is found in test is cut where validation was.
   rows = {'probability': np.array([[0.9, 0.21, 0.0], [0.9, 0.19, 0.0]])}
-  assert task.found('test', rows) == [{'nodule'}, set()]
+  assert task.found('test', rows) == [{wanted[1]}, set()]
 
 
 def test_the_consensus_has_the_nearest_by_features_and_a_test(runs):
