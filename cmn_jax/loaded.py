@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
-from input_pipeline.tokenizers import tokenizer_from_json
+from input_pipeline import vocabularies
 
 
 def digest_of(variables: dict) -> str:
@@ -60,7 +60,7 @@ class Loaded:
   @functools.cached_property
   def tokenizer(self):
     """Its words."""
-    return tokenizer_from_json(self.meta['tokenizer'])
+    return vocabularies.from_json(self.meta['tokenizer'])
 
   @property
   def vocabulary(self) -> int:

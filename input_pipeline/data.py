@@ -6,17 +6,14 @@ import pathlib
 
 import numpy as np
 
+from input_pipeline import vocabularies
 from input_pipeline.config import DataConfig
-from input_pipeline.ekagen_words import EkagenTokenizer
 from input_pipeline.layouts import detect, splits
 from input_pipeline.phantom.write import write_phantom
 from input_pipeline.store import prepared
 from input_pipeline.store.source import PreparedFilms, StreamedFilms
 from input_pipeline.study import DataError, Study, refuse_problems
 from input_pipeline.tokenizers import (
-  EKAGEN,
-  PIECE_KINDS,
-  SentencePieceTokenizer,
   Tokenizer,
   WordTokenizer,
   encode_reports,
@@ -95,13 +92,7 @@ def open_data(config: DataConfig) -> Data:
   info, studies, films = open_films(config)
   reports = [study.report for study in studies['train']]
   words = WordTokenizer.fit(reports, config.min_count, config.clean)
-  tokenizer = words
-  if config.tokenizer == EKAGEN:
-    tokenizer = EkagenTokenizer.fit(reports, config.min_count, config.clean)
-  if config.tokenizer in PIECE_KINDS:
-    tokenizer = SentencePieceTokenizer.fit(
-      reports, config.pieces, config.tokenizer, config.clean
-    )
+  tokenizer = vocabularies.fit(config, reports)
 
   def with_reference(study):
     reference = words.reference(study.report, config.reference_length)

@@ -6,7 +6,6 @@ Pieces are of the same cleaned text.
 """
 
 import base64
-import binascii
 import collections
 import io
 import re
@@ -162,7 +161,7 @@ class WordTokenizer(Tokenizer):
     return ' '.join(w if w in self._id_of else UNKNOWN for w in text.split())
 
   def to_json(self) -> dict[str, Any]:
-    """A dict that `json` can write; `tokenizer_from_json` reads it back."""
+    """A dict that `json` can write; `vocabularies.from_json` reads it back."""
     return {'clean': self.clean, 'words': self.words}
 
 
@@ -234,7 +233,7 @@ class SentencePieceTokenizer(Tokenizer):
     return ' '.join(self._pieces.decode(ids).split())
 
   def to_json(self) -> dict[str, Any]:
-    """A dict that `json` can write; `tokenizer_from_json` reads it back."""
+    """A dict that `json` can write; `vocabularies.from_json` reads it back."""
     return {
       'clean': self.clean,
       'kind': self.kind,
@@ -251,23 +250,6 @@ def encode_reports(
     ids = tokenizer.encode(report, max_length)
     row[: len(ids)] = ids
   return ids_SxT
-
-
-def tokenizer_from_json(
-  fields: dict[str, Any],
-) -> Tokenizer:
-  """The tokenizer, of whatever class, whose `to_json` gave `fields`."""
-  if fields.get('numbering') == EKAGEN:
-    from input_pipeline.ekagen_words import EkagenTokenizer  # it imports this
-
-    return EkagenTokenizer.from_json(fields)
-  if 'model' not in fields:
-    return WordTokenizer(fields['words'], fields['clean'])
-  try:
-    model = base64.b64decode(fields['model'], validate=True)
-    return SentencePieceTokenizer(model, fields['kind'], fields['clean'])
-  except (binascii.Error, RuntimeError) as error:
-    raise UserError(f'No SentencePiece model: {error}.') from error
 
 
 def _check_clean(clean):

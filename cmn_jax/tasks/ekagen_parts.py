@@ -22,7 +22,7 @@ from cmn_jax.tasks.ekagen_checks import (
   fingerprint,
 )
 from cmn_jax.training.checkpoints import CheckpointError
-from input_pipeline.tokenizers import tokenizer_from_json
+from input_pipeline import vocabularies
 
 CAPTIONER, TEACHER = 'captioner', 'teacher'
 DIAGNOSIS, LOCATOR = 'diagnosis', 'locator'
@@ -115,7 +115,7 @@ class Parts:
 
 def captioner_shape(meta: dict) -> CaptionerShape:
   """Of the captioner in a checkpoint of the task 'ekagen'."""
-  tokenizer = tokenizer_from_json(meta['tokenizer'])
+  tokenizer = vocabularies.from_json(meta['tokenizer'])
   vocabulary = tokenizer.vocab_size + tokenizer.specials
   return shape_of(ConfigDict(meta['config']), vocabulary, meta['fused'])
 

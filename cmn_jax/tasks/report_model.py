@@ -8,7 +8,7 @@ from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.checkpoints import CheckpointError, check_same_shapes
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.state import study_batch, variable_shapes
-from input_pipeline.tokenizers import tokenizer_from_json
+from input_pipeline import vocabularies
 
 # What a classifier's checkpoint holds of the meta of its report model.
 _META = (
@@ -25,7 +25,7 @@ _META = (
 
 def report_network_of(meta: dict, axis: str | None) -> ReportGenerator:
   """The network that a report model's checkpoint belongs to."""
-  vocabulary = tokenizer_from_json(meta['tokenizer']).vocab_size + 1
+  vocabulary = vocabularies.from_json(meta['tokenizer']).vocab_size + 1
   model = ModelConfig.of(meta['config'], vocabulary, meta['finding_targets'])
   return ReportGenerator(model, axis)
 

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.training.checkpoints import CheckpointError
 from configs import difference
-from input_pipeline.tokenizers import tokenizer_from_json
+from input_pipeline import vocabularies
 
 # Folders whose parameters are compared instead.
 _COMPARED = (
@@ -93,7 +93,7 @@ def check_same_words(saved: dict, tokenizer, where: Path) -> None:
   """Raises CheckpointError if a run's vocabulary is not the data's."""
   if saved != tokenizer.to_json():
     raise CheckpointError(
-      f'{where} knows {tokenizer_from_json(saved).vocab_size} words, the '
+      f'{where} knows {vocabularies.from_json(saved).vocab_size} words, the '
       f'training reports at hand give {tokenizer.vocab_size}, not the same '
       'ones: the reports, data.min_count or data.clean have changed'
     )

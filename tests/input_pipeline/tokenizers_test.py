@@ -2,12 +2,12 @@ import json
 
 import pytest
 
+from input_pipeline import vocabularies
 from input_pipeline.tokenizers import (
   SentencePieceTokenizer,
   WordTokenizer,
   clean_iu_xray,
   clean_mimic_cxr,
-  tokenizer_from_json,
 )
 
 REPORTS = [
@@ -106,7 +106,7 @@ def test_odd_reports_encode_and_decode(clean, report):
 
 def test_json_keeps_words(tokenizer):
   fields = json.loads(json.dumps(tokenizer.to_json()))
-  copy = tokenizer_from_json(fields)
+  copy = vocabularies.from_json(fields)
   assert copy.encode(REPORTS[1]) == tokenizer.encode(REPORTS[1])
   assert copy.to_json() == tokenizer.to_json()
 
@@ -170,13 +170,13 @@ def test_pieces_are_the_same_each_time(pieces):
 
 def test_json_keeps_pieces(pieces):
   fields = json.loads(json.dumps(pieces.to_json()))
-  copy = tokenizer_from_json(fields)
+  copy = vocabularies.from_json(fields)
   assert copy.encode(MANY[3], 60) == pieces.encode(MANY[3], 60)
   assert copy.to_json() == pieces.to_json()
   with pytest.raises(ValueError, match='No SentencePiece model'):
-    tokenizer_from_json(fields | {'model': '!'})
+    vocabularies.from_json(fields | {'model': '!'})
   with pytest.raises(ValueError, match='No SentencePiece model'):
-    tokenizer_from_json(fields | {'model': 'AAAA'})
+    vocabularies.from_json(fields | {'model': 'AAAA'})
 
 
 @pytest.mark.parametrize('bad', [37, -1])
