@@ -12,7 +12,7 @@ from cmn_jax.decoding.generate import BucketedWriter
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import Captioner
 from cmn_jax.predictor import read_study
-from cmn_jax.reporter import ClassFinding, Report, Reporter
+from cmn_jax.report import ClassFinding, Report, Writer
 from cmn_jax.tasks.ekagen import EkagenTask
 from cmn_jax.tasks.ekagen_parts import CAPTIONER, DIAGNOSIS, KNOWLEDGE, part_of
 from input_pipeline.errors import UserError
@@ -20,7 +20,7 @@ from input_pipeline.findings_reader import findings_reader
 from input_pipeline.labels import or_no_finding
 
 
-class EkagenReporter(Reporter):
+class EkagenReporter(Writer):
   """The captioner with all that its checkpoint holds beside it.
 
   Grey films are masked and diagnosed as they are in an evaluation. Films that

@@ -13,62 +13,15 @@ from cmn_jax.decoding.generate import (
   attention_of_words,
   make_writer,
 )
+from cmn_jax.ekagen_reporter import EkagenReporter
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.classifier import GENERATED, REFERENCE
 from cmn_jax.predictor import Predictor, read_study
+from cmn_jax.report import ClassFinding, Report, Writer
 from cmn_jax.tasks.report_model import inside, report_network_of
 from cmn_jax.training.checkpoints import CheckpointError
-from input_pipeline.findings import Finding
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.labels import or_no_finding
-
-_DRAWN = ('phantom', 'iu_xray-drawn')
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassFinding:
-  """One class, as the classifier and the report have it.
-
-  Attributes:
-    name: of the class.
-    probability: that the classifier gives it.
-    threshold: from which on it is found; None for a single label.
-    found: whether the classifier finds it.
-    in_report: whether the report states it, read by rules.
-  """
-
-  name: str
-  probability: float
-  threshold: float | None
-  found: bool
-  in_report: bool
-
-  @property
-  def disputed(self) -> bool:
-    """Whether report and classifier disagree.
-
-    A single label says nothing of the other classes that a report states.
-    """
-    if self.threshold is None:
-      return self.found and not self.in_report
-    return self.found != self.in_report
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """A generated report.
-
-  Attributes:
-    text: its words.
-    findings: positive findings that the text states.
-    attention: (words, I, h, w), what each word looked at on each image.
-    classes: of the classifier; none without one.
-  """
-
-  text: str
-  findings: list[Finding]
-  attention: np.ndarray
-  classes: list[ClassFinding]
 
 
 class StudyClassifier(Predictor):
@@ -142,7 +95,7 @@ class StudyClassifier(Predictor):
     ]
 
 
-class Reporter:
+class Reporter(Writer):
   """A trained generator with its vocabulary, ready for images.
 
   Attributes:
@@ -167,7 +120,7 @@ class Reporter:
   @classmethod
   def load(
     cls, folder: Path | str, classifier: Path | str | None = None
-  ) -> 'Reporter':
+  ) -> Writer:
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
     A classifier's workdir serves as both, unless it was fine-tuned; EKAGen's
@@ -182,8 +135,6 @@ class Reporter:
     """
     loaded = Loaded.load(folder)
     if loaded.task == 'ekagen' and not classifier:
-      from cmn_jax.ekagen_reporter import EkagenReporter  # it imports this
-
       return EkagenReporter(loaded)
     if loaded.task == 'report':
       second = StudyClassifier(Loaded.load(classifier)) if classifier else None
@@ -283,21 +234,4 @@ class Reporter:
       classes = self.classifier.classes(batch, ids_1xT[0], text)
     return Report(
       text, self._reader.of_text(text), attention[:, : len(paths)], classes
-    )
-
-  @property
-  def drawn(self) -> bool:
-    """Whether the training images were a program's, not patients'."""
-    return self.loaded.meta['dataset'] in _DRAWN
-
-  @property
-  def provenance(self) -> str:
-    """What the model was trained on, in one sentence."""
-    c, meta = self.config, self.loaded.meta
-    what = ' (drawn images)' if self.drawn else ''
-    epochs = meta['history'][-1]['epoch'] if meta['history'] else '?'
-    return (
-      f'{c.name}, {c.model.encoder} at {c.data.image_size} pixels, trained on '
-      f'{meta["dataset"]}{what} for {epochs} epochs, '
-      f'{self.tokenizer.vocab_size} words'
     )

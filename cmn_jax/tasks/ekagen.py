@@ -36,6 +36,7 @@ from cmn_jax.tasks.ekagen_results import (
   CONTROLS,
   knowledge_lines,
   knowledge_results,
+  whole_batches,
 )
 from cmn_jax.tasks.encoder import (
   RANDOM,
@@ -239,12 +240,18 @@ class EkagenTask(WrittenReports):
   def score(self, split: str, rows: dict, full: bool, variables: dict) -> dict:
     """As of all reports; in full with the controls of the knowledge."""
     results = super().score(split, rows, full, variables)
-    if not full or KNOWLEDGE not in self.parts:
+    if not full:
+      return results
+    studies, texts = self._data.studies[split], self.texts(rows)
+    if self._data.split_official[split]:
+      whole = whole_batches(studies, self._reader, texts)
+      results['controls'] = results['controls'] | whole
+    if KNOWLEDGE not in self.parts:
       return results
     more = knowledge_results(
-      self._data.studies[split],
+      studies,
       self._reader,
-      self.texts(rows),
+      texts,
       {name: self._texts(rows[name]) for name in CONTROLS},
       rows['labels'],
       self._readers.classes,
