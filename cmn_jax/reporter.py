@@ -134,7 +134,11 @@ class Reporter(Writer):
       CheckpointError: nothing there, not readable, or not fitting together.
     """
     loaded = Loaded.load(folder)
-    if loaded.task == 'ekagen' and not classifier:
+    if loaded.task == 'ekagen':
+      if classifier:
+        raise CheckpointError(
+          f'{folder} holds a classifier of its own: leave --classifier out'
+        )
       return EkagenReporter(loaded)
     if loaded.task == 'report':
       second = StudyClassifier(Loaded.load(classifier)) if classifier else None

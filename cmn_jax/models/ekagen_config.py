@@ -90,7 +90,8 @@ class EkagenConfig:
   @classmethod
   def of(cls, fields: Mapping[str, Any]) -> 'EkagenConfig':
     """Of the section; with `compat` all switches are the authors'."""
-    return cls(**{**fields, **(COMPAT if fields['compat'] else {})})
+    own = cls(**fields)
+    return dataclasses.replace(own, **COMPAT) if own.compat else own
 
   @property
   def mask_options(self) -> tuple[str, float, bool]:

@@ -20,7 +20,7 @@ from cmn_jax.models.ekagen import Captioner, trained_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.pages.report import report_sections
-from cmn_jax.tasks.ekagen_checks import check_fields
+from cmn_jax.tasks.ekagen_checks import check_encoder, check_fields
 from cmn_jax.tasks.ekagen_inputs import EkagenInputs
 from cmn_jax.tasks.ekagen_parts import (
   CAPTIONER,
@@ -135,13 +135,14 @@ class EkagenTask(WrittenReports):
     start = init_variables(network, seed, self._blank())
     encoder, self.encoder_start = pretrained_encoder(self._config.model)
     captioner = part_of(start, CAPTIONER)
-    if encoder:
-      captioner = put_encoder(captioner, encoder)
+    captioner = put_encoder(captioner, encoder) if encoder else captioner
     own = self.parts.variables
     variables = {
       kind: {CAPTIONER: captioner[kind], **own[kind]} for kind in own
     }
     self._encoder = encoder_of(captioner)
+    if not self.reads_images:
+      check_encoder(self.parts.get('teacher'), self._encoder)
     return variables
 
   def targets(self, split: str, mirrored: bool = False) -> dict:
@@ -244,8 +245,7 @@ class EkagenTask(WrittenReports):
       return results
     studies, texts = self._data.studies[split], self.texts(rows)
     if self._data.split_official[split]:
-      whole = whole_batches(studies, self._reader, texts)
-      results['controls'] = results['controls'] | whole
+      results['controls'] |= whole_batches(studies, self._reader, texts)
     if KNOWLEDGE not in self.parts:
       return results
     more = knowledge_results(

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from cmn_jax.loaded import Loaded, digest_of
 from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.tasks.diagnosis import check_classes
+from cmn_jax.tasks.encoder import encoder_of
 from cmn_jax.training.checkpoints import CheckpointError
 from input_pipeline.errors import UserError
 from input_pipeline.tokenizers import EKAGEN
@@ -129,6 +130,21 @@ def check_teacher(teacher: Loaded, config, data) -> None:
         f'{its[section][name]!r}, this run has {mine[section][name]!r}: take '
         'the same'
       )
+
+
+def check_encoder(teacher: Loaded | None, encoder: dict) -> None:
+  """A teacher reads the maps of the student's frozen encoder.
+
+  Raises:
+    CheckpointError: it has another one.
+  """
+  if teacher is None:
+    return
+  if digest_of(encoder_of(teacher.variables)) != digest_of(encoder):
+    raise CheckpointError(
+      f'the teacher {teacher.origin} has another frozen visual encoder than '
+      'model.pretrained names: start both from the same weights'
+    )
 
 
 def check_shared(teacher: Loaded, knowledge: Loaded | None) -> None:

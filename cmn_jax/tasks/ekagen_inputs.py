@@ -169,6 +169,11 @@ class EkagenInputs:
     if labels_SxG is None and self._ekagen.knowledge:
       # A checkpoint does not keep them.
       labels_SxG = load_knowledge(self._ekagen.knowledge).train_labels_SxG
+    if labels_SxG is None and self._parts[KNOWLEDGE].meta.get('folds'):
+      raise UserError(
+        'the labels of the training studies are cross-fitted and stand in the '
+        'folder of knowledge alone: name it as ekagen.knowledge'
+      )
     if labels_SxG is None:
       reader = self._parts.reader(DIAGNOSIS)
       return np.asarray(
