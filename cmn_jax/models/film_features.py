@@ -22,9 +22,13 @@ _POOLINGS = (jnp.mean, jnp.max, jnp.std)
 
 
 def standardise(pooled_BxD, centre_D, deviation_D, weight_D):
-  """Features of mean 0 and deviation 1 in training, clipped, then weighed."""
+  """Features of mean 0 and deviation 1 in training, clipped, then weighed.
+
+  Those of a film that is not there, NaN, are taken for the mean.
+  """
+  xp = pooled_BxD.__array_namespace__()
   x = (pooled_BxD - centre_D) / deviation_D
-  return x.clip(-_CLIP, _CLIP) * weight_D
+  return xp.where(xp.isnan(x), 0, x).clip(-_CLIP, _CLIP) * weight_D
 
 
 def feature_sizes(
@@ -67,7 +71,7 @@ def pooled_films(encoder: nn.Module, images, mask_B, mask_BxI) -> jax.Array:
     encoder: of ENCODERS.
     images: as `as_pixels` takes them.
     mask_B: False for padding studies.
-    mask_BxI: False for images that a study does not have; they give zeros.
+    mask_BxI: False for images that a study does not have; they give NaN.
   """
   there_BxI = mask_BxI & mask_B[:, None]
   rows = [
@@ -77,7 +81,7 @@ def pooled_films(encoder: nn.Module, images, mask_B, mask_BxI) -> jax.Array:
   ]
   return jnp.concatenate(
     [
-      jnp.where(mask_BxI[..., None], row, 0.0).reshape(len(mask_B), -1)
+      jnp.where(mask_BxI[..., None], row, jnp.nan).reshape(len(mask_B), -1)
       for row in rows
     ],
     axis=1,

@@ -15,13 +15,14 @@ def feature_scale(
   """How features are standardised: centre, deviation and weight, (D,) each.
 
   Args:
-    pooled_SxD: of the training studies.
+    pooled_SxD: of the training studies, NaN for a film that one does not have.
     sizes: of `feature_sizes`: every map and pooling counts alike.
   """
   weights = [np.full(size, (len(sizes) * size) ** -0.5) for size in sizes]
+  there_SxD = np.ma.masked_invalid(pooled_SxD)
   return {
-    'centre': pooled_SxD.mean(axis=0),
-    'deviation': pooled_SxD.std(axis=0) + _LEAST_DEVIATION,
+    'centre': np.ma.filled(there_SxD.mean(axis=0), 0),
+    'deviation': np.ma.filled(there_SxD.std(axis=0), 0) + _LEAST_DEVIATION,
     'weight': np.concatenate(weights),
   }
 

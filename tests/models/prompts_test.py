@@ -10,6 +10,7 @@ from cmn_jax.models.film_features import (
   OpinionConfig,
   feature_sizes,
   pooled_films,
+  standardise,
   stated,
 )
 from cmn_jax.models.images import Encoded
@@ -108,12 +109,21 @@ def test_films_alone_give_the_opinion_of_their_pooled_maps(prompted):
   given, given_mask = _encoded(model, variables, images, said)
   np.testing.assert_allclose(patches, given, atol=1e-5)
   np.testing.assert_array_equal(mask, given_mask)
-  # An image that a study does not have says nothing.
+  # An image that a study does not have says what the mean of them does.
+  seen = pooled(images)
   mask_BxI[:, 1] = False
   one = pooled(images)
-  images[:, 1] = 0.0
-  np.testing.assert_allclose(one, pooled(images), atol=1e-6)
-  assert np.asarray(one == 0).mean() > 0.4
+  missing = np.isnan(one)
+  assert (missing.mean(axis=0) % 1 == 0).all() and missing.mean() == 0.5
+  np.testing.assert_array_equal(one[~missing], seen[~missing])
+  scale = [opinion[name] for name in ('centre', 'deviation', 'weight')]
+  np.testing.assert_array_equal(standardise(one, *scale)[missing], 0)
+  np.testing.assert_array_equal(
+    Opinion(STATING).apply({'params': opinion}, one),
+    Opinion(STATING).apply(
+      {'params': opinion}, np.where(missing, opinion['centre'], one)
+    ),
+  )
 
 
 def test_prompts_are_tokens_behind_the_patches(prompted):
