@@ -155,4 +155,4 @@ class EkagenSystem(nn.Module):
 def dim_first(images_BxIxHxW, masks_BxHxW, min_cover: float):
   """Studies whose first film is dimmed outside its mask."""
   first = dim_outside(images_BxIxHxW[:, 0], masks_BxHxW, min_cover)
-  return images_BxIxHxW.at[:, 0].set(first)
+  return jnp.asarray(images_BxIxHxW).at[:, 0].set(first)
