@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
   verb = verbs.add_parser('masks', help='where a locator looks')
   verb.add_argument('--locator', required=True, help='workdir of one')
   verb.add_argument('--rule', choices=RULES, default=THRESHOLD)
-  verb.add_argument('--threshold', type=float, default=0.5)
+  verb.add_argument('--threshold', type=float, default=0.25)
   verb.add_argument('--no_finding', action='store_true', help='as the authors')
   verb.add_argument('--npy', action='store_true', help="the authors' form too")
   verb.add_argument('--out', required=True, help='folder')

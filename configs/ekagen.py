@@ -93,7 +93,7 @@ def section() -> dict:
     # What of a locator's map is inside a mask: 'jet' or 'threshold', where it
     # is above mask_threshold.
     'mask_rule': 'threshold',
-    'mask_threshold': 0.5,
+    'mask_threshold': 0.25,
     # A mask that covers no more of the film than this is not used.
     'mask_min_cover': 0.0,
     # Whether No Finding has a place as well.
