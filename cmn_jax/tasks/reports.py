@@ -80,7 +80,7 @@ class ReportTask(WrittenReports):
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))
-    self.frozen = frozen_parts(config)
+    self.frozen = _frozen(config)
     self.reads_images = not self.frozen
     self._alignment = AlignmentConfig(**config.alignment)
     self.decoding = Decoding(**config.decode, seed=config.seed)
