@@ -73,7 +73,7 @@ def test_every_field_is_read(runs):
     draws = tf.fill([DRAWS], tf.constant(0.5, tf.float64))
     augment_film(image, 32, draws, tf.constant(False), more)
   unread = set(_fields(config)) - runs.reads - reads
-  # That section has a test of its own, in tests/tasks/ekagen_test.py.
+  # That section has a test of its own, in tests/tasks/ekagen_task_test.py.
   unread = {field for field in unread if not field.startswith('ekagen.')}
   assert not unread
 
