@@ -23,7 +23,9 @@ def test_variant(memory):
   shape = dataclasses.replace(golden.SHAPE, memory=memory)
   table = twin_rows(shape)
   tensors = draw.draw_state_dict(shape, table, seed=2)
-  twin = Twin(shape)
+  # In float64: torch 2.13's gradient of a strided 1x1 convolution's weights is
+  # wrong by up to a third in float32 on some CPUs, and another in each run.
+  twin = Twin(shape).double()
   loaded = twin.load_state_dict(
     {k: torch.from_numpy(v) for k, v in tensors.items()}, strict=False
   )
@@ -32,12 +34,12 @@ def test_variant(memory):
   batch = golden.training_batch()
   images = np.array(normalise_images(batch['images_BxIxHxW']))
   log_probs = twin.train()(
-    torch.from_numpy(images).permute(0, 1, 4, 2, 3),
+    torch.from_numpy(images).double().permute(0, 1, 4, 2, 3),
     torch.from_numpy(batch['ids_BxT']).long(),
   )
   # Any weights will do to ask for all gradients at once.
   weight = np.random.RandomState(3).standard_normal(log_probs.shape)
-  (log_probs * torch.from_numpy(weight).float()).sum().backward()
+  (log_probs * torch.from_numpy(weight)).sum().backward()
 
   variables = to_variables(table, tensors)
   model = ReportGenerator(shape)
