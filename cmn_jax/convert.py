@@ -30,8 +30,7 @@ from cmn_jax.convert_ekagen import (
 )
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
-  read_pth,
-  tensors_of,
+  state_dict_of,
   torch_positions,
   write_pth,
 )
@@ -83,13 +82,9 @@ def convert_r2gencmn(
       f'{path} is a safetensors file: expected the .pth that R2GenCMN writes, '
       'with epoch, state_dict and optimizer'
     )
-  content = read_pth(path)
-  if not isinstance(content.get('state_dict'), dict):
-    raise ConversionError(
-      f'{path} has no state_dict: expected what R2GenCMN writes, with epoch, '
-      f'state_dict and optimizer; it holds {", ".join(map(str, content))[:200]}'
-    )
-  tensors = tensors_of(content['state_dict'], path)
+  content, tensors = state_dict_of(
+    path, 'state_dict', 'R2GenCMN', 'epoch and optimizer'
+  )
   tokenizer = WordTokenizer.fit(
     _training_reports(annotation), config.data.min_count, config.data.clean
   )

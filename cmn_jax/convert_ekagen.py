@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.interop.ekagen import from_captioner, to_captioner
 from cmn_jax.interop.ekagen_files import read_knowledge, read_vocabulary
-from cmn_jax.interop.files import read_pth, tensors_of, write_pth
+from cmn_jax.interop.files import state_dict_of, write_pth
 from cmn_jax.interop.folders import check_free, check_new, write_folder
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.loaded import Loaded
@@ -67,13 +67,9 @@ def convert_captioner(
       'knowledge is looked up by the labels of a classifier: give --knowledge '
       'and --diagnosis together, or neither'
     )
-  content = read_pth(path)
-  if not isinstance(content.get('model'), dict):
-    raise ConversionError(
-      f'{path} has no model: expected what EKAGen writes, with model, '
-      f'optimizer and epoch; it holds {", ".join(map(str, content))[:200]}'
-    )
-  tensors = tensors_of(content['model'], path)
+  content, tensors = state_dict_of(
+    path, 'model', 'EKAGen', 'optimizer and epoch'
+  )
   tokenizer = _words(vocabulary, reports, config)
   ids = tokenizer.vocab_size + tokenizer.specials
   shape = shape_of(config, ids, knowledge=True)

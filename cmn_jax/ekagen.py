@@ -22,7 +22,7 @@ from cmn_jax import compilation_cache
 from cmn_jax.convert import read_config
 from cmn_jax.ekagen_build import STEPS, build
 from cmn_jax.loaded import Loaded
-from cmn_jax.models.attention_masks import RULES, THRESHOLD
+from cmn_jax.models.attention_masks import PEAK_SHARE, RULES, THRESHOLD
 from cmn_jax.models.knowledge import CLASSES, DISTANCES, FLAT, FORMS
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge
 from cmn_jax.tasks.ekagen_parts import load_captioner
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
   verb = verbs.add_parser('masks', help='where a locator looks')
   verb.add_argument('--locator', required=True, help='workdir of one')
   verb.add_argument('--rule', choices=RULES, default=THRESHOLD)
-  verb.add_argument('--threshold', type=float, default=0.25)
+  verb.add_argument('--threshold', type=float, default=PEAK_SHARE)
   verb.add_argument('--no_finding', action='store_true', help='as the authors')
   verb.add_argument('--npy', action='store_true', help="the authors' form too")
   verb.add_argument('--out', required=True, help='folder')

@@ -69,6 +69,29 @@ def read_pth(path: Path | str) -> dict:
   return content
 
 
+def state_dict_of(
+  path: Path | str, key: str, writer: str, others: str
+) -> tuple[dict, dict[str, np.ndarray]]:
+  """All that a .pth holds, and the tensors under `key`.
+
+  Args:
+    path: of the file.
+    key: of the state dict.
+    writer: who writes such files, for the message.
+    others: what stands beside the state dict, for the message.
+
+  Raises:
+    ConversionError: not readable, or not such a file.
+  """
+  content = read_pth(path)
+  if not isinstance(content.get(key), dict):
+    raise ConversionError(
+      f'{path} has no {key}: expected what {writer} writes, with {key}, '
+      f'{others}; it holds {", ".join(map(str, content))[:200]}'
+    )
+  return content, tensors_of(content[key], path)
+
+
 def tensors_of(content: Mapping, what: Path | str) -> dict[str, np.ndarray]:
   """The tensors of a state dict as numpy arrays, without a copy."""
   torch = _import_torch(what)

@@ -14,6 +14,9 @@ import numpy as np
 
 JET, THRESHOLD = 'jet', 'threshold'
 RULES = (JET, THRESHOLD)
+# Of a map's peak, for the rule 'threshold': chosen on the lesions of phantom
+# films of validation, see `python -m cmn_jax.ekagen masks`.
+PEAK_SHARE = 0.25
 # Levels of 255 at which a channel of OpenCV's JET is above 0.6. The very peak
 # is dark red, and so is not among them.
 _JET_LEVELS = (7, 248)
@@ -56,7 +59,7 @@ def _to_unit_range(maps):
 
 
 def attention_mask(
-  maps_BxGxHxW, present_BxG, rule: str, threshold: float = 0.5
+  maps_BxGxHxW, present_BxG, rule: str, threshold: float = PEAK_SHARE
 ):
   """The mask of each film, bool (B, H, W).
 
@@ -98,7 +101,7 @@ def class_masks(
   thresholds_G,
   size: tuple[int, int],
   rule: str,
-  threshold: float = 0.5,
+  threshold: float = PEAK_SHARE,
   left_out: Sequence[int] = (),
 ):
   """Each class's own mask of what a locator says of films, bool (B, G, H, W).

@@ -38,7 +38,7 @@ _AT_LEAST = {'word_hidden': 1, 'kd_weight': 0, 'max_words': 1}
 
 @dataclasses.dataclass(frozen=True)
 class EkagenConfig:
-  """The fields of `config.ekagen`; configs/base.py says what each is for."""
+  """The fields of `config.ekagen`; configs/ekagen.py says what each is for."""
 
   compat: bool
   teacher: str

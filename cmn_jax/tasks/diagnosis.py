@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
-from cmn_jax.models.attention_masks import THRESHOLD, class_masks
+from cmn_jax.models.attention_masks import PEAK_SHARE, THRESHOLD, class_masks
 from cmn_jax.models.config import DTYPES
 from cmn_jax.models.film_classifier import FilmClassifier
 from cmn_jax.models.images import as_pixels
@@ -91,7 +91,7 @@ class FilmReader:
     variables,
     films_BxHxW,
     rule: str = THRESHOLD,
-    threshold: float = 0.5,
+    threshold: float = PEAK_SHARE,
     no_finding: bool = False,
   ) -> jax.Array:
     """Each class's own mask, (B, G, H, W) bool; nothing where it is not said.
@@ -206,38 +206,19 @@ def film_probabilities(
   )['probability']
 
 
-def film_masks(
-  locator: Loaded,
-  config: ConfigDict,
-  data,
-  split: str,
-  rule: str = THRESHOLD,
-  threshold: float = 0.5,
-  no_finding: bool = False,
-) -> np.ndarray:
-  """Masks of each study's first film, (S, H, W) bool, at data.image_size.
+def packed_masks(
+  locator: Loaded, config: ConfigDict, data, split: str, *options
+) -> dict[str, np.ndarray]:
+  """Masks of each study's first film, at data.image_size, eight pixels a byte.
 
-  From plain films. Computed once for a data set and kept in data.cache_dir,
-  eight pixels a byte.
+  From plain films. Computed once for a data set and kept in data.cache_dir.
 
   Args:
     locator: of the task 'diagnose'.
     config: the asking task's; its data, eval.batch_size and train.parallel.
     data: `input_pipeline.data.Data`.
     split: of the data.
-    rule: see `FilmReader.class_masks`, as for the other arguments.
-    threshold: of the rule 'threshold'.
-    no_finding: whether No Finding has a mask too.
-  """
-  options = rule, threshold, no_finding
-  packed = packed_masks(locator, config, data, split, *options)['packed']
-  return unpacked(packed, data.image_size)
-
-
-def packed_masks(
-  locator: Loaded, config: ConfigDict, data, split: str, *options
-) -> dict[str, np.ndarray]:
-  """As `film_masks`, where they are too many for a byte a pixel.
+    *options: rule, threshold and no_finding of `FilmReader.class_masks`.
 
   Returns:
     packed, (S, H, ceil(W / 8)) uint8, see `unpacked`; cover, (S, G) float32,

@@ -19,7 +19,6 @@ from cmn_jax.models.config import DTYPES
 from cmn_jax.models.ekagen import Captioner, trained_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
-from cmn_jax.pages.report import report_sections
 from cmn_jax.tasks.ekagen_checks import check_encoder, check_fields
 from cmn_jax.tasks.ekagen_inputs import EkagenInputs
 from cmn_jax.tasks.ekagen_parts import (
@@ -44,7 +43,6 @@ from cmn_jax.tasks.encoder import (
   frozen_parts,
   pretrained_encoder,
 )
-from cmn_jax.tasks.report_results import page_examples
 from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
@@ -280,16 +278,7 @@ class EkagenTask(WrittenReports):
       batch = self._readers.diagnosed(variables, batch)
       return network.apply(variables, batch, ids_BxT, method=attention)
 
-    examples = page_examples(
-      self._data,
-      self._reader,
-      look,
-      self._config.eval.examples,
-      variables,
-      rows['ids'],
-      self.texts(rows),
-    )
-    return report_sections(results, self._history, examples)
+    return self.attended_page(look, results, rows, variables, self._history)
 
   def describe(self, rows: dict, study: int) -> dict:
     """The report, the findings that it states, and the diagnosis behind it."""

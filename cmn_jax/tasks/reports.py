@@ -21,7 +21,6 @@ from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.film_features import Opinion
 from cmn_jax.models.images import images_of
 from cmn_jax.models.report_generator import ReportGenerator
-from cmn_jax.pages.report import report_sections
 from cmn_jax.scores.decisions import choose_thresholds, decide
 from cmn_jax.tasks.encoder import (
   RANDOM,
@@ -34,7 +33,6 @@ from cmn_jax.tasks.encoder import (
 )
 from cmn_jax.tasks.opinion import finding_indicators, fit_opinion
 from cmn_jax.tasks.report_model import prompted_findings
-from cmn_jax.tasks.report_results import page_examples
 from cmn_jax.tasks.written_reports import WrittenReports, names_of
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
@@ -268,16 +266,7 @@ class ReportTask(WrittenReports):
       images, mask_BxI = batch['images_BxIxHxW'], batch['mask_BxI']
       return attention(variables, images, ids_BxT, mask_BxI)
 
-    examples = page_examples(
-      self._data,
-      self._reader,
-      look,
-      self._config.eval.examples,
-      variables,
-      rows['ids'],
-      self.texts(rows),
-    )
-    return report_sections(results, self._history, examples)
+    return self.attended_page(look, results, rows, variables, self._history)
 
   def describe(self, rows: dict, study: int) -> dict:
     """The report and the findings that it states."""

@@ -1,14 +1,15 @@
 """What every task that writes reports has in common: how they are judged."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from cmn_jax.pages.report import report_sections
 from cmn_jax.scores import catalogue
 from cmn_jax.scores.scoring import SplitScorer
-from cmn_jax.tasks.report_results import report_results
+from cmn_jax.tasks.report_results import page_examples, report_results
 from input_pipeline.findings_reader import FindingsReader
 
 # Where each row of the terminal's table stands in the results.
@@ -114,6 +115,34 @@ class WrittenReports:
         self._data.studies[split], self.texts(rows), strict=True
       )
     ]
+
+  def attended_page(
+    self,
+    look: Callable,
+    results: dict,
+    rows: Mapping,
+    variables: dict,
+    history: list[dict] | None,
+  ) -> list:
+    """Scores, curves, and examples with the words' attention on the images.
+
+    Args:
+      look: see `page_examples`.
+      results: of the test split.
+      rows: with 'ids', (S, T).
+      variables: the model's.
+      history: of the checkpoint.
+    """
+    examples = page_examples(
+      self._data,
+      self._reader,
+      look,
+      self._config.eval.examples,
+      variables,
+      rows['ids'],
+      self.texts(rows),
+    )
+    return report_sections(results, history, examples)
 
   def lines(self, results: dict) -> list[str]:
     """The model beside its baselines, and how well studies are retrieved."""

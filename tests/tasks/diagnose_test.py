@@ -10,7 +10,12 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.models.film_classifier import SingleFilmClassifier
 from cmn_jax.opening import open_task
 from cmn_jax.predict import main as predict
-from cmn_jax.tasks.diagnosis import FilmReader, film_labels, film_masks
+from cmn_jax.tasks.diagnosis import (
+  FilmReader,
+  film_labels,
+  packed_masks,
+  unpacked,
+)
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import CheckpointError
 from cmn_jax.training.state import init_variables, study_batch
@@ -140,7 +145,8 @@ def test_labels_and_masks_of_a_data_set_are_those_of_films_at_hand(
   for split in ('val', 'test'):
     for _ in range(2):
       labels = film_labels(loaded, config, data, split)
-      masks = film_masks(loaded, config, data, split, 'jet')
+      packed = packed_masks(loaded, config, data, split, 'jet')['packed']
+    masks = unpacked(packed, 48)
     assert masks.shape == (len(data.studies[split]), 48, 48)
     films = next(batches.eval_batches(data, split, batch_size=len(masks)))
     films = films['images_BxIxHxW'][:, 0]
