@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from cmn_jax.config_errors import sentence_of
 from cmn_jax.convert_classifiers import (
   CLASSIFIERS,
   convert_classifier,
@@ -166,14 +167,16 @@ def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
   )
   try:
     rest = values(['convert', *arguments])[1:]
+    loaded = config.value.copy_and_resolve_references()
   except flags.UnrecognizedFlagError as error:
     raise ConversionError(f'unknown arguments --{error.flagname}') from error
-  except (flags.Error, AttributeError, OSError, ValueError) as error:
-    reason = ' '.join(str(error).split())
-    raise ConversionError(f'cannot read the config: {reason}') from error
+  except (flags.Error, AttributeError, KeyError, OSError, ValueError) as error:
+    raise ConversionError(
+      f'cannot read the config: {sentence_of(error)}'
+    ) from error
   if rest:
     raise ConversionError(f'unknown arguments {" ".join(rest)}')
-  return config.value
+  return loaded
 
 
 def _training_reports(path: Path | str) -> list[str]:
