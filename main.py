@@ -19,6 +19,7 @@ from cmn_jax.evaluate import evaluate
 from cmn_jax.opening import runs_of
 from cmn_jax.train import train
 from cmn_jax.training.distributed import start
+from input_pipeline import stopping
 from input_pipeline.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
@@ -37,6 +38,7 @@ _PROCESS = flags.DEFINE_integer('process', None, 'Which this is, from 0.')
 
 def main(_):
   """Runs the mode; what a person can mend is told in one sentence."""
+  stopping.install()
   logging.set_verbosity(logging.WARNING)  # Orbax logs every file it opens
   compilation_cache.enable()
   job = _COORDINATOR.value, _PROCESSES.value, _PROCESS.value

@@ -27,6 +27,7 @@ from cmn_jax.models.knowledge import CLASSES, DISTANCES, FLAT, FORMS
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge
 from cmn_jax.tasks.ekagen_parts import load_captioner
 from cmn_jax.tasks.mask_files import write_masks
+from input_pipeline import stopping
 from input_pipeline.data import DataConfig, open_data
 from input_pipeline.errors import UserError
 
@@ -103,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
+  stopping.install()
   parser = _parser()
   args, rest = parser.parse_known_args(argv)
   compilation_cache.enable()

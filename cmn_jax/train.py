@@ -1,17 +1,20 @@
 """Training: epochs with validation and checkpoints, resumable at any moment."""
 
+import contextlib
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
 from cmn_jax.opening import open_task
-from cmn_jax.training.checkpoints import Checkpoints, latest_folder
-from cmn_jax.training.distributed import log
+from cmn_jax.training.checkpoints import latest_folder
+from cmn_jax.training.distributed import is_first, log
 from cmn_jax.training.loop import Run, run_epochs
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import check_same_run
+from cmn_jax.training.saving import Checkpoints, set_aside_damaged
 from cmn_jax.training.state import init_state
+from input_pipeline import folder_lock
 from input_pipeline.data import DataConfig
 
 
@@ -25,9 +28,17 @@ def train(config: ConfigDict, workdir: Path | str) -> None:
   Raises:
     UserError: the config, the data or the workdir do not fit.
   """
-  workdir = Path(workdir)
+  with contextlib.ExitStack() as held:
+    _train(config, Path(workdir), held)
+
+
+def _train(config: ConfigDict, workdir: Path, held: contextlib.ExitStack):
+  there = workdir.is_dir()
+  if there:
+    _hold(held, workdir)
   parallel = Parallel(config.train.parallel)
   augmentation = DataConfig(**config.data).augmentation
+  set_aside_damaged(workdir)
   folder = latest_folder(workdir)
   loaded = Loaded.load(folder) if folder else None
   if loaded:
@@ -42,11 +53,18 @@ def train(config: ConfigDict, workdir: Path | str) -> None:
       f'{task.about(variables)}\n{len(parallel.devices)} x '
       f'{parallel.devices[0].device_kind}'
     )
-    state, history = init_state(variables, run.optimizer, task.frozen), []
+    state = init_state(variables, run.optimizer, task.frozen)
+  if not there:
+    _hold(held, workdir)
   checkpoints = Checkpoints(workdir)
   if loaded:
     step = checkpoints.latest_step
     log(f'continuing {workdir} after step {step}')
     state = checkpoints.restore(step, run.optimizer, task.frozen)
-    history = loaded.meta['history']
-  run_epochs(run, state, history, checkpoints)
+  run_epochs(run, state, loaded.meta if loaded else {}, checkpoints)
+
+
+def _hold(held: contextlib.ExitStack, workdir: Path) -> None:
+  """Keeps other runs out of a folder, once it is clear that this one begins."""
+  if is_first():
+    held.enter_context(folder_lock.locked(workdir))

@@ -306,6 +306,9 @@ def train() -> dict:
     'patience': 50,
     # Validate, and save a checkpoint, every so many epochs.
     'validate_every': 1,
+    # And save so often between, to resume from there; 0 for never.
+    'save_every_steps': 0,
+    'save_every_seconds': 600.0,
     # Validation score that picks the checkpoint: bleu_1 to bleu_4,
     # rouge_l, cider or micro_f1 (of findings).
     'select_by': 'bleu_4',

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
+from input_pipeline import stopping
 from input_pipeline.atomic_write import write_text
 from input_pipeline.config import CHOICES, DataConfig
 from input_pipeline.dataset_card import summary, units_of, write_card
@@ -141,6 +142,7 @@ def _prepare(args):
 
 def main(argv: Sequence[str] | None = None):
   """Reads the command line and prepares; a UserError is said in a sentence."""
+  stopping.install()
   args = _parse(argv)
   try:
     _prepare(args)

@@ -7,20 +7,20 @@ predicting touch only `model` and `meta`.
 
 import contextlib
 import importlib.metadata
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import flax
 import jax
 import numpy as np
-import optax
 import orbax.checkpoint as ocp
 from absl import logging
 from ml_collections import ConfigDict
 
-from cmn_jax.training.state import TrainState, init_state
+from cmn_jax.training.distributed import log
 from configs import difference
+from input_pipeline.atomic_write import write_text
 from input_pipeline.errors import UserError
 
 META_FORMAT = 3  # goes up when older checkpoints need to be read otherwise
@@ -32,23 +32,8 @@ class CheckpointError(UserError):
   """A checkpoint is missing, or does not fit what was asked of it."""
 
 
-class _LatestAndBest:
-  """Preserves the newest checkpoint and the first of those that score best.
-
-  Orbax stores no metrics with such a policy, so the scores come from the metas:
-  a resumed run knows its best checkpoint as one that was never stopped.
-  """
-
-  def __init__(self, scores: dict[int, float]):
-    self.scores = scores
-
-  def should_preserve(self, checkpoints: Sequence[Any], *, context):
-    del context
-    steps = [c.step for c in checkpoints]
-    if not steps:
-      return []
-    preserved = {best_step(steps, self.scores), max(steps)}
-    return [step in preserved for step in steps]
+class DamagedError(CheckpointError):
+  """Files of a checkpoint are missing or cannot be read."""
 
 
 def best_step(steps: Sequence[int], scores: dict[int, float]) -> int:
@@ -59,24 +44,29 @@ def best_step(steps: Sequence[int], scores: dict[int, float]) -> int:
 def score_of(meta: dict | None) -> float:
   """The validation score that chooses among a run's checkpoints.
 
-  Where an older meta has none, it is the last of its history.
+  Where an older meta has none, it is the last of its history; that of a
+  checkpoint between validations is minus infinity.
   """
   meta = meta or {}
   if 'score' in meta:
-    return meta['score']
+    return -np.inf if meta['score'] is None else meta['score']
   rows = meta.get('history') or [{}]
   select_by = meta.get('config', {}).get('train', {}).get('select_by')
   return rows[-1].get('val', {}).get(select_by, -np.inf)
 
 
-def _scores_in(root: Path) -> dict[int, float]:
-  """{step: score} of the complete checkpoints in a folder."""
-  return {
-    n: score_of(_read_json(root / str(n) / 'meta')) for n in _steps_in(root)
-  }
+def read_scores(root: Path) -> dict[int, float]:
+  """{step: score} of the checkpoints in a folder whose meta can be read."""
+  scores = {}
+  for step in steps_in(root):
+    try:
+      scores[step] = score_of(_read_json(root / str(step) / 'meta'))
+    except Exception as error:
+      log(f'left out: {_unreadable(root / str(step), error)}')
+  return scores
 
 
-def _steps_in(root: Path) -> list[int]:
+def steps_in(root: Path) -> list[int]:
   """Steps of the complete checkpoints in a folder."""
   return [
     int(p.name)
@@ -85,94 +75,16 @@ def _steps_in(root: Path) -> list[int]:
   ]
 
 
-class Checkpoints:
-  """The checkpoints of one run, written in the background."""
-
-  def __init__(self, workdir: Path | str):
-    root = Path(workdir).absolute() / 'checkpoints'
-    self._policy = _LatestAndBest(_scores_in(root))
-    self._manager = ocp.CheckpointManager(
-      root,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=self._policy,
-        enable_async_checkpointing=True,
-      ),
-    )
-
-  @property
-  def latest_step(self) -> int | None:
-    """Step of the newest complete checkpoint."""
-    return self._manager.latest_step()
-
-  def save(self, step: int, state: TrainState, meta: dict) -> None:
-    """Saves in the background; the meta's 'score' says which is best."""
-    self._policy.scores[step] = meta['score']
-    self._manager.save(
-      step,
-      args=ocp.args.Composite(
-        model=ocp.args.StandardSave(_writable(state.variables)),
-        train=ocp.args.StandardSave(_writable(_train_item(state))),
-        meta=ocp.args.JsonSave(meta),
-      ),
-    )
-
-  def restore(
-    self, step: int, optimizer: optax.GradientTransformation, frozen
-  ) -> TrainState:
-    """The whole state of a step, as numpy arrays.
-
-    Args:
-      step: one that is there.
-      optimizer: whose state was saved.
-      frozen: paths of what is not trained.
-    """
-    variables, _ = load_model(self._manager.directory / str(step))
-    state = jax.eval_shape(
-      lambda tree: init_state(tree, optimizer, frozen), variables
-    )
-    restored = self._manager.restore(
-      step,
-      args=ocp.args.Composite(
-        train=ocp.args.StandardRestore(_as_numpy(_train_item(state))),
-      ),
-    )
-    whole = init_state(variables, optax.identity(), frozen)
-    return whole.replace(**restored.train)
-
-  def wait(self):
-    """Blocks until what was saved is on disk."""
-    self._manager.wait_until_finished()
-
-  def close(self):
-    """Waits and frees the manager."""
-    self._manager.close()
-
-
-def _train_item(state: TrainState):
-  return {'step': state.step, 'opt_state': state.opt_state}
-
-
-def _writable(tree):
-  """What Orbax can save: of several processes, each has its own copy."""
-  if jax.process_count() == 1:
-    return tree
-  return jax.tree.map(np.asarray, tree)
-
-
-def _as_numpy(tree):
-  """An abstract tree that Orbax restores as numpy arrays."""
-  return jax.tree.map(lambda x: np.empty(x.shape, x.dtype), tree)
-
-
 def make_meta(
-  config: ConfigDict, history: list[dict], score: float, about: dict
+  config: ConfigDict, history: list[dict], score: float | None, about: dict
 ) -> dict:
   """The JSON of a checkpoint: all that its parameters need to be used.
 
   Args:
     config: the whole one.
     history: a row for each epoch so far.
-    score: on validation, by which checkpoints are chosen.
+    score: on validation, by which checkpoints are chosen; None where it was
+      not validated.
     about: what the task adds, such as its vocabulary.
   """
   return {
@@ -195,6 +107,12 @@ def save_model(folder: Path | str, variables: dict, meta: dict):
     checkpointer.save(folder / 'meta', meta)
 
 
+def replace_meta(step_folder: Path, meta: dict) -> None:
+  """Puts another meta in the place of a checkpoint's, all at once."""
+  (path,) = (step_folder / 'meta').glob('*metadata')
+  write_text(path, json.dumps(meta))
+
+
 def find_step(folder: Path | str, step: int | None = None) -> Path:
   """The folder of one step: DIR may be a workdir, its checkpoints, or a step.
 
@@ -208,7 +126,7 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
     return folder
   root = folder / 'checkpoints'
   root = root if root.is_dir() else folder
-  scores = _scores_in(root)
+  scores = read_scores(root)
   if not scores:
     raise CheckpointError(
       f'no checkpoint in {folder}: expected a workdir with '
@@ -217,6 +135,11 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
     )
   if step is None:
     step = best_step(list(scores), scores)
+    if scores[step] == -np.inf:
+      raise CheckpointError(
+        f'no checkpoint in {root} has been validated yet: give the command '
+        'that trains it again, or name the step'
+      )
   if step not in scores:
     raise CheckpointError(
       f'no checkpoint of step {step} in {root}: there are {sorted(scores)}'
@@ -227,7 +150,7 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
 def latest_folder(workdir: Path) -> Path | None:
   """The folder of the newest complete checkpoint of a run, None before one."""
   root = Path(workdir).absolute() / 'checkpoints'
-  steps = _steps_in(root)
+  steps = steps_in(root)
   return root / str(max(steps)) if steps else None
 
 
@@ -239,15 +162,17 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
   """
   meta = load_meta(step_folder)
   try:
-    with _without_warnings(), ocp.StandardCheckpointer() as checkpointer:
-      tree = checkpointer.metadata(step_folder / 'model').item_metadata.tree
-      variables = checkpointer.restore(step_folder / 'model', _as_numpy(tree))
+    variables = read_arrays(step_folder / 'model')
   except Exception as error:
-    reason = str(error).strip().split('\n')[0]
-    raise CheckpointError(
-      f'cannot read the checkpoint {step_folder}: {reason}'
-    ) from error
+    raise _unreadable(step_folder, error) from error
   return {'batch_stats': {}, **variables}, meta
+
+
+def read_arrays(folder: Path) -> dict:
+  """The tree of numpy arrays in a checkpoint's model/ or train/."""
+  with _without_warnings(), ocp.StandardCheckpointer() as checkpointer:
+    tree = checkpointer.metadata(folder).item_metadata.tree
+    return checkpointer.restore(folder, as_numpy(tree))
 
 
 def load_meta(step_folder: Path) -> dict:
@@ -259,10 +184,7 @@ def load_meta(step_folder: Path) -> dict:
   try:
     meta = _read_json(step_folder / 'meta')
   except Exception as error:
-    raise CheckpointError(
-      f'cannot read the checkpoint {step_folder}: '
-      f'{str(error).strip().splitlines()[0]}'
-    ) from error
+    raise _unreadable(step_folder, error) from error
   found = None if meta is None else meta.get('format')
   if found not in (_NO_TASK, META_FORMAT):
     raise CheckpointError(
@@ -270,6 +192,14 @@ def load_meta(step_folder: Path) -> dict:
       f'{META_FORMAT}: train or convert again'
     )
   return _completed(_with_task(meta) if found == _NO_TASK else meta)
+
+
+def _unreadable(step_folder: Path, error: Exception) -> CheckpointError:
+  """What to say of a checkpoint that cannot be read."""
+  lines = str(error).strip().splitlines() or [type(error).__name__]
+  denied = isinstance(error, PermissionError) or 'PERMISSION' in lines[0]
+  kind = CheckpointError if denied else DamagedError
+  return kind(f'cannot read the checkpoint {step_folder}: {lines[0][:200]}')
 
 
 def _completed(meta: dict) -> dict:
@@ -300,6 +230,11 @@ def _with_task(meta: dict) -> dict:
       'report_model': _with_task({**about['report_model'], 'format': _NO_TASK}),
     }
   return meta
+
+
+def as_numpy(tree):
+  """An abstract tree that Orbax restores as numpy arrays."""
+  return jax.tree.map(lambda x: np.empty(x.shape, x.dtype), tree)
 
 
 @contextlib.contextmanager

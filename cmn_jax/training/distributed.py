@@ -6,7 +6,9 @@ process writes it.
 """
 
 import itertools
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 
@@ -16,6 +18,7 @@ import tqdm
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
+from input_pipeline import stopping
 from input_pipeline.errors import UserError
 
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
@@ -23,6 +26,7 @@ _START_SECONDS = 300
 # The first process may prepare data, or score, while the others wait.
 _WAIT_SECONDS = 24 * 3600
 _waits = itertools.count()
+_forwarded = []  # not empty once Ctrl-C here was told to JAX
 
 
 def start(coordinator: str | None, processes: int | None, process: int | None):
@@ -80,6 +84,29 @@ def alone() -> None:
       f'a classifier trains in one process, not in {jax.process_count()}: '
       'start it on one host, without --distributed'
     )
+
+
+def asked_to_stop(step: int) -> int | None:
+  """The signal that ends this job after `step`, the same in all processes.
+
+  One of several processes tells the others, and all of them stop after the
+  same step; JAX sees to that, by SIGTERM.
+  """
+  signal_here = stopping.requested()
+  if jax.process_count() == 1:
+    return signal_here
+  if signal_here is not None and not _forwarded:
+    _forwarded.append(os.kill(os.getpid(), signal.SIGTERM))
+  if multihost_utils.reached_preemption_sync_point(step):
+    return signal_here or signal.SIGTERM
+  return None
+
+
+def first_says(yes: bool) -> bool:
+  """What the first process says, in all of them."""
+  if jax.process_count() == 1:
+    return yes
+  return bool(multihost_utils.broadcast_one_to_all(np.int32(yes)))
 
 
 def is_first() -> bool:

@@ -1,30 +1,30 @@
-"""The loop: epochs of steps, validation, checkpoints, progress, patience."""
+"""The loop: epochs of steps, validation, checkpoints, patience, signals."""
 
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import optax
-import tqdm
 from clu import metric_writers
 from ml_collections import ConfigDict
 
 from cmn_jax.training import distributed
-from cmn_jax.training.checkpoints import Checkpoints, make_meta
+from cmn_jax.training.checkpoints import make_meta
 from cmn_jax.training.distributed import log
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.progress import EpochProgress, mean
+from cmn_jax.training.saving import Checkpoints
 from cmn_jax.training.state import TrainState
 from cmn_jax.training.step import make_loss_step, make_train_step
 from cmn_jax.training.studies import OverStudies, StudyBatches, place
 from cmn_jax.training.task import Task
+from input_pipeline import stopping
 from input_pipeline.augmentation import Augmentation
 from input_pipeline.errors import UserError
 
-
-class TrainingError(UserError):
-  """Training cannot go on; the checkpoints so far are whole."""
+# Steps between two looks at the clock, on which processes agree.
+_CLOCK_STEPS = 10
 
 
 class Run:
@@ -58,6 +58,11 @@ class Run:
         f'train.select_by is {c.select_by!r}; choose from '
         f'{", ".join(task.selectable)}'
       )
+    for field in ('save_every_steps', 'save_every_seconds'):
+      if not 0 <= c[field] < math.inf:
+        raise UserError(
+          f'train.{field} is {c[field]}: expected 1 or more, or 0 for never'
+        )
     self.task, self.config, self.workdir = task, config, workdir
     self.parallel = parallel
     self.studies = len(data.studies['train'])
@@ -97,21 +102,39 @@ class Run:
       variables, self._batches.split('val'), self._val_studies
     )
     scores = self.task.score('val', rows.arrays, False, variables)
-    return {'loss': _mean(total, count), **scores}
+    return {'loss': mean(total, count), **scores}
 
   def save(
-    self, checkpoints: Checkpoints, state: TrainState, history: list[dict]
+    self,
+    checkpoints: Checkpoints,
+    state: TrainState,
+    history: list[dict],
+    partial: dict | None = None,
   ) -> None:
-    """Saves the state after the last row of the history."""
-    score = history[-1]['val'][self.config.train.select_by]
-    meta = make_meta(self.config, history, score, self.task.meta())
-    checkpoints.save(history[-1]['step'], state, meta)
+    """Saves the state after the last row of the history, or within an epoch.
+
+    Args:
+      checkpoints: where to.
+      state: as it is.
+      history: a row for each epoch so far.
+      partial: 'step' and 'totals' of the epoch that runs, see EpochProgress;
+        None where the last row was validated.
+    """
+    about = self.task.meta()
+    if partial is None:
+      step = history[-1]['step']
+      score = history[-1]['val'][self.config.train.select_by]
+    else:
+      step, score = partial['step'], None
+      about = {**about, 'partial': partial}
+    meta = make_meta(self.config, history, score, about)
+    checkpoints.save(step, state, meta)
 
 
 def run_epochs(
   run: Run,
   state: TrainState,
-  history: list[dict],
+  meta: dict,
   checkpoints: Checkpoints,
 ) -> None:
   """Trains to the end or until patience runs out, saving what is validated.
@@ -119,41 +142,145 @@ def run_epochs(
   Args:
     run: what is trained.
     state: to begin with, on the host.
-    history: a row for each epoch so far: epoch, step, train_loss and, where
-      it was validated, val.
+    meta: of the checkpoint to resume; {} to begin.
     checkpoints: where to save.
+
+  Raises:
+    stopping.Stopped: a signal asked for it; what was trained is saved.
   """
-  c = run.config.train
-  first_epoch = int(state.step) // run.steps_per_epoch
-  state = run.parallel.replicate(state)
-  batches = run.batches(first_epoch * run.steps_per_epoch)
-  metrics_out = _scalar_writer(run.workdir)
-  if not c.epochs and not history:  # All of it was fitted at the start.
-    history = _validated(run, state, [{'epoch': 0, 'step': 0}], checkpoints)
-  for epoch in range(first_epoch, c.epochs):
-    if _out_of_patience(history, run.config):
-      break
-    state, losses = _train_epoch(run, state, epoch, batches, metrics_out)
-    step = (epoch + 1) * run.steps_per_epoch
-    row = {'epoch': epoch + 1, 'step': step}
-    row |= {f'train_{name}': loss for name, loss in losses.items()}
-    history = [*history, row]
-    if epoch + 1 == c.epochs or (epoch + 1) % c.validate_every == 0:
-      history = _validated(run, state, history, checkpoints)
-      scores = history[-1]['val']
-      metrics_out.write_scalars(
-        step, {f'val_{k}': v for k, v in scores.items()}
-      )
-  metrics_out.close()
-  checkpoints.close()
+  with stopping.polled():
+    _Epochs(run, state, meta, checkpoints).run()
+    checkpoints.close()
 
 
-def _validated(run: Run, state, history, checkpoints) -> list[dict]:
-  """Validates and saves; the history with the scores in its last row."""
-  history = [*history[:-1], {**history[-1], 'val': run.validate(state)}]
-  run.save(checkpoints, state, history)
-  log(_line(run.task, history[-1]))
-  return history
+class _Epochs:
+  """What changes from epoch to epoch."""
+
+  def __init__(self, run: Run, state, meta: dict, checkpoints: Checkpoints):
+    self._run, self._checkpoints = run, checkpoints
+    self._history = meta.get('history', [])
+    self._partial = meta.get('partial') or {'totals': {}}
+    self._first_step = int(state.step)
+    self._state = run.parallel.replicate(state)
+    self._batches = run.batches(self._first_step)
+    self._metrics_out = _scalar_writer(run.workdir)
+    self._compiled = False
+
+  def run(self) -> None:
+    """All epochs that are left."""
+    run, c = self._run, self._run.config.train
+    if not c.epochs and not self._history:  # All was fitted at the start.
+      self._history = [{'epoch': 0, 'step': 0}]
+      self._validate()
+    elif self._history and 'val' not in self._history[-1]:
+      self._validate_if_due()  # Stopped before it could be.
+    for epoch in range(self._first_step // run.steps_per_epoch, c.epochs):
+      if _out_of_patience(self._history, run.config):
+        break
+      losses = self._train(epoch)
+      row = {'epoch': epoch + 1, 'step': (epoch + 1) * run.steps_per_epoch}
+      row |= {f'train_{name}': loss for name, loss in losses.items()}
+      self._history = [*self._history, row]
+      if self._asked_to_stop(row['step']):
+        self._save_and_leave(row['step'], {})
+      self._validate_if_due()
+    self._metrics_out.close()
+
+  def _train(self, epoch: int) -> dict[str, float]:
+    """What is left of an epoch; the means of its training losses."""
+    run = self._run
+    begin = epoch * run.steps_per_epoch
+    first = max(begin, self._first_step)
+    end = begin + run.steps_per_epoch
+    done = (first - begin) * run.config.train.batch_size
+    totals = self._partial['totals'] if first > begin else {}
+    pending = None
+    with EpochProgress(run, epoch, self._metrics_out, totals, done) as progress:
+      for step in range(first, end):
+        batch = next(self._batches)
+        metrics = self._step(batch)
+        # The results of a step are read while the next one runs.
+        if pending is not None:
+          progress.read(*pending)
+        pending = (step, int(batch['mask_B'].sum()), metrics)
+        stop = step + 1 < end and self._asked_to_stop(step + 1)
+        if stop or self._save_is_due(step + 1, end):
+          progress.read(*pending)
+          pending = None
+          if stop:
+            self._save_and_leave(step + 1, progress.totals)
+          self._save_partial(step + 1, progress.totals)
+      if pending is not None:
+        progress.read(*pending)
+    return progress.means
+
+  def _step(self, batch: dict) -> dict:
+    """One step; where it compiles, a signal need not wait for its end."""
+    if self._compiled:
+      self._state, metrics = self._run.step(self._state, batch)
+      return metrics
+    with stopping.unpolled():
+      self._state, metrics = self._run.step(self._state, batch)
+    self._compiled = True
+    return metrics
+
+  def _validate_if_due(self) -> None:
+    c, row = self._run.config.train, self._history[-1]
+    if row['epoch'] < c.epochs and row['epoch'] % c.validate_every:
+      if self._save_is_due(row['step'], None):
+        self._save_partial(row['step'], {})
+      return
+    self._validate()
+    self._metrics_out.write_scalars(
+      row['step'],
+      {f'val_{k}': v for k, v in self._history[-1]['val'].items()},
+    )
+
+  def _validate(self) -> None:
+    """Validates and saves; a signal saves what is not yet validated."""
+    row = self._history[-1]
+
+    def save() -> str:
+      return self._saved(row['step'], {})
+
+    with stopping.unpolled(first=save if row['step'] else None):
+      row = {**row, 'val': self._run.validate(self._state)}
+    self._history = [*self._history[:-1], row]
+    self._run.save(self._checkpoints, self._state, self._history)
+    log(_line(self._run.task, row))
+
+  def _asked_to_stop(self, step: int) -> bool:
+    self._signal = distributed.asked_to_stop(step)
+    return self._signal is not None
+
+  def _save_is_due(self, step: int, end: int | None) -> bool:
+    """By steps or seconds; not at the end of an epoch, where others save."""
+    c = self._run.config.train
+    if step == end:
+      return False
+    if c.save_every_steps and step % c.save_every_steps == 0:
+      return True
+    if not c.save_every_seconds or step % _CLOCK_STEPS:
+      return False
+    since = self._checkpoints.seconds_since_save
+    return distributed.first_says(since >= c.save_every_seconds)
+
+  def _save_partial(self, step: int, totals: dict) -> None:
+    partial = {'step': step, 'totals': totals}
+    self._run.save(self._checkpoints, self._state, self._history, partial)
+
+  def _saved(self, step: int, totals: dict) -> str:
+    """Saves to the disk, and says so."""
+    self._save_partial(step, totals)
+    self._checkpoints.wait()
+    self._metrics_out.flush()
+    return f'saved after step {step}, the same command continues there'
+
+  def _save_and_leave(self, step: int, totals: dict) -> None:
+    said = self._saved(step, totals)
+    self._metrics_out.close()
+    self._checkpoints.close()
+    stopping.leave(self._signal, said)
 
 
 def _line(task: Task, row: dict) -> str:
@@ -173,89 +300,6 @@ def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
   if distributed.is_first():
     return metric_writers.SummaryWriter(str(workdir))
   return metric_writers.MultiWriter([])
-
-
-def _train_epoch(run: Run, state, epoch: int, batches, metrics_out) -> tuple:
-  """One epoch; returns the state and the means of the training losses."""
-  first = epoch * run.steps_per_epoch
-  pending = None
-  with _EpochProgress(run, epoch, metrics_out) as progress:
-    for step in range(first, first + run.steps_per_epoch):
-      batch = next(batches)
-      state, metrics = run.step(state, batch)
-      # The results of a step are read while the next one runs.
-      if pending is not None:
-        progress.read(*pending)
-      pending = (step, int(batch['mask_B'].sum()), metrics)
-    progress.read(*pending)
-  return state, progress.means
-
-
-class _EpochProgress:
-  """The progress bar and TensorBoard rows of one epoch, and its losses."""
-
-  def __init__(self, run: Run, epoch: int, metrics_out):
-    self._run = run
-    self._epoch = epoch
-    self._metrics_out = metrics_out
-    self._totals, self._last = {}, None
-    self._bar = tqdm.tqdm(
-      total=run.studies,
-      desc=f'epoch {epoch + 1}/{run.config.train.epochs}',
-      unit=f' {run.task.unit}',
-      dynamic_ncols=True,
-      leave=False,
-      mininterval=0.1 if sys.stderr.isatty() else 15,
-      disable=not distributed.is_first(),
-    )
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *exception):
-    self._bar.close()
-
-  @property
-  def means(self) -> dict[str, float]:
-    """Each loss over the epoch so far, such as 'loss' in nats per token."""
-    return {name: _mean(*pair) for name, pair in self._totals.items()}
-
-  def read(self, step: int, studies: int, metrics):
-    """Takes in one step's {name: (sum, count)}, still on the device."""
-    pairs = {name: (float(s), float(n)) for name, (s, n) in metrics.items()}
-    means = {name: _mean(*pair) for name, pair in pairs.items()}
-    for name in sorted(means, key=lambda name: name != 'loss'):
-      if not math.isfinite(means[name]):
-        self._refuse(name, means[name], step)
-    self._last = means
-    for name, pair in pairs.items():
-      before = self._totals.get(name, (0.0, 0.0))
-      self._totals[name] = (before[0] + pair[0], before[1] + pair[1])
-    self._bar.set_postfix_str(f'loss {means["loss"]:.3f}', refresh=False)
-    self._bar.update(studies)
-    if step % self._run.config.train.log_every == 0:
-      rate = float(self._run.schedule(step))
-      losses = {f'train_{name}': value for name, value in means.items()}
-      self._metrics_out.write_scalars(step, {**losses, 'learning_rate': rate})
-
-  def _refuse(self, name: str, loss: float, step: int):
-    optim = self._run.config.optim
-    before = (
-      'at the first step of this epoch'
-      if self._last is None
-      else f'after {self._last[name]:.4g}'
-    )
-    what = 'the training loss' if name == 'loss' else name
-    raise TrainingError(
-      f'{what} became {loss} {before}, at step {step} of epoch '
-      f'{self._epoch + 1}: lower optim.rate ({optim.rate}) and '
-      f'optim.visual_rate ({optim.visual_rate}), or set optim.clip_norm; '
-      'the checkpoints of earlier epochs are whole'
-    )
-
-
-def _mean(total: float, count: float) -> float:
-  return total / max(count, 1.0)
 
 
 def _out_of_patience(history: list[dict], config: ConfigDict) -> bool:

@@ -25,6 +25,8 @@ _FREE_FIELDS = (
   *_COMPARED,
   'train.parallel',
   'train.log_every',
+  'train.save_every_steps',
+  'train.save_every_seconds',
   'name',
   'named',
   'seeds',

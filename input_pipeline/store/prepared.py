@@ -5,14 +5,13 @@ for each record, in order) and the shards; it opens without this project with
 `tfds.builder_from_directory(folder)`.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import pathlib
 import shutil
 
+from input_pipeline import folder_lock
 from input_pipeline.atomic_write import write_json, write_text
 from input_pipeline.config import DataConfig
 from input_pipeline.store.shards import write_metadata, write_shards
@@ -27,7 +26,7 @@ from input_pipeline.study import (
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
 
 _INFO, _STUDIES, _PROGRESS = 'prepared.json', 'studies.jsonl', 'progress'
-_FORMAT, _LOCK, _KEY = 1, '.lock', 'key'
+_FORMAT, _KEY = 1, 'key'
 UNPACKED = 'unpacked'  # folder in a prepared one, for films out of archives
 
 
@@ -73,7 +72,7 @@ def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
     DataError: unreadable films, or `out` holds something else.
   """
   out.mkdir(parents=True, exist_ok=True)
-  with _locked(out):
+  with folder_lock.locked(out, wait=True):
     if not (out / _INFO).exists():
       _write(dataset, config, out)
     info = _read_info(out)
@@ -106,7 +105,9 @@ def refuse_foreign(out: str | pathlib.Path):
   if not pathlib.Path(out).is_dir() or is_prepared(out):
     return
   foreign = sorted(path.name for path in pathlib.Path(out).iterdir())
-  foreign = [name for name in foreign if name not in (_LOCK, UNPACKED)]
+  foreign = [
+    name for name in foreign if name not in (folder_lock.NAME, UNPACKED)
+  ]
   if foreign:
     raise DataError(
       f'{out} already holds {", ".join(foreign[:5])}: choose an empty folder, '
@@ -189,11 +190,3 @@ def _write_info(dataset, config, out, problems):
   )
   del info['studies']
   write_json(out / _INFO, info)
-
-
-@contextlib.contextmanager
-def _locked(folder):
-  """One process at a time prepares; the others wait and find it done."""
-  with (folder / _LOCK).open('w') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield

@@ -1,5 +1,8 @@
 """Small report models: resumed, evaluated, asked, and what users get wrong."""
 
+import contextlib
+import itertools
+import os
 import shutil
 import signal
 import time
@@ -7,6 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.loaded import Loaded
@@ -14,15 +18,25 @@ from cmn_jax.models.images import normalise_images
 from cmn_jax.opening import open_task
 from cmn_jax.reporter import Reporter
 from cmn_jax.train import train
+from cmn_jax.training import loop
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
-from cmn_jax.training.loop import TrainingError
 from cmn_jax.training.parallel import Parallel
+from cmn_jax.training.progress import TrainingError
+from cmn_jax.training.saving import Checkpoints
 from cmn_jax.training.studies import OverStudies, StudyBatches
+from input_pipeline import folder_lock, stopping
 from input_pipeline.config import DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.errors import UserError
 from input_pipeline.images import prepare_films
-from tests.made.runs import EPOCHS, STEPS, assert_same_run, run, start
+from tests.made.runs import (
+  EPOCHS,
+  STEPS,
+  assert_same_run,
+  assert_same_training,
+  run,
+  start,
+)
 
 
 def _wait_for(condition, process, seconds=240):
@@ -33,18 +47,101 @@ def _wait_for(condition, process, seconds=240):
     time.sleep(0.005)
 
 
-def test_a_killed_run_ends_with_the_same_bits(runs, tmp_path, capsys):
-  workdir = tmp_path / 'killed'
+@pytest.mark.parametrize('sent', [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_process_ends_with_the_same_bits(
+  runs, tmp_path, capsys, sent
+):
+  workdir = tmp_path / 'stopped'
   process = start(runs.root, workdir)
   # While the second epoch's checkpoint is being written, or just after.
   second = f'{2 * STEPS}*'
   _wait_for(lambda: any((workdir / 'checkpoints').glob(second)), process)
-  process.send_signal(signal.SIGKILL)
-  process.communicate()
-  assert process.returncode == -signal.SIGKILL
+  process.send_signal(sent)
+  _, err = process.communicate()
+  if sent == signal.SIGKILL:
+    assert process.returncode == -sent
+  else:
+    assert process.returncode == 128 + sent
+    assert 'stopped by SIGTERM: saved after step' in err
+    assert 'Traceback' not in err
   run(runs.config(), workdir)
   assert 'continuing' in capsys.readouterr().err
   assert_same_run(workdir, runs.report)
+
+
+def _signal_at(monkeypatch, step: int | None, validations: int | None):
+  """As if SIGTERM came after a step, or within a validation; only once."""
+  left = [step]
+
+  def asked_to_stop(now):
+    return left.pop() and signal.SIGTERM if left == [now] else None
+
+  monkeypatch.setattr(loop.distributed, 'asked_to_stop', asked_to_stop)
+  begun = itertools.count(1)
+
+  @contextlib.contextmanager
+  def unpolled(first=None):
+    # By the thread that a signal wakes.
+    if first is not None and next(begun) == validations:
+      print(first())
+      raise stopping.Stopped(128 + signal.SIGTERM)
+    yield
+
+  monkeypatch.setattr(loop.stopping, 'unpolled', unpolled)
+
+
+@pytest.mark.parametrize(
+  'step, validations, every',
+  [(STEPS + 3, None, 2), (2 * STEPS, None, 0), (None, EPOCHS, 0)],
+)
+def test_a_signal_loses_nothing(
+  runs, tmp_path, monkeypatch, capsys, step, validations, every
+):
+  """Within an epoch, at its end, and while it is validated: the same bits.
+
+  Saves within epochs change nothing either.
+  """
+  saved, save = [], Checkpoints.save
+
+  def noted(checkpoints, step, state, meta):
+    saved.append(step)
+    save(checkpoints, step, state, meta)
+
+  monkeypatch.setattr(Checkpoints, 'save', noted)
+  config = runs.config(**{'train.save_every_steps': every})
+  with monkeypatch.context() as patch, pytest.raises(SystemExit) as stop:
+    _signal_at(patch, step, validations)
+    train(config, tmp_path)
+  assert stop.value.code == 143
+  after = step or validations * STEPS
+  said = capsys.readouterr()
+  assert f'saved after step {after},' in said.out + said.err
+  train(config, tmp_path)
+  assert f'continuing {tmp_path} after step {after}' in capsys.readouterr().err
+  ends = {STEPS * (n + 1) for n in range(EPOCHS)}
+  between = range(every, EPOCHS * STEPS, every) if every else ()
+  assert set(saved) == ends | set(between) | {after}
+  assert_same_training(tmp_path, runs.report)
+  assert _scalars(tmp_path) == _scalars(runs.report)
+
+
+def _scalars(workdir) -> list:
+  """All TensorBoard rows of a run, in the order of their steps."""
+  found = set()
+  for path in workdir.glob('events.out.tfevents*'):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        number = float(tf.make_ndarray(value.tensor))
+        found.add((event.step, value.tag, number))
+  return sorted(found)
+
+
+def test_a_second_run_in_a_folder_is_refused(runs, tmp_path):
+  with (
+    folder_lock.locked(tmp_path),
+    pytest.raises(UserError, match=f'in use by process {os.getpid()} on'),
+  ):
+    train(runs.config(), tmp_path)
 
 
 def test_what_a_run_leaves(runs):

@@ -1,18 +1,23 @@
 """The best and the latest checkpoint stay, whoever opens the folder again."""
 
+import errno
+import shutil
+
 import jax
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from cmn_jax.training.checkpoints import (
   CheckpointError,
-  Checkpoints,
   find_step,
   latest_folder,
   load_meta,
 )
+from cmn_jax.training.saving import Checkpoints, set_aside_damaged
 from cmn_jax.training.state import init_state
+from input_pipeline.errors import UserError
 from tests.made.runs import edit_meta
 
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
@@ -91,3 +96,71 @@ def test_where_nothing_is(tmp_path):
   _save(tmp_path, (0.1,), reopened=False)
   with pytest.raises(CheckpointError, match=r'of step 8 in .*\[7\]'):
     find_step(tmp_path, step=8)
+
+
+@pytest.mark.parametrize(
+  'damage, says',
+  [
+    (lambda step: (step / 'meta' / 'metadata').write_text(''), 'Expecting'),
+    (lambda step: shutil.rmtree(step / 'train'), 'it lacks train/'),
+    (lambda step: shutil.rmtree(step / 'model' / 'd'), '14'),
+    (lambda step: [shutil.rmtree(step), step.mkdir()], 'it lacks model'),
+  ],
+)
+def test_a_damaged_newest_checkpoint_is_set_aside(
+  tmp_path, capsys, damage, says
+):
+  _save(tmp_path, (0.5, 0.3), reopened=False)
+  damage(tmp_path / 'checkpoints' / '14')
+  set_aside_damaged(tmp_path)
+  err = capsys.readouterr().err
+  assert f'{tmp_path}/checkpoints/14 is damaged' in err and says in err
+  assert _steps(tmp_path) == [7]
+  (aside,) = (tmp_path / 'damaged_checkpoints').iterdir()
+  assert aside.name.startswith('14-')
+  checkpoints = Checkpoints(tmp_path)
+  assert checkpoints.latest_step == 7
+  checkpoints.save(14, _state(2.0), {'format': 3, 'score': 0.4})
+  checkpoints.close()
+  assert _steps(tmp_path) == [7, 14]
+
+
+def test_a_format_of_the_future_is_not_damage(tmp_path):
+  _save(tmp_path, (0.1,), reopened=False)
+  edit_meta(tmp_path, lambda meta: {**meta, 'format': 99})
+  with pytest.raises(CheckpointError, match='of format 99'):
+    set_aside_damaged(tmp_path)
+  assert _steps(tmp_path) == [7]
+
+
+def test_between_validations_only_the_newest_is_kept(tmp_path):
+  """Saved without a score, and completed by its validation's."""
+  checkpoints = Checkpoints(tmp_path)
+  meta = {'format': 3, 'history': []}
+  for step in (3, 5):
+    checkpoints.save(step, _state(1.0), {**meta, 'score': None})
+    checkpoints.wait()
+    assert _steps(tmp_path) == [step]
+  with pytest.raises(CheckpointError, match='been validated yet'):
+    find_step(tmp_path)
+  checkpoints.save(5, _state(9.0), {**meta, 'score': 0.2})
+  assert load_meta(find_step(tmp_path))['score'] == 0.2
+  checkpoints.save(7, _state(1.0), {**meta, 'score': None})
+  checkpoints.save(7, _state(1.0), {**meta, 'score': 0.3})
+  checkpoints.close()
+  assert _steps(tmp_path) == [7]
+
+
+def test_a_save_that_fails_is_a_sentence(tmp_path, monkeypatch):
+  """As of a full disk: what fails in the background is said at the next."""
+  _save(tmp_path, (0.1,), reopened=False)
+  checkpoints = Checkpoints(tmp_path)
+
+  def full(*args, **kwargs):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(ocp.JsonCheckpointHandler, 'save', full)
+  monkeypatch.setattr(ocp.JsonCheckpointHandler, 'async_save', full)
+  with pytest.raises(UserError, match=r'step 7 is whole.*No space left'):
+    checkpoints.save(14, _state(1.0), {'format': 3, 'score': 0.4})
+    checkpoints.wait()

@@ -1,0 +1,95 @@
+"""What an epoch shows as it runs: a bar, TensorBoard rows, finite losses."""
+
+import math
+import sys
+
+import tqdm
+
+from cmn_jax.training import distributed
+from input_pipeline.errors import UserError
+
+
+class TrainingError(UserError):
+  """Training cannot go on; the checkpoints so far are whole."""
+
+
+class EpochProgress:
+  """The progress bar and TensorBoard rows of one epoch, and its losses.
+
+  Attributes:
+    totals: {name: (sum, count)} of the epoch's steps so far.
+  """
+
+  def __init__(self, run, epoch: int, metrics_out, totals: dict, done: int):
+    """Begins, or goes on where `totals` of `done` studies stand.
+
+    Args:
+      run: `loop.Run`.
+      epoch: from 0.
+      metrics_out: where TensorBoard rows go.
+      totals: as the attribute.
+      done: studies of the epoch that earlier steps saw.
+    """
+    self._run = run
+    self._epoch = epoch
+    self._metrics_out = metrics_out
+    self.totals, self._last = dict(totals), None
+    self._bar = tqdm.tqdm(
+      total=run.studies,
+      initial=min(done, run.studies),
+      desc=f'epoch {epoch + 1}/{run.config.train.epochs}',
+      unit=f' {run.task.unit}',
+      dynamic_ncols=True,
+      leave=False,
+      mininterval=0.1 if sys.stderr.isatty() else 15,
+      disable=not distributed.is_first(),
+    )
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *exception):
+    self._bar.close()
+
+  @property
+  def means(self) -> dict[str, float]:
+    """Each loss over the epoch so far, such as 'loss' in nats per token."""
+    return {name: mean(*pair) for name, pair in self.totals.items()}
+
+  def read(self, step: int, studies: int, metrics):
+    """Takes in one step's {name: (sum, count)}, still on the device."""
+    pairs = {name: (float(s), float(n)) for name, (s, n) in metrics.items()}
+    means = {name: mean(*pair) for name, pair in pairs.items()}
+    for name in sorted(means, key=lambda name: name != 'loss'):
+      if not math.isfinite(means[name]):
+        self._refuse(name, means[name], step)
+    self._last = means
+    for name, pair in pairs.items():
+      before = self.totals.get(name, (0.0, 0.0))
+      self.totals[name] = (before[0] + pair[0], before[1] + pair[1])
+    self._bar.set_postfix_str(f'loss {means["loss"]:.3f}', refresh=False)
+    self._bar.update(studies)
+    if step % self._run.config.train.log_every == 0:
+      rate = float(self._run.schedule(step))
+      losses = {f'train_{name}': value for name, value in means.items()}
+      self._metrics_out.write_scalars(step, {**losses, 'learning_rate': rate})
+
+  def _refuse(self, name: str, loss: float, step: int):
+    optim = self._run.config.optim
+    before = (
+      'at the first step of this epoch'
+      if self._last is None
+      else f'after {self._last[name]:.4g}'
+    )
+    what = 'the training loss' if name == 'loss' else name
+    raise TrainingError(
+      f'{what} became {loss} {before}, at step {step} of epoch '
+      f'{self._epoch + 1}: lower optim.rate ({optim.rate}) and '
+      f'optim.visual_rate ({optim.visual_rate}), or set optim.clip_norm; '
+      'the checkpoints of earlier epochs are whole'
+    )
+
+
+def mean(total: float, count: float) -> float:
+  """Of a sum of `count` terms, 0 where there are none."""
+  return total / max(count, 1.0)

@@ -1,0 +1,223 @@
+"""Saving a run in the background, and reading back what a stopped one left.
+
+Between validations a run is saved without a score; such a checkpoint is there
+to be resumed from, and goes with the next.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+
+from cmn_jax.training import distributed
+from cmn_jax.training.checkpoints import (
+  CheckpointError,
+  DamagedError,
+  as_numpy,
+  best_step,
+  load_meta,
+  load_model,
+  read_arrays,
+  read_scores,
+  replace_meta,
+  score_of,
+  steps_in,
+)
+from cmn_jax.training.distributed import log
+from cmn_jax.training.state import TrainState, init_state
+from input_pipeline.errors import UserError
+
+# Where a damaged checkpoint is moved to, beside the folder of the whole ones.
+DAMAGED = 'damaged_checkpoints'
+
+
+class _LatestAndBest:
+  """Preserves the newest checkpoint and the first of those that score best.
+
+  Orbax stores no metrics with such a policy, so the scores come from the metas:
+  a resumed run knows its best checkpoint as one that was never stopped.
+  """
+
+  def __init__(self, scores: dict[int, float]):
+    self.scores = scores
+
+  def should_preserve(self, checkpoints: Sequence[Any], *, context):
+    del context
+    steps = [c.step for c in checkpoints]
+    return [step in self.of(steps) for step in steps]
+
+  def of(self, steps: Sequence[int]) -> set[int]:
+    """Those that are kept."""
+    scored = [step for step in steps if self.scores[step] > -np.inf]
+    best = {best_step(scored, self.scores)} if scored else set()
+    return best | {max(steps)} if steps else set()
+
+
+class Checkpoints:
+  """The checkpoints of one run, written in the background."""
+
+  def __init__(self, workdir: Path | str):
+    root = Path(workdir).absolute() / 'checkpoints'
+    self._policy = _LatestAndBest(read_scores(root))
+    self._saved = time.monotonic()
+    self._manager = ocp.CheckpointManager(
+      root,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=self._policy,
+        enable_async_checkpointing=True,
+      ),
+    )
+
+  @property
+  def latest_step(self) -> int | None:
+    """Step of the newest complete checkpoint."""
+    return self._manager.latest_step()
+
+  @property
+  def seconds_since_save(self) -> float:
+    """Since the last save of this process, or since it began."""
+    return time.monotonic() - self._saved
+
+  def save(self, step: int, state: TrainState, meta: dict) -> None:
+    """Saves in the background; the meta's 'score' says which is best.
+
+    Raises:
+      UserError: this save or the one before cannot be written.
+    """
+    self._policy.scores[step] = score_of(meta)
+    with self._sentence():
+      if step in self._manager.all_steps():
+        self._complete(step, meta)
+      else:
+        self._manager.save(
+          step,
+          args=ocp.args.Composite(
+            model=ocp.args.StandardSave(_writable(state.variables)),
+            train=ocp.args.StandardSave(_writable(_train_item(state))),
+            meta=ocp.args.JsonSave(meta),
+          ),
+        )
+    self._saved = time.monotonic()
+
+  def _complete(self, step: int, meta: dict) -> None:
+    """What was saved before its validation: the meta alone is new."""
+    self._manager.wait_until_finished()
+    if distributed.is_first():
+      replace_meta(self._manager.directory / str(step), meta)
+    kept = self._policy.of(self._manager.all_steps())
+    for other in set(self._manager.all_steps()) - kept:
+      self._manager.delete(other)
+
+  def restore(
+    self, step: int, optimizer: optax.GradientTransformation, frozen
+  ) -> TrainState:
+    """The whole state of a step, as numpy arrays.
+
+    Args:
+      step: one that is there.
+      optimizer: whose state was saved.
+      frozen: paths of what is not trained.
+    """
+    variables, _ = load_model(self._manager.directory / str(step))
+    state = jax.eval_shape(
+      lambda tree: init_state(tree, optimizer, frozen), variables
+    )
+    restored = self._manager.restore(
+      step,
+      args=ocp.args.Composite(
+        train=ocp.args.StandardRestore(as_numpy(_train_item(state))),
+      ),
+    )
+    whole = init_state(variables, optax.identity(), frozen)
+    return whole.replace(**restored.train)
+
+  def wait(self):
+    """Blocks until what was saved is on disk; UserError as for `save`."""
+    with self._sentence():
+      self._manager.wait_until_finished()
+
+  def close(self):
+    """Waits and frees the manager; UserError as for `save`."""
+    with self._sentence():
+      self._manager.close()
+
+  @contextlib.contextmanager
+  def _sentence(self) -> Iterator[None]:
+    """Failed writes, some of them an earlier save's, as a UserError."""
+    try:
+      yield
+    except (OSError, ValueError) as error:
+      # Orbax's files are written by tensorstore, whose errors are ValueErrors.
+      whole = steps_in(self._manager.directory)
+      last = f'that of step {max(whole)} is whole' if whole else 'there is none'
+      raise UserError(
+        f'cannot write a checkpoint into {self._manager.directory} ({last}): '
+        f'{_first_line(error)}; mend it and give the same command again'
+      ) from error
+
+
+def _train_item(state: TrainState):
+  return {'step': state.step, 'opt_state': state.opt_state}
+
+
+def _writable(tree):
+  """What Orbax can save: of several processes, each has its own copy."""
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(np.asarray, tree)
+
+
+def set_aside_damaged(workdir: Path) -> None:
+  """Moves checkpoints that cannot be read out of the way of a resumed run.
+
+  The newest ones are read whole, until one is; of those before it the meta
+  alone. Each damaged one is named on stderr and moved to another folder.
+  """
+  root = Path(workdir).absolute() / 'checkpoints'
+  if distributed.is_first() and root.is_dir():
+    whole = False
+    steps = [path for path in root.iterdir() if path.name.isdigit()]
+    for path in sorted(steps, key=lambda path: int(path.name), reverse=True):
+      reason = _damage(path, arrays=not whole)
+      if reason:
+        to = root.parent / DAMAGED / f'{path.name}-{time.time_ns()}'
+        to.parent.mkdir(exist_ok=True)
+        path.rename(to)
+        log(f'{path} is damaged ({reason}): moved to {to}')
+      whole = whole or not reason
+  distributed.wait_for_all()
+
+
+def _damage(path: Path, arrays: bool) -> str | None:
+  """What is wrong with a checkpoint; None where all of it can be read.
+
+  Raises:
+    CheckpointError: it is of another format, or not ours to read.
+  """
+  parts = ('model', 'train', 'meta')
+  missing = [name for name in parts if not (path / name).is_dir()]
+  if missing:
+    return f'it lacks {" and ".join(missing)}/'
+  try:
+    load_meta(path)
+    if arrays:
+      load_model(path)
+      read_arrays(path / 'train')
+  except CheckpointError as error:
+    if not isinstance(error, DamagedError):
+      raise
+    return _first_line(error.__cause__ or error)
+  except Exception as error:
+    return _first_line(error)
+  return None
+
+
+def _first_line(error: BaseException) -> str:
+  lines = str(error).strip().splitlines()
+  return lines[0][:200] if lines else type(error).__name__
