@@ -18,7 +18,7 @@ FAST := tests/models/golden_test.py tests/models/layers_test.py \
 R2GENCMN ?=
 
 .PHONY: demo test test-fast test-torch test-processes test-outside parity \
-  bench gpu-bench tpu-check tables lint wheel-check
+  bench gpu-bench tpu-check tables lint wheel-check soak
 
 # The row `cmn`, the published model.
 demo: $(VENV)/.installed
@@ -55,6 +55,10 @@ bench: $(VENV)/.installed$(if $(R2GENCMN),-torch)
 gpu-bench:
 	$(PYTHON) -m benchmarks.gpu \
 	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) $(FLAGS)
+
+# Runs stopped at a hundred random moments, against one that was not.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.soak $(FLAGS)
 
 # A config's programs, compiled for a TPU that is not there.
 tpu-check: .venv-tpu/.installed

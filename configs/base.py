@@ -1,7 +1,4 @@
-"""Every field of a config, by section, with the published values.
-
-`base.make_config` makes a config; a file beside this one names what differs.
-"""
+"""Every field of a config with its published value; files beside it differ."""
 
 from ml_collections import ConfigDict
 
@@ -306,7 +303,7 @@ def train() -> dict:
     'patience': 50,
     # Validate, and save a checkpoint, every so many epochs.
     'validate_every': 1,
-    # And save so often between, to resume from there; 0 for never.
+    # Saves between two validations; 0 for none.
     'save_every_steps': 0,
     'save_every_seconds': 600.0,
     # Validation score that picks the checkpoint: bleu_1 to bleu_4,

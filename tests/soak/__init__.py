@@ -1,0 +1,1 @@
+"""Runs stopped at random moments, against one that nobody stopped."""
