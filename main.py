@@ -6,6 +6,7 @@ On several hosts: the same command on each, with --distributed. TPU pods find
 each other; elsewhere add --coordinator=HOST:PORT --processes=N --process=I.
 """
 
+import os
 import sys
 
 from input_pipeline import tensorflow_cpu  # noqa: F401  (before clu's import)
@@ -18,11 +19,15 @@ from cmn_jax.command_line import CONFIG, fields_given, parse
 from cmn_jax.evaluate import evaluate
 from cmn_jax.opening import runs_of
 from cmn_jax.train import train
-from cmn_jax.training.distributed import start
+from cmn_jax.training import goodput
+from cmn_jax.training.distributed import log, start
 from input_pipeline import stopping
 from input_pipeline.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
+_DETERMINISTIC = flags.DEFINE_bool(
+  'deterministic', False, 'The same bits each time on a GPU too, at half speed.'
+)
 _MODE = flags.DEFINE_enum(
   'mode', 'train', ['train', 'evaluate'], 'Train and evaluate, or the latter.'
 )
@@ -41,6 +46,9 @@ def main(_):
   stopping.install()
   logging.set_verbosity(logging.WARNING)  # Orbax logs every file it opens
   compilation_cache.enable()
+  if _DETERMINISTIC.value:  # Read when JAX first asks for its devices.
+    given = os.environ.get('XLA_FLAGS', '')
+    os.environ['XLA_FLAGS'] = f'{given} --xla_gpu_deterministic_ops=true'
   job = _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
   try:
     if _DISTRIBUTED.value or any(x is not None for x in job):
@@ -48,7 +56,9 @@ def main(_):
     for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
       if _MODE.value == 'train':
         train(config, workdir)
-      evaluate(config, workdir, fields_given())
+      with goodput.spent('evaluation'):
+        evaluate(config, workdir, fields_given())
+    log(goodput.line())
   except UserError as error:
     sys.exit(f'error: {error}')
 

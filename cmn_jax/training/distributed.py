@@ -23,6 +23,8 @@ from input_pipeline.errors import UserError
 
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
 _START_SECONDS = 300
+# A process that says nothing for so long is lost, and the others end.
+_HEARTBEAT_SECONDS = 30
 # The first process may prepare data, or score, while the others wait.
 _WAIT_SECONDS = 24 * 3600
 _waits = itertools.count()
@@ -66,6 +68,7 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
       processes,
       process,
       initialization_timeout=_START_SECONDS,
+      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
       shutdown_timeout_seconds=_WAIT_SECONDS,
     )
   except (ValueError, RuntimeError) as error:

@@ -8,11 +8,12 @@ import optax
 from clu import metric_writers
 from ml_collections import ConfigDict
 
-from cmn_jax.training import distributed
+from cmn_jax.training import distributed, goodput
 from cmn_jax.training.checkpoints import make_meta
 from cmn_jax.training.distributed import log
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.program import Program
 from cmn_jax.training.progress import EpochProgress, mean
 from cmn_jax.training.saving import Checkpoints
 from cmn_jax.training.state import TrainState
@@ -39,6 +40,7 @@ class Run:
     steps_per_epoch: steps that see every training study once.
     optimizer: of the trained parameters.
     schedule: learning rate by step, of all but the visual encoder.
+    program: the compiled step; None before the first.
   """
 
   def __init__(
@@ -78,6 +80,7 @@ class Run:
       make_train_step(task, self.optimizer, config.seed, AXIS),
       donate_state=True,
     )
+    self.program: Program | None = None
     self._loss = parallel.map_step(make_loss_step(task, AXIS))
     self._predict = OverStudies(
       lambda variables, batch: task.predict(variables, batch, full=False),
@@ -90,7 +93,14 @@ class Run:
 
   def step(self, state: TrainState, batch: dict):
     """Dispatches one step: the new state, and {name: (sum, count)}."""
-    return self._step(state, place(self.parallel, batch))
+    batch = place(self.parallel, batch)
+    if self.program is None:
+      device = self.parallel.devices[0]
+      # A signal need not wait for the compiler.
+      with stopping.unpolled(), goodput.spent('compiling'):
+        self.program = Program(self._step, state, batch, device)
+      log(self.program.about())
+    return self.program(state, batch)
 
   def validate(self, state: TrainState) -> dict:
     """The validation loss, and the scores of what is predicted."""
@@ -120,7 +130,7 @@ class Run:
       partial: 'step' and 'totals' of the epoch that runs, see EpochProgress;
         None where the last row was validated.
     """
-    about = self.task.meta()
+    about = {**self.task.meta(), 'devices': len(self.parallel.devices)}
     if partial is None:
       step = history[-1]['step']
       score = history[-1]['val'][self.config.train.select_by]
@@ -128,7 +138,8 @@ class Run:
       step, score = partial['step'], None
       about = {**about, 'partial': partial}
     meta = make_meta(self.config, history, score, about)
-    checkpoints.save(step, state, meta)
+    with goodput.spent('saving'):
+      checkpoints.save(step, state, meta)
 
 
 def run_epochs(
@@ -150,7 +161,8 @@ def run_epochs(
   """
   with stopping.polled():
     _Epochs(run, state, meta, checkpoints).run()
-    checkpoints.close()
+    with goodput.spent('saving'):
+      checkpoints.close()
 
 
 class _Epochs:
@@ -163,8 +175,8 @@ class _Epochs:
     self._first_step = int(state.step)
     self._state = run.parallel.replicate(state)
     self._batches = run.batches(self._first_step)
+    self._speed = ''  # of the last epoch, in words
     self._metrics_out = _scalar_writer(run.workdir)
-    self._compiled = False
 
   def run(self) -> None:
     """All epochs that are left."""
@@ -195,10 +207,14 @@ class _Epochs:
     done = (first - begin) * run.config.train.batch_size
     totals = self._partial['totals'] if first > begin else {}
     pending = None
-    with EpochProgress(run, epoch, self._metrics_out, totals, done) as progress:
+    with (
+      goodput.spent('steps'),
+      EpochProgress(run, epoch, self._metrics_out, totals, done) as progress,
+    ):
       for step in range(first, end):
-        batch = next(self._batches)
-        metrics = self._step(batch)
+        with goodput.spent('waiting for data'):
+          batch = next(self._batches)
+        self._state, metrics = run.step(self._state, batch)
         # The results of a step are read while the next one runs.
         if pending is not None:
           progress.read(*pending)
@@ -212,17 +228,8 @@ class _Epochs:
           self._save_partial(step + 1, progress.totals)
       if pending is not None:
         progress.read(*pending)
+    self._speed = progress.speed.line()
     return progress.means
-
-  def _step(self, batch: dict) -> dict:
-    """One step; where it compiles, a signal need not wait for its end."""
-    if self._compiled:
-      self._state, metrics = self._run.step(self._state, batch)
-      return metrics
-    with stopping.unpolled():
-      self._state, metrics = self._run.step(self._state, batch)
-    self._compiled = True
-    return metrics
 
   def _validate_if_due(self) -> None:
     c, row = self._run.config.train, self._history[-1]
@@ -243,11 +250,16 @@ class _Epochs:
     def save() -> str:
       return self._saved(row['step'], {})
 
-    with stopping.unpolled(first=save if row['step'] else None):
+    with (
+      goodput.spent('validation'),
+      stopping.unpolled(first=save if row['step'] else None),
+    ):
       row = {**row, 'val': self._run.validate(self._state)}
     self._history = [*self._history[:-1], row]
     self._run.save(self._checkpoints, self._state, self._history)
     log(_line(self._run.task, row))
+    if self._speed:
+      log(self._speed)
 
   def _asked_to_stop(self, step: int) -> bool:
     self._signal = distributed.asked_to_stop(step)

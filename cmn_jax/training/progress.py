@@ -1,11 +1,13 @@
 """What an epoch shows as it runs: a bar, TensorBoard rows, finite losses."""
 
 import math
+import statistics
 import sys
+import time
 
 import tqdm
 
-from cmn_jax.training import distributed
+from cmn_jax.training import distributed, goodput
 from input_pipeline.errors import UserError
 
 
@@ -13,11 +15,70 @@ class TrainingError(UserError):
   """Training cannot go on; the checkpoints so far are whole."""
 
 
+class Speed:
+  """How fast the steps of an epoch are, since the last row and in all."""
+
+  def __init__(self, run):
+    self._run, self._studies, self._all = run, 0, []
+    self._since_row, self._studies_of_row = [], 0
+    self._last = self._row_began = self._began = time.monotonic()
+    self._waited_before = self._waited_at_begin = _waited()
+
+  def step(self, studies: int) -> None:
+    """A step's results are there."""
+    now = time.monotonic()
+    self._since_row.append(now - self._last)
+    self._all.append(now - self._last)
+    self._last = now
+    self._studies_of_row += studies
+    self._studies += studies
+
+  def row(self) -> dict[str, float]:
+    """TensorBoard's numbers of the steps since the last row."""
+    median = statistics.median(self._since_row)
+    seconds, waited = self._last - self._row_began, _waited()
+    program = self._run.program
+    row = {
+      'step_seconds': median,
+      'films_per_second': self._films(self._studies_of_row, seconds),
+      'waited_seconds': waited - self._waited_before,
+      'tflop_per_second': program.flops / median / 1e12,
+    }
+    if program.peak:
+      row['share_of_peak'] = program.share_of_peak(median)
+    self._since_row, self._studies_of_row = [], 0
+    self._row_began, self._waited_before = self._last, waited
+    return row
+
+  def line(self) -> str:
+    """The epoch's steps, in words; '' where there was none."""
+    if not self._all:
+      return ''
+    median, program = statistics.median(self._all), self._run.program
+    seconds = self._last - self._began
+    share = program.share_of_peak(median)
+    peak = f' ({share:.0%} of the peak)' if share else ''
+    waited = (_waited() - self._waited_at_begin) / seconds
+    return (
+      f'           {median:.3g} s a step, '
+      f'{self._films(self._studies, seconds):.3g} films/s, '
+      f'{program.flops / median / 1e12:.2g} TFLOP/s{peak}, {waited:.0%} waiting'
+    )
+
+  def _films(self, studies: int, seconds: float) -> float:
+    return studies * self._run.config.data.views / max(seconds, 1e-9)
+
+
+def _waited() -> float:
+  return goodput.seconds().get('waiting for data', 0.0)
+
+
 class EpochProgress:
   """The progress bar and TensorBoard rows of one epoch, and its losses.
 
   Attributes:
     totals: {name: (sum, count)} of the epoch's steps so far.
+    speed: of these steps.
   """
 
   def __init__(self, run, epoch: int, metrics_out, totals: dict, done: int):
@@ -34,6 +95,7 @@ class EpochProgress:
     self._epoch = epoch
     self._metrics_out = metrics_out
     self.totals, self._last = dict(totals), None
+    self.speed = Speed(run)
     self._bar = tqdm.tqdm(
       total=run.studies,
       initial=min(done, run.studies),
@@ -64,6 +126,7 @@ class EpochProgress:
       if not math.isfinite(means[name]):
         self._refuse(name, means[name], step)
     self._last = means
+    self.speed.step(studies)
     for name, pair in pairs.items():
       before = self.totals.get(name, (0.0, 0.0))
       self.totals[name] = (before[0] + pair[0], before[1] + pair[1])
@@ -72,7 +135,9 @@ class EpochProgress:
     if step % self._run.config.train.log_every == 0:
       rate = float(self._run.schedule(step))
       losses = {f'train_{name}': value for name, value in means.items()}
-      self._metrics_out.write_scalars(step, {**losses, 'learning_rate': rate})
+      self._metrics_out.write_scalars(
+        step, {**losses, 'learning_rate': rate, **self.speed.row()}
+      )
 
   def _refuse(self, name: str, loss: float, step: int):
     optim = self._run.config.optim

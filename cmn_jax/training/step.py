@@ -29,7 +29,8 @@ def make_train_step(
     axis: mapped axis of the devices, or None.
 
   Returns:
-    The step; its metrics are {name: (sum, count)} over all devices.
+    The step; its metrics are {name: (sum, count)} over all devices, the
+    gradient's norm among them.
   """
 
   def total(x):
@@ -64,6 +65,7 @@ def make_train_step(
     sums = {name: pair[0] for name, pair in metrics.items()}
     grads, sums = total((grads, sums))
     metrics = {name: (sums[name], metrics[name][1]) for name in metrics}
+    metrics['gradient_norm'] = optax.global_norm(grads), jnp.ones(())
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     state = state.replace(
       step=state.step + 1,

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import time
@@ -125,14 +126,20 @@ def test_a_signal_loses_nothing(
   assert _scalars(tmp_path) == _scalars(runs.report)
 
 
+_OF_TIME = (
+  'step_seconds films_per_second waited_seconds tflop_per_second share_of_peak'
+).split()
+
+
 def _scalars(workdir) -> list:
   """All TensorBoard rows of a run, in the order of their steps."""
   found = set()
   for path in workdir.glob('events.out.tfevents*'):
     for event in tf.compat.v1.train.summary_iterator(str(path)):
       for value in event.summary.value:
-        number = float(tf.make_ndarray(value.tensor))
-        found.add((event.step, value.tag, number))
+        if value.tag not in _OF_TIME:
+          number = float(tf.make_ndarray(value.tensor))
+          found.add((event.step, value.tag, number))
   return sorted(found)
 
 
@@ -176,6 +183,24 @@ def test_what_a_run_prints(runs):
   lines = runs.printed['report'].splitlines()
   assert any(line.startswith('constant report') for line in lines)
   assert all(len(line) <= 80 for line in lines[:-1])  # the last has a path
+
+
+def test_a_run_tells_how_it_uses_the_machine(runs, tmp_path):
+  process = start(runs.root, tmp_path / 'run', '--config.train.epochs=1')
+  begin = time.monotonic()
+  _, err = process.communicate()
+  wall = time.monotonic() - begin
+  assert process.returncode == 0, err
+  assert re.search(r'a step on a device: [\d.]+ GFLOP, .* of temporaries', err)
+  assert re.search(
+    r'[\d.]+ s a step, [\d.e+]+ films/s, .* \(\d+% of the peak\), \d+% waiting',
+    err,
+  )
+  total, kinds = re.search(r'\n(\d+) s: (starting \d.*);', err).groups()
+  assert -1 <= wall - float(total) < 2 + 0.1 * wall  # Python ends slowly.
+  # Each is rounded, and what is below half a second left out.
+  parts = [float(x) for x in re.findall(r' (\d+)', kinds)]
+  assert abs(sum(parts) - float(total)) <= 4
 
 
 def test_every_interval_holds_its_value(runs):
