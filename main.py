@@ -19,8 +19,7 @@ from cmn_jax.command_line import CONFIG, fields_given, parse
 from cmn_jax.evaluate import evaluate
 from cmn_jax.opening import runs_of
 from cmn_jax.train import train
-from cmn_jax.training import goodput
-from cmn_jax.training.distributed import log, start
+from cmn_jax.training import distributed, goodput
 from input_pipeline import stopping
 from input_pipeline.errors import UserError
 
@@ -52,13 +51,14 @@ def main(_):
   job = _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
   try:
     if _DISTRIBUTED.value or any(x is not None for x in job):
-      start(*job)
-    for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
-      if _MODE.value == 'train':
-        train(config, workdir)
-      with goodput.spent('evaluation'):
-        evaluate(config, workdir, fields_given())
-    log(goodput.line())
+      distributed.start(*job)
+    with distributed.together():
+      for config, workdir in runs_of(CONFIG.value, _WORKDIR.value):
+        if _MODE.value == 'train':
+          train(config, workdir)
+        with goodput.spent('evaluation'):
+          evaluate(config, workdir, fields_given())
+    distributed.log(goodput.line())
   except UserError as error:
     sys.exit(f'error: {error}')
 

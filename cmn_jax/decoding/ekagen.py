@@ -14,7 +14,7 @@ from cmn_jax.decoding.beam_search import beam_search
 
 START, END = 1, 2
 # Theirs throws the last of 127 words away; ours fills the buffer.
-MAX_WORDS, COMPAT_MAX_WORDS = 127, 126
+MAX_WORDS = 127
 
 
 def greedy_without_stop(step, cache, batch: int, length: int, start: int):

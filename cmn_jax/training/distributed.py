@@ -5,12 +5,14 @@ rows of a batch. Folders must be shared: all read the workdir, and the first
 process writes it.
 """
 
+import contextlib
 import itertools
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -28,6 +30,8 @@ _HEARTBEAT_SECONDS = 30
 # The first process may prepare data, or score, while the others wait.
 _WAIT_SECONDS = 24 * 3600
 _waits = itertools.count()
+# What an error says that comes of a connection to another process.
+_OF_OTHERS = re.compile('Gloo|[Cc]oordination|heartbeat|Connection|Barrier')
 _forwarded = []  # not empty once Ctrl-C here was told to JAX
 
 
@@ -110,6 +114,28 @@ def first_says(yes: bool) -> bool:
   if jax.process_count() == 1:
     return yes
   return bool(multihost_utils.broadcast_one_to_all(np.int32(yes)))
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+  """Meanwhile a process that is lost ends this one too, with a sentence."""
+  try:
+    yield
+  except Exception as error:
+    chain = [error, error.__cause__, error.__context__]
+    if jax.process_count() == 1 or not _OF_OTHERS.search(str(chain)):
+      raise
+    print(
+      f'error: process {jax.process_index()} of {jax.process_count()} has lost '
+      f'another ({str(error).splitlines()[0][:200]}); JAX names it below '
+      f'within {2 * _HEARTBEAT_SECONDS} s; the same commands continue from the '
+      'last save',
+      file=sys.stderr,
+      flush=True,
+    )
+    # JAX ends this process. To leave by itself it would wait for the others.
+    time.sleep(2 * _HEARTBEAT_SECONDS)
+    os._exit(1)
 
 
 def is_first() -> bool:

@@ -167,7 +167,7 @@ def test_the_first_process_alone_prints_and_writes(runs):
 def test_a_signal_to_one_stops_both_after_one_step(runs, sent):
   """They continue to the bits of two processes that nobody stopped."""
   root = runs[0].parent
-  flags = ('--config.train.epochs=4', '--config.train.validate_every=4')
+  flags = ('--config.train.epochs=30', '--config.train.validate_every=30')
   if not (root / 'whole').exists():
     _finish(_start_two(root, root / 'whole', *flags))
   stopped = root / sent.name
@@ -178,7 +178,7 @@ def test_a_signal_to_one_stops_both_after_one_step(runs, sent):
   processes[1].send_signal(sent)
   begin = time.monotonic()
   said = _finish(processes, status=None)
-  assert time.monotonic() - begin < 20
+  assert time.monotonic() - begin < 60  # mostly of leaving Python
   statuses = sorted(process.returncode for process in processes)
   assert statuses in ([143, 143], sorted([143, 128 + sent])), said
   assert 'saved after step' in said[0][1]
@@ -197,7 +197,7 @@ def test_a_lost_process_ends_the_other_with_a_sentence(runs):
   processes[1].kill()
   begin = time.monotonic()
   (_, err), _ = _finish(processes, status=None)
-  print(err[-3000:])
   assert processes[0].returncode != 0
   assert time.monotonic() - begin < 60
-  assert 'error: process 1 of 2' in err
+  assert 'error: process 0 of 2 has lost another' in err
+  assert 'task:1' in err  # JAX names it
