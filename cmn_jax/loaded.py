@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from cmn_jax.training import hub
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from input_pipeline import vocabularies
 
@@ -40,9 +41,14 @@ class Loaded:
   def load(cls, folder: Path | str) -> 'Loaded':
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
+    Or from a folder of `cmn_jax.export --to hub`, or 'hf:ORG/NAME@REVISION'.
+
     Raises:
       CheckpointError: nothing there, or not readable.
     """
+    folder = hub.fetched(folder)
+    if hub.is_hub_folder(folder):
+      return cls(*hub.read_hub_folder(folder), str(folder))
     step_folder = find_step(folder)
     variables, meta = load_model(step_folder)
     return cls(variables, meta, str(step_folder))

@@ -148,8 +148,7 @@ def fit_statistics(numbers_NxD: np.ndarray) -> FilmStatistics | None:
   order = np.random.default_rng(0).permutation(len(numbers_NxD))
   halves = numbers_NxD[order[::2]], numbers_NxD[order[1::2]]
   left_out = [
-    _fit(one, groups)._distances(other)
-    for one, other in (halves, halves[::-1])
+    _fit(one, groups)._distances(other) for one, other in (halves, halves[::-1])
   ]
   threshold = np.quantile(np.concatenate(left_out), 1 - _FOREIGN)
   fitted = _fit(numbers_NxD, groups)
