@@ -18,7 +18,8 @@ from input_pipeline.film_statistics import sentence_of
 # Studies on a page, of which each brings its films.
 _MOST_ON_PAGE = 200
 _DRAWN = (
-  'This model has seen drawn images only: on a real one its report means '
+  ' This model has seen drawn images only: on a real one its report means '
+  'nothing.'
 )
 
 
