@@ -118,7 +118,7 @@ def _read_study(study: FilmStudy, writer: Writer) -> tuple[Result, dict]:
     'mask_B': np.bool_(True),
     'mask_BxI': there_I,
   }
-  return Result(study, films, images, writer.looks(images)), row
+  return Result(study, films, images, writer.loaded.looks(images)), row
 
 
 def _batch_of(good) -> dict:

@@ -180,6 +180,7 @@ def main(argv: list[str] | None = None) -> None:
   from cmn_jax.reporter import Reporter, writes_reports
   from input_pipeline.errors import UserError
   from input_pipeline.film_list import read_film_list
+  from input_pipeline.images import prepare_films
 
   compilation_cache.enable()
   try:
@@ -187,6 +188,8 @@ def main(argv: list[str] | None = None) -> None:
     if not args.images and not writes_reports(loaded):
       # A task of another kind says what it has to say by itself.
       said = Predictor(loaded).describe(args.image)
+      films = prepare_films(args.image, loaded.config.data.image_size)
+      said['unlike_training'] = loaded.unlike_training(films)
       print(json.dumps({**said, 'clinical_use': False}, indent=1))
       return
     reporter = Reporter.load(args.checkpoint, args.classifier)

@@ -1,7 +1,6 @@
 """What a model says of a study: its report, and who has written it."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
 from cmn_jax.predictor import read_study
-from cmn_jax.training.film_look import FILM_STATISTICS
-from input_pipeline.film_statistics import FilmLook, FilmStatistics
+from input_pipeline.film_statistics import FilmLook
 from input_pipeline.findings import Finding
 
 _DRAWN = ('phantom', 'iu_xray-drawn')
@@ -117,22 +115,9 @@ class Writer:
     """
     c = self.config.data
     batch = read_study(paths, c.views, c.image_size)
-    looks = self.looks(batch['images_BxIxHxW'][0, : len(paths)])
+    looks = self.loaded.looks(batch['images_BxIxHxW'][0, : len(paths)])
     report = self.reports(batch, beam_size)[0]
     return dataclasses.replace(report, looks=looks)
-
-  def looks(self, images: Sequence[np.ndarray]) -> list[FilmLook] | None:
-    """How much films, uint8 (H, W), look like those of training.
-
-    None where the checkpoint is older than that question.
-    """
-    known = self._film_statistics
-    return known and [known.look(image) for image in images]
-
-  @functools.cached_property
-  def _film_statistics(self) -> FilmStatistics | None:
-    content = self.loaded.meta.get(FILM_STATISTICS)
-    return content and FilmStatistics.from_json(content)
 
   @property
   def drawn(self) -> bool:

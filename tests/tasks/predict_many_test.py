@@ -124,6 +124,7 @@ def test_other_tasks_that_write(runs, films, tmp_path, name):
   good = [row for row in _rows(out) if not row['error']]
   assert len(good) == 9 and all(row['report'] for row in good)
   assert all(0 <= p <= 1 for row in good for p in row['probabilities'].values())
+  assert {row['unlike_training'] for row in good} <= {True, False}
   assert good[0]['probabilities'].keys() == good[8]['probabilities'].keys()
 
 
