@@ -192,7 +192,7 @@ def main(argv: list[str] | None = None) -> None:
       said['unlike_training'] = loaded.unlike_training(films)
       print(json.dumps({**said, 'clinical_use': False}, indent=1))
       return
-    reporter = Reporter.load(args.checkpoint, args.classifier)
+    reporter = Reporter.load(loaded, args.classifier)
     if args.images:
       studies, dropped = read_film_list(args.images)
       for reason, count in dropped.items():

@@ -186,7 +186,7 @@ class Reporter(Writer):
 
   @classmethod
   def load(
-    cls, folder: Path | str, classifier: Path | str | None = None
+    cls, folder: Path | str | Loaded, classifier: Path | str | None = None
   ) -> Writer:
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
@@ -194,13 +194,14 @@ class Reporter(Writer):
     holds its own classifier.
 
     Args:
-      folder: of the report model.
+      folder: of the report model, or what was loaded from it.
       classifier: of a classifier to be asked too, if any.
 
     Raises:
       CheckpointError: nothing there, not readable, or not fitting together.
     """
-    loaded = Loaded.load(folder)
+    loaded = folder if isinstance(folder, Loaded) else Loaded.load(folder)
+    folder = loaded.origin
     if loaded.task == 'ekagen':
       if classifier:
         raise CheckpointError(
