@@ -18,7 +18,7 @@ VERBS = {
   'predict': ('cmn_jax.predict', (), 'write the report of films'),
   'convert': ('cmn_jax.convert', (), 'weights from elsewhere, and back'),
   'tables': ('cmn_jax.tables', (), "tables of runs' scores"),
-  'export': ('cmn_jax.export', (), "predictions in others' formats"),
+  'export': ('cmn_jax.export', (), "predictions or weights in others' formats"),
   'ekagen': ('cmn_jax.ekagen', (), "EKAGen's knowledge, masks, all steps"),
   'prepare': ('input_pipeline.prepare', (), 'read a dataset into a folder'),
   'phantom': ('input_pipeline.phantom', (), 'draw films with their reports'),

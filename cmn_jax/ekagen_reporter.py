@@ -1,8 +1,6 @@
 """A trained EKAGen, ready for the X-ray images of new studies."""
 
 import types
-from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,8 +9,13 @@ from cmn_jax.decoding.ekagen import attention_of_ids, make_writer
 from cmn_jax.decoding.generate import BucketedWriter
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import Captioner
-from cmn_jax.predictor import read_study
-from cmn_jax.report import ClassFinding, Report, Writer
+from cmn_jax.report import (
+  ClassFinding,
+  Report,
+  Writer,
+  attention_of,
+  no_attention,
+)
 from cmn_jax.tasks.ekagen import EkagenTask
 from cmn_jax.tasks.ekagen_parts import CAPTIONER, DIAGNOSIS, KNOWLEDGE, part_of
 from input_pipeline.errors import UserError
@@ -113,31 +116,33 @@ class EkagenReporter(Writer):
       self._variables, films, mask_B, mask_BxI, knowledge
     )[0]
 
-  def report(
-    self, paths: Sequence[Path | str], beam_size: int | None = None
-  ) -> Report:
-    """The report for the images of one study; see `Reporter.report`."""
-    views = self.config.data.views
-    batch = read_study(paths, views, self.config.data.image_size)
-    mask_1xI = batch['mask_BxI']
-    films, knowledge = self._films(batch['images_BxIxHxW'], mask_1xI, None)
-    seen = jax.tree.map(np.asarray, self._see(self._whole, batch))
-    ids_1xT = self.generate(films, beam_size, mask_1xI, knowledge)
-    text = self.tokenizer.decode(ids_1xT[0], self.task.ekagen.stop_at_end)
-    attention_TxP = np.asarray(
-      self._attention(self._variables, films, ids_1xT, mask_1xI, knowledge)[0]
-    )
-    words = len(text.split())
-    side = round((attention_TxP.shape[1] / views) ** 0.5)
-    attention = attention_TxP[:words].reshape(-1, views, side, side)
-    return Report(
-      text,
-      self._reader.of_text(text),
-      attention[:, : len(paths)],
-      self._classes(seen, text),
-    )
+  def reports(
+    self, batch: dict, beam_size: int | None = None, attention: bool = True
+  ) -> list[Report]:
+    """See `Writer.reports`."""
+    mask_BxI = batch['mask_BxI']
+    self._check_knows(None)
+    films, seen = self._seen(batch)
+    knowledge = seen.get('knowledge')
+    ids_BxT = self.generate(films, beam_size, mask_BxI, knowledge)
+    weights = [None] * len(ids_BxT)
+    if attention:
+      weights = np.asarray(
+        self._attention(self._variables, films, ids_BxT, mask_BxI, knowledge)
+      )
+    stop, said = self.task.ekagen.stop_at_end, []
+    for row, ids_T in enumerate(ids_BxT):
+      text = self.tokenizer.decode(ids_T, stop)
+      words = text.split()
+      looked = no_attention(mask_BxI[row])
+      if attention:
+        looked = attention_of(weights[row], len(words), mask_BxI[row])
+      classes = self._classes(seen, row, text)
+      findings = self._reader.of_text(text)
+      said.append(Report(text, words, findings, looked, classes))
+    return said
 
-  def _classes(self, seen, text) -> list[ClassFinding]:
+  def _classes(self, seen, row, text) -> list[ClassFinding]:
     """What the classifier finds, beside what the report states."""
     if not self.classifier:
       return []
@@ -147,21 +152,32 @@ class EkagenReporter(Writer):
       ClassFinding(name, float(p), float(bound), bool(found), name in stated)
       for name, p, bound, found in zip(
         reader.classes,
-        seen['probability'][0],
+        seen['probability'][row],
         reader.thresholds_G,
-        seen['labels'][0],
+        seen['labels'][row],
         strict=True,
       )
     ]
 
-  def _films(self, images, mask_BxI, knowledge):
-    """Films as the captioner takes them, and the knowledge of each study."""
+  def _seen(self, batch):
+    """Films as the captioner takes them, and all else that `see` gives."""
+    # The writer pads on the host.
+    seen = jax.tree.map(np.asarray, self._see(self._whole, batch))
+    return seen['films'], seen
+
+  def _check_knows(self, knowledge) -> bool:
+    """Whether the base is read, which must be there then."""
     wants = self.task.shape.knowledge and knowledge is None
     if wants and KNOWLEDGE not in self.task.parts:
       raise UserError(
         f'{self.loaded.origin} has no knowledge base, and its captioner reads '
         'one: convert it with --knowledge and --diagnosis'
       )
+    return wants
+
+  def _films(self, images, mask_BxI, knowledge):
+    """Films as the captioner takes them, and the knowledge of each study."""
+    wants = self._check_knows(knowledge)
     if images.ndim == 5:
       if wants:
         raise ValueError(
@@ -171,16 +187,14 @@ class EkagenReporter(Writer):
       return images, knowledge
     if mask_BxI is None:
       mask_BxI = np.ones(images.shape[:2], bool)
-    batch = {
-      'images_BxIxHxW': images,
-      'mask_B': np.ones(len(images), bool),
-      'mask_BxI': mask_BxI,
-    }
-    seen = self._see(self._whole, batch)
-    if knowledge is None:
-      knowledge = seen.get('knowledge')
-    # The writer pads on the host.
-    return jax.tree.map(np.asarray, (seen['films'], knowledge))
+    films, seen = self._seen(
+      {
+        'images_BxIxHxW': images,
+        'mask_B': np.ones(len(images), bool),
+        'mask_BxI': mask_BxI,
+      }
+    )
+    return films, seen.get('knowledge') if knowledge is None else knowledge
 
 
 def _look(captioner, films, ids_BxT, mask_BxI, knowledge_BxTxD):

@@ -3,14 +3,18 @@
 import dataclasses
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from cmn_jax.training import hub
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
+from cmn_jax.training.film_look import FILM_STATISTICS
 from input_pipeline import vocabularies
+from input_pipeline.film_statistics import FilmLook, FilmStatistics
 
 
 def digest_of(variables: dict) -> str:
@@ -40,9 +44,14 @@ class Loaded:
   def load(cls, folder: Path | str) -> 'Loaded':
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
+    Or from a folder of `cmn_jax.export --to hub`, or 'hf:ORG/NAME@REVISION'.
+
     Raises:
       CheckpointError: nothing there, or not readable.
     """
+    folder = hub.fetched(folder)
+    if hub.is_hub_folder(folder):
+      return cls(*hub.read_hub_folder(folder), str(folder))
     step_folder = find_step(folder)
     variables, meta = load_model(step_folder)
     return cls(variables, meta, str(step_folder))
@@ -71,6 +80,24 @@ class Loaded:
   def fingerprint(self) -> str:
     """Tells these parameters from all others."""
     return digest_of(self.variables)
+
+  def looks(self, images: Sequence[np.ndarray]) -> list[FilmLook] | None:
+    """How much films, uint8 (H, W), look like those of training.
+
+    None where the checkpoint is older than that question.
+    """
+    known = self._film_statistics
+    return known and [known.look(image) for image in images]
+
+  def unlike_training(self, images: Sequence[np.ndarray]) -> bool | None:
+    """Whether one of them does not; None as of `looks`."""
+    looks = self.looks(images)
+    return looks and any(look.unlike for look in looks)
+
+  @functools.cached_property
+  def _film_statistics(self) -> FilmStatistics | None:
+    content = self.meta.get(FILM_STATISTICS)
+    return content and FilmStatistics.from_json(content)
 
   def check_reads(self, data) -> None:
     """Raises CheckpointError unless it knows the words and images of `data`.

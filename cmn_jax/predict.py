@@ -1,9 +1,10 @@
-"""Reports for one's own X-ray images.
+"""Reports for one's own X-ray images: of one study, or of many.
 
   python -m cmn_jax.predict --checkpoint DIR --image FILE [--image FILE]
+  python -m cmn_jax.predict --checkpoint DIR --images films --out reports.jsonl
 
 Takes PNG, JPEG or DICOM files. With --classifier DIR (a workdir of the variant
-classifier), or where --checkpoint is one, it prints the probability of each
+classifier), or where --checkpoint is one, it gives the probability of each
 finding too, and where report and classifier disagree. Not for clinical use.
 """
 
@@ -12,6 +13,9 @@ import dataclasses
 import json
 import sys
 import textwrap
+from pathlib import Path
+
+_FOUND_FROM = 'a class is found from this on; chosen on validation'
 
 
 def __getattr__(name):
@@ -34,6 +38,8 @@ def _as_json(reporter, paths, report) -> dict:
     'images': [str(path) for path in paths],
     'report': report.text,
     'findings': [dataclasses.asdict(f) for f in report.findings],
+    'unlike_training': report.unlike_training,
+    'films': report.looks and [dataclasses.asdict(one) for one in report.looks],
     'classifier': classifier
     and {
       'inputs': classifier.inputs,
@@ -65,12 +71,18 @@ def _class_lines(classifier, classes) -> list[str]:
       f'  {c.name:26s} {c.probability:.3f} {bound:13s} {verdict}'.rstrip()
     )
   if not single:
-    lines.append(
-      '  (from: a class is found from this on; chosen on validation)'
-    )
+    lines.append(f'  (from: {getattr(classifier, "note", _FOUND_FROM)})')
   if any(c.disputed for c in classes):
     lines.append('Report and classifier disagree: look again.')
   return lines
+
+
+def _unlike_lines(report) -> list[str]:
+  from input_pipeline.film_statistics import sentence_of
+
+  said = sentence_of(report.looks or [])
+  said = said and f'WARNING: {said}: what is written of it means nothing.'
+  return textwrap.wrap(said, 78)
 
 
 def print_report(reporter, paths, report, as_json: bool) -> None:
@@ -95,6 +107,8 @@ def print_report(reporter, paths, report, as_json: bool) -> None:
       print(line)
   if report.classes:
     print('\n'.join(_class_lines(reporter.classifier, report.classes)))
+  for line in _unlike_lines(report):
+    print(line)
   if reporter.drawn:
     print(
       'This model has seen drawn images only: on a real one its report means\n'
@@ -111,40 +125,82 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     '--classifier', help='workdir or step of a classifier to be asked too'
   )
-  parser.add_argument(
+  films = parser.add_mutually_exclusive_group(required=True)
+  films.add_argument(
     '--image',
     action='append',
-    required=True,
     help='PNG, JPEG or DICOM; once for each view, the frontal one first',
+  )
+  films.add_argument(
+    '--images',
+    metavar='FOLDER|CSV|JSONL|GLOB',
+    help='many studies: by folder, by a table with the columns image and '
+    'perhaps id and view, or by the StudyInstanceUID of DICOM',
+  )
+  parser.add_argument(
+    '--out',
+    type=Path,
+    metavar='FILE',
+    help='of --images: .jsonl or .csv; studies that are in it are left out',
+  )
+  parser.add_argument(
+    '--page',
+    type=Path,
+    metavar='HTML',
+    help='of --images: a page of films and reports beside --out',
   )
   parser.add_argument(
     '--beam_size', type=int, help='beams; as the model was configured without'
   )
-  parser.add_argument('--json', action='store_true', help='print JSON')
+  parser.add_argument(
+    '--json', action='store_true', help='print JSON, of --image'
+  )
   return parser
+
+
+def _check_flags(parser, args) -> None:
+  if args.image and (args.out or args.page):
+    parser.error('--out and --page are for --images FOLDER|CSV|JSONL|GLOB')
+  if args.images and args.json:
+    parser.error('--images writes JSON by --out FILE.jsonl: leave --json out')
+  if args.images and not args.out:
+    parser.error('--images needs --out FILE.jsonl or FILE.csv')
 
 
 def main(argv: list[str] | None = None) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
-  args = _parser().parse_args(argv)
+  parser = _parser()
+  args = parser.parse_args(argv)
+  _check_flags(parser, args)
   # Imported late: --help must not wait for JAX.
   from cmn_jax import compilation_cache
   from cmn_jax.loaded import Loaded
+  from cmn_jax.predict_many import predict_many
   from cmn_jax.predictor import Predictor
-  from cmn_jax.reporter import Reporter
+  from cmn_jax.reporter import Reporter, writes_reports
   from input_pipeline.errors import UserError
+  from input_pipeline.film_list import read_film_list
+  from input_pipeline.images import prepare_films
 
   compilation_cache.enable()
   try:
     loaded = Loaded.load(args.checkpoint)
-    if loaded.task not in ('report', 'classify', 'ekagen'):
+    if not args.images and not writes_reports(loaded):
       # A task of another kind says what it has to say by itself.
       said = Predictor(loaded).describe(args.image)
+      films = prepare_films(args.image, loaded.config.data.image_size)
+      said['unlike_training'] = loaded.unlike_training(films)
       print(json.dumps({**said, 'clinical_use': False}, indent=1))
       return
-    reporter = Reporter.load(args.checkpoint, args.classifier)
+    reporter = Reporter.load(loaded, args.classifier)
+    if args.images:
+      studies, dropped = read_film_list(args.images)
+      for reason, count in dropped.items():
+        print(f'left out: {count} x {reason}', file=sys.stderr)
+      predict_many(reporter, studies, args.out, args.beam_size, args.page)
+      return
     report = reporter.report(args.image, args.beam_size)
-  except UserError as error:
+  except (UserError, OSError) as error:
     sys.exit(f'error: {error}')
   print_report(reporter, args.image, report, args.json)
 

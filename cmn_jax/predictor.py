@@ -37,6 +37,15 @@ def read_study(paths: Sequence[Path | str], views: int, size: int) -> dict:
   }
 
 
+def filled(batch: dict, rows: int) -> dict:
+  """A batch with so many rows; those that are added are like its first."""
+  missing = rows - len(batch['mask_B'])
+  return {
+    name: np.concatenate([x, np.repeat(x[:1], missing, axis=0)])
+    for name, x in batch.items()
+  }
+
+
 class Predictor:
   """What any task has trained, for one study after the other.
 

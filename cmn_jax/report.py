@@ -1,11 +1,15 @@
 """What a model says of a study: its report, and who has written it."""
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
+from cmn_jax.predictor import read_study
+from input_pipeline.film_statistics import FilmLook
 from input_pipeline.findings import Finding
 
 _DRAWN = ('phantom', 'iu_xray-drawn')
@@ -45,16 +49,27 @@ class Report:
   """A generated report.
 
   Attributes:
-    text: its words.
+    text: of it.
+    words: of the text, or the pieces that it was written in.
     findings: positive findings that the text states.
-    attention: (words, I, h, w), what each word looked at on each image.
+    attention: (words, I, h, w), what each word looked at on each image that
+      the study has; no words where nothing was asked or looks anywhere.
     classes: of the classifier; none without one.
+    looks: how much each film looks like those of training; None where the
+      checkpoint does not know.
   """
 
   text: str
+  words: list[str]
   findings: list[Finding]
   attention: np.ndarray
   classes: list[ClassFinding]
+  looks: list[FilmLook] | None = None
+
+  @property
+  def unlike_training(self) -> bool | None:
+    """Whether a film looks like none of training; None where not known."""
+    return self.looks and any(look.unlike for look in self.looks)
 
 
 class Writer:
@@ -69,6 +84,40 @@ class Writer:
   loaded: Loaded
   config: ConfigDict
   tokenizer: object
+
+  def reports(
+    self, batch: dict, beam_size: int | None = None, attention: bool = True
+  ) -> list[Report]:
+    """The report of each row of a batch; one program for each size of it.
+
+    Args:
+      batch: images_BxIxHxW, uint8; mask_B; and mask_BxI, False for images
+        that a study does not have.
+      beam_size: beams of a study; None decodes as config.decode says.
+      attention: whether to say what the words looked at.
+    """
+    raise NotImplementedError
+
+  def report(
+    self, paths: Sequence[Path | str], beam_size: int | None = None
+  ) -> Report:
+    """The report for the images of one study, given by their files.
+
+    Images that it could have more of are masked, as in training.
+
+    Args:
+      paths: PNG, JPEG or DICOM files.
+      beam_size: as for `reports`.
+
+    Raises:
+      ImageError: a file is not a readable image.
+      UserError: more images than the model was trained with.
+    """
+    c = self.config.data
+    batch = read_study(paths, c.views, c.image_size)
+    looks = self.loaded.looks(batch['images_BxIxHxW'][0, : len(paths)])
+    report = self.reports(batch, beam_size)[0]
+    return dataclasses.replace(report, looks=looks)
 
   @property
   def drawn(self) -> bool:
@@ -86,3 +135,18 @@ class Writer:
       f'{meta["dataset"]}{what} for {epochs} epochs, '
       f'{self.tokenizer.vocab_size} words'
     )
+
+
+def attention_of(
+  attention_TxP: np.ndarray, words: int, mask_I: np.ndarray
+) -> np.ndarray:
+  """A row of a model's attention as `Report` has it."""
+  views = len(mask_I)
+  side = round((attention_TxP.shape[1] / views) ** 0.5)
+  attention = attention_TxP[:words].reshape(-1, views, side, side)
+  return attention[:, mask_I]
+
+
+def no_attention(mask_I: np.ndarray) -> np.ndarray:
+  """That of a report whose words look nowhere."""
+  return np.zeros((0, int(mask_I.sum()), 1, 1), np.float32)

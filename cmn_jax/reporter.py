@@ -1,6 +1,7 @@
 """A trained model, ready for the X-ray images of new studies."""
 
 import dataclasses
+import types
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,27 @@ from cmn_jax.decoding.generate import (
 from cmn_jax.ekagen_reporter import EkagenReporter
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.classifier import GENERATED, REFERENCE
-from cmn_jax.predictor import Predictor, read_study
-from cmn_jax.report import ClassFinding, Report, Writer
+from cmn_jax.predictor import Predictor
+from cmn_jax.report import (
+  ClassFinding,
+  Report,
+  Writer,
+  attention_of,
+  no_attention,
+)
 from cmn_jax.tasks.report_model import inside, report_network_of
 from cmn_jax.training.checkpoints import CheckpointError
+from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.labels import or_no_finding
+
+
+def writes_reports(loaded: Loaded) -> bool:
+  """Whether `Reporter.load` has anything to do with a checkpoint.
+
+  It refuses a fine-tuned classifier in a sentence of its own.
+  """
+  return loaded.task in ('report', 'classify', 'consensus', 'ekagen')
 
 
 class StudyClassifier(Predictor):
@@ -69,30 +85,81 @@ class StudyClassifier(Predictor):
       )
 
   def classes(
-    self, batch: dict, ids_T: np.ndarray, text: str
-  ) -> list[ClassFinding]:
-    """What it finds on the images of one study, beside what a report states.
+    self, batch: dict, ids_BxT: np.ndarray, texts: Sequence[str]
+  ) -> list[list[ClassFinding]]:
+    """What it finds on the images of studies, beside what reports state.
 
     Args:
-      batch: of `read_study`.
-      ids_T: the report as written, without the leading 0.
-      text: the same in words.
+      batch: of `Writer.reports`.
+      ids_BxT: the reports as written, without the leading 0.
+      texts: the same in words.
     """
-    ids_1xT = np.zeros((1, self.loaded.config.data.max_length), np.int32)
-    ids_1xT[0, 1:] = ids_T[: ids_1xT.shape[1] - 1]
-    rows = self.rows({**batch, 'ids_BxT': ids_1xT})
-    stated = or_no_finding(
-      findings_reader(self.label_source).labels_of_text(text)
-    )
+    shifted = np.zeros((len(texts), self.loaded.config.data.max_length), int)
+    shifted[:, 1:] = ids_BxT[:, : shifted.shape[1] - 1]
+    rows = self.rows({**batch, 'ids_BxT': shifted.astype(np.int32)})
+    reader = findings_reader(self.label_source)
     thresholds = self.thresholds or [None] * len(self.task.classes)
-    return [
-      ClassFinding(
-        name, said['probability'], threshold, said['found'], name in stated
+    found = []
+    for row, text in enumerate(texts):
+      stated = or_no_finding(reader.labels_of_text(text))
+      described = self.task.describe(rows, row).items()
+      found.append(
+        [
+          ClassFinding(
+            name, said['probability'], threshold, said['found'], name in stated
+          )
+          for (name, said), threshold in zip(described, thresholds, strict=True)
+        ]
       )
-      for (name, said), threshold in zip(
-        self.task.describe(rows, 0).items(), thresholds, strict=True
+    return found
+
+
+class ConsensusReporter(Writer):
+  """The report that similar studies agree on, which no word was looked for.
+
+  Attributes:
+    classifier: the regression of the findings that choose it.
+  """
+
+  def __init__(self, loaded: Loaded):
+    self.loaded, self._predictor = loaded, Predictor(loaded)
+    self.config, self.tokenizer = loaded.config, loaded.tokenizer
+    self._reader = findings_reader(loaded.meta['label_source'])
+    bounds = self._predictor.task.consensus
+    self.classifier = types.SimpleNamespace(
+      inputs='image',
+      label_source=loaded.meta['label_source'],
+      note=f'stated from this on, where one reaches {bounds.study_above:.3f}',
+    )
+
+  def reports(
+    self, batch: dict, beam_size: int | None = None, attention: bool = True
+  ) -> list[Report]:
+    """See `Writer.reports`."""
+    del attention
+    if beam_size is not None:
+      raise UserError(
+        f'{self.loaded.origin} chooses among reports and has no beams: leave '
+        '--beam_size out'
       )
-    ]
+    task, rows = self._predictor.task, self._predictor.rows(batch)
+    said = []
+    for row, text in enumerate(task.texts(rows)):
+      stated = self._reader.labels_of_text(text)
+      classes = [
+        ClassFinding(
+          name,
+          float(rows['probability'][row, place]),
+          task.consensus.stated_above,
+          bool(rows['stated'][row, place]),
+          name in stated,
+        )
+        for place, name in enumerate(task.classes)
+      ]
+      looked = no_attention(batch['mask_BxI'][row])
+      findings = self._reader.of_text(text)
+      said.append(Report(text, text.split(), findings, looked, classes))
+    return said
 
 
 class Reporter(Writer):
@@ -119,7 +186,7 @@ class Reporter(Writer):
 
   @classmethod
   def load(
-    cls, folder: Path | str, classifier: Path | str | None = None
+    cls, folder: Path | str | Loaded, classifier: Path | str | None = None
   ) -> Writer:
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
@@ -127,19 +194,26 @@ class Reporter(Writer):
     holds its own classifier.
 
     Args:
-      folder: of the report model.
+      folder: of the report model, or what was loaded from it.
       classifier: of a classifier to be asked too, if any.
 
     Raises:
       CheckpointError: nothing there, not readable, or not fitting together.
     """
-    loaded = Loaded.load(folder)
+    loaded = folder if isinstance(folder, Loaded) else Loaded.load(folder)
+    folder = loaded.origin
     if loaded.task == 'ekagen':
       if classifier:
         raise CheckpointError(
           f'{folder} holds a classifier of its own: leave --classifier out'
         )
       return EkagenReporter(loaded)
+    if loaded.task == 'consensus':
+      if classifier:
+        raise CheckpointError(
+          f'{folder} finds by itself what it states: leave --classifier out'
+        )
+      return ConsensusReporter(loaded)
     if loaded.task == 'report':
       second = StudyClassifier(Loaded.load(classifier)) if classifier else None
       return cls(loaded, second)
@@ -207,35 +281,31 @@ class Reporter(Writer):
     ids, _ = self._writers[beam_size](self._variables, images, mask_B, mask_BxI)
     return ids
 
-  def report(
-    self, paths: Sequence[Path | str], beam_size: int | None = None
-  ) -> Report:
-    """The report for the images of one study, given by their files.
-
-    Images that it could have more of are masked, as in training.
-
-    Args:
-      paths: PNG, JPEG or DICOM files.
-      beam_size: as for `generate`.
-
-    Raises:
-      ImageError: a file is not a readable image.
-      UserError: more images than the model was trained with.
-    """
-    views = self.config.data.views
-    batch = read_study(paths, views, self.config.data.image_size)
-    images, mask_1xI = batch['images_BxIxHxW'], batch['mask_BxI']
-    ids_1xT = self.generate(images, beam_size, mask_1xI)
-    text = self.tokenizer.decode(ids_1xT[0])
-    attention_TxP = np.asarray(
-      self._attention(self._variables, images, ids_1xT, mask_1xI)[0]
-    )
-    words = len(self.tokenizer.tokens(ids_1xT[0]))
-    side = round((attention_TxP.shape[1] / views) ** 0.5)
-    attention = attention_TxP[:words].reshape(words, views, side, side)
-    classes = []
+  def reports(
+    self, batch: dict, beam_size: int | None = None, attention: bool = True
+  ) -> list[Report]:
+    """See `Writer.reports`."""
+    images, mask_BxI = batch['images_BxIxHxW'], batch['mask_BxI']
+    ids_BxT = self.generate(images, beam_size, mask_BxI)
+    texts = [self.tokenizer.decode(ids_T) for ids_T in ids_BxT]
+    words = [self.tokenizer.tokens(ids_T) for ids_T in ids_BxT]
+    looked = [no_attention(mask_I) for mask_I in mask_BxI]
+    if attention:
+      weights_BxTxP = self._attention(
+        self._variables, images, ids_BxT, mask_BxI
+      )
+      looked = [
+        attention_of(weights, len(said), mask_I)
+        for weights, said, mask_I in zip(
+          np.asarray(weights_BxTxP), words, mask_BxI, strict=True
+        )
+      ]
+    classes = [[] for _ in texts]
     if self.classifier:
-      classes = self.classifier.classes(batch, ids_1xT[0], text)
-    return Report(
-      text, self._reader.of_text(text), attention[:, : len(paths)], classes
-    )
+      classes = self.classifier.classes(batch, ids_BxT, texts)
+    return [
+      Report(text, said, self._reader.of_text(text), weights, found)
+      for text, said, weights, found in zip(
+        texts, words, looked, classes, strict=True
+      )
+    ]

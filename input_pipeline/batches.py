@@ -82,13 +82,16 @@ def eval_batches(
   batch_size: int,
   process_index: int = 0,
   process_count: int = 1,
+  order: np.ndarray | None = None,
 ) -> Iterator[Batch]:
   """Yields every study of `split` once, in order, the last batch padded.
 
   Val and test films are the originals resized to image_size. Train films are
-  resized from what is stored of them. Arguments as for `train_batches`.
+  resized from what is stored of them. Arguments as for `train_batches`, and
+  `order`, the numbers of the studies that are wanted; None for all.
   """
-  order = np.arange(len(data.studies[split]))
+  if order is None:
+    order = np.arange(len(data.studies[split]))
 
   def rows():
     for take_B, mask_B in batches_of(order, batch_size, first=0):

@@ -33,6 +33,7 @@ from cmn_jax.interop.vits import (
 )
 from cmn_jax.models.efficientnet import EFFICIENTNETS
 from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.training import hub
 from cmn_jax.training.checkpoints import find_step, load_model
 
 # As published; weights for another width are nobody's.
@@ -61,8 +62,7 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
 
   Args:
     source: a .pth or .safetensors file, a folder that `convert encoder` wrote,
-      the workdir or checkpoint of a report model (its encoder is taken), a
-      model on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
+  @@ on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
       downloaded once and kept, or 'efficientnet_lite0', whose weights a pip
       package brings.
     arch: a key of ENCODERS.
@@ -80,6 +80,7 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
     raise ConversionError(
       f'no encoder {arch!r}; choose from {", ".join(ENCODERS)}'
     )
+  source = str(hub.fetched(source))
   if Path(source).is_dir():
     return _load_converted(source, arch, width)
   path = _find_file(source, arch)
@@ -137,7 +138,10 @@ def encoder_shapes(arch: str, width: int) -> dict:
 
 
 def _load_converted(folder: str, arch: str, width: int) -> dict:
-  variables, meta = load_model(find_step(folder))
+  if hub.is_hub_folder(folder):
+    variables, meta = hub.read_hub_folder(folder)
+  else:
+    variables, meta = load_model(find_step(folder))
   found = meta.get('encoder')
   if found is None:  # A report model: its encoder is one of its parts.
     found = meta['config']['model']['encoder']

@@ -13,6 +13,8 @@ from cmn_jax.scores.findings import pair_findings
 from input_pipeline.findings import Finding, read_findings
 
 RIGHT, PARTLY, MISSED, INVENTED = 'right', 'partly', 'missed', 'invented'
+# Of a report that nothing can be held against.
+STATED = 'stated'
 
 # Symbol and meaning of each verdict: colour alone would not reach everyone.
 _LEGEND = {
@@ -20,8 +22,21 @@ _LEGEND = {
   PARTLY: ('≈', 'found, but its side, zone or severity is wrong'),
   MISSED: ('○', 'missed'),
   INVENTED: ('✕', 'invented'),
+  STATED: ('•', 'stated'),
 }
 _ATTRIBUTES = ('side', 'zone', 'severity')
+# Above the studies, where words have looked anywhere.
+_LOOK = (
+  '<p class="note">Point at a word of a generated report, tap it, or reach '
+  'it with the arrow keys: the films show where the model looked when it '
+  'wrote that word (cross-attention, mean over heads). Colour begins where '
+  'a patch gets more than an even share; it is full at the peak of the word, '
+  'or at three times an even share if the peak is lower. Underlined are the '
+  'words that state a finding, in the colour of the verdict.</p>'
+  '<input type="checkbox" id="overlay" checked>'
+  '<label class="switch" for="overlay">Show attention over the films</label>'
+  '<noscript><p class="note">The attention needs JavaScript.</p></noscript>'
+)
 _SCRIPT = Path(__file__).parent / 'studies.js'
 
 
@@ -30,25 +45,30 @@ class Example:
   """One study to show.
 
   Attributes:
-    study_id: as in the dataset.
+    study_id: as in the dataset, or of somebody's own.
     images_IxHxW: uint8, as the model saw them.
-    reference: what the radiologist, or the phantom, wrote.
+    reference: what the radiologist, or the phantom, wrote; None of one's own
+      films, whose report is judged by nobody.
     prediction: what the model wrote.
     reference_findings: positive findings of the study.
     predicted_findings: positive findings of the prediction.
     words: of the prediction; their order is that of the attention.
     attention_TxIxhxw: weight of each patch of each image for each word, mean
       over the heads. Words beyond T are shown without.
+    warning: what stands above the report in bold, if anything.
+    note: what stands below it.
   """
 
   study_id: str
   images_IxHxW: np.ndarray
-  reference: str
+  reference: str | None
   prediction: str
   reference_findings: list[Finding]
   predicted_findings: list[Finding]
   words: list[str]
   attention_TxIxhxw: np.ndarray
+  warning: str = ''
+  note: str = ''
 
 
 class Judged(NamedTuple):
@@ -95,30 +115,22 @@ def studies_section(examples: Sequence[Example]) -> str:
   """The legend and a card for each example."""
   if not examples:
     return '<p class="note">No examples were chosen (eval.examples = 0).</p>'
+  judged = any(example.reference is not None for example in examples)
   legend = ''.join(
     f'<span class="chip {verdict}"><i>{symbol}</i>{meaning}</span>'
     for verdict, (symbol, meaning) in _LEGEND.items()
+    if (verdict == STATED) != judged
   )
+  look = _LOOK if any(len(e.attention_TxIxhxw) for e in examples) else ''
   return (
-    f'<div class="legend">{legend}</div>'
-    '<p class="note">Point at a word of a generated report, tap it, or reach '
-    'it with the arrow keys: the films show where the model looked when it '
-    'wrote that word (cross-attention, mean over heads). Colour begins where '
-    'a patch gets more than an even share; it is full at the peak of the word, '
-    'or at three times an even share if the peak is lower. Underlined are the '
-    'words that state a finding, in the colour of the verdict.</p>'
-    '<input type="checkbox" id="overlay" checked>'
-    '<label class="switch" for="overlay">Show attention over the films</label>'
-    '<noscript><p class="note">The attention needs JavaScript.</p></noscript>'
+    f'<div class="legend">{legend}</div>{look}'
     + ''.join(map(_card, examples))
     + f'<script>\n{_SCRIPT.read_text("utf-8")}</script>'
   )
 
 
 def _card(example: Example) -> str:
-  judged = judge_findings(
-    example.reference_findings, example.predicted_findings
-  )
+  judged = _judged(example)
   attention = np.asarray(example.attention_TxIxhxw)
   rows, columns = attention.shape[2:]
   mentions = _mentions(
@@ -131,9 +143,6 @@ def _card(example: Example) -> str:
     for word in j.finding.name.split()
   }
   chosen = _first_to_show(example.words, attention, mentions, missed)
-  in_reference = _mentions(
-    example.reference.split(), [j for j in judged if j.verdict != INVENTED]
-  )
   name = html.escape(example.study_id)
   return (
     f'<article class="study" aria-label="Study {name}" '
@@ -141,13 +150,41 @@ def _card(example: Example) -> str:
     f'data-attention="{charts.attention_bytes(attention)}">'
     f'<div><div class="films">{_images(example)}</div>'
     '<p class="caption" aria-live="polite"></p></div>'
-    f'<div><h3>{name}</h3>{_chips(judged)}'
-    '<p class="label">Reference</p><p class="text reference">'
-    f'{_plain_words(example.reference.split(), in_reference)}</p>'
+    f'<div><h3>{name}</h3>'
+    f'{_paragraph("warning", example.warning)}'
+    f'{_chips(judged, example.reference is None)}'
+    f'{_reference(example, judged)}'
     '<p class="label">Generated</p><p class="text generated">'
     f'{_attended_words(example.words, len(attention), mentions, chosen)}</p>'
-    '</div></article>'
+    f'{_paragraph("note", example.note)}</div></article>'
   )
+
+
+def _judged(example: Example) -> list[Judged]:
+  if example.reference is not None:
+    return judge_findings(
+      example.reference_findings, example.predicted_findings
+    )
+  return [
+    Judged(STATED, finding)
+    for finding in example.predicted_findings
+    if finding.status == 'positive'
+  ]
+
+
+def _reference(example: Example, judged: list[Judged]) -> str:
+  if example.reference is None:
+    return ''
+  words = example.reference.split()
+  mentions = _mentions(words, [j for j in judged if j.verdict != INVENTED])
+  return (
+    '<p class="label">Reference</p><p class="text reference">'
+    f'{_plain_words(words, mentions)}</p>'
+  )
+
+
+def _paragraph(style: str, text: str) -> str:
+  return text and f'<p class="{style}">{html.escape(text)}</p>'
 
 
 def _images(example):
@@ -159,9 +196,10 @@ def _images(example):
   )
 
 
-def _chips(judged: list[Judged]) -> str:
+def _chips(judged: list[Judged], alone: bool) -> str:
   if not judged:
-    return '<p class="note">No finding in either report.</p>'
+    where = 'is stated' if alone else 'in either report'
+    return f'<p class="note">No finding {where}.</p>'
   return f'<ul class="chips">{"".join(map(_chip, judged))}</ul>'
 
 

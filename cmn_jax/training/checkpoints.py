@@ -185,10 +185,15 @@ def load_meta(step_folder: Path) -> dict:
     meta = _read_json(step_folder / 'meta')
   except Exception as error:
     raise _unreadable(step_folder, error) from error
+  return checked_meta(meta, step_folder)
+
+
+def checked_meta(meta: dict | None, where: Path) -> dict:
+  """A meta as this version writes it; CheckpointError of other formats."""
   found = None if meta is None else meta.get('format')
   if found not in (_NO_TASK, META_FORMAT):
     raise CheckpointError(
-      f'{step_folder}/meta is of format {found}, this version reads format '
+      f'{where}/meta is of format {found}, this version reads format '
       f'{META_FORMAT}: train or convert again'
     )
   return _completed(_with_task(meta) if found == _NO_TASK else meta)

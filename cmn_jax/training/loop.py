@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from cmn_jax.training import distributed, goodput
 from cmn_jax.training.checkpoints import make_meta
 from cmn_jax.training.distributed import log
+from cmn_jax.training.film_look import film_meta
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.program import Program
@@ -66,6 +67,7 @@ class Run:
           f'train.{field} is {c[field]}: expected 1 or more, or 0 for never'
         )
     self.task, self.config, self.workdir = task, config, workdir
+    self._data, self._film_meta = data, {}
     self.parallel = parallel
     self.studies = len(data.studies['train'])
     self.steps_per_epoch = -(-self.studies // c.batch_size)
@@ -114,6 +116,15 @@ class Run:
     scores = self.task.score('val', rows.arrays, False, variables)
     return {'loss': mean(total, count), **scores}
 
+  def know_films(self, meta: dict) -> None:
+    """Puts into all metas what training films look like.
+
+    Args:
+      meta: of the checkpoint that is resumed, which may say it; {} to begin.
+    """
+    size = self.config.eval.batch_size
+    self._film_meta = film_meta(self._data, size, meta)
+
   def save(
     self,
     checkpoints: Checkpoints,
@@ -130,7 +141,11 @@ class Run:
       partial: 'step' and 'totals' of the epoch that runs, see EpochProgress;
         None where the last row was validated.
     """
-    about = {**self.task.meta(), 'devices': len(self.parallel.devices)}
+    about = {
+      **self.task.meta(),
+      **self._film_meta,
+      'devices': len(self.parallel.devices),
+    }
     if partial is None:
       step = history[-1]['step']
       score = history[-1]['val'][self.config.train.select_by]
@@ -170,6 +185,7 @@ class _Epochs:
 
   def __init__(self, run: Run, state, meta: dict, checkpoints: Checkpoints):
     self._run, self._checkpoints = run, checkpoints
+    run.know_films(meta)
     self._history = meta.get('history', [])
     self._partial = meta.get('partial') or {'totals': {}}
     self._first_step = int(state.step)

@@ -1,0 +1,116 @@
+"""Reports of many studies as a table that grows, and as a page."""
+
+import html
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tqdm
+
+from cmn_jax.own_films import Result, write_reports
+from cmn_jax.pages.page import Section, write_page
+from cmn_jax.pages.studies import Example, studies_section
+from cmn_jax.report import Writer
+from cmn_jax.report_rows import ReportRows, model_key, row_of
+from input_pipeline.film_list import FilmStudy
+from input_pipeline.film_statistics import sentence_of
+
+# Studies on a page, of which each brings its films.
+_MOST_ON_PAGE = 200
+_DRAWN = (
+  ' This model has seen drawn images only: on a real one its report means '
+  'nothing.'
+)
+
+
+def predict_many(
+  writer: Writer,
+  studies: Sequence[FilmStudy],
+  out: Path,
+  beam_size: int | None = None,
+  page: Path | None = None,
+) -> None:
+  """Writes a row for each study that is not in the table yet.
+
+  Args:
+    writer: of `Reporter.load`.
+    studies: of `read_film_list`.
+    out: .jsonl or .csv.
+    beam_size: as for `write_reports`.
+    page: of the studies that are written now, at most 200, if it is wanted.
+
+  Raises:
+    UserError: `out` is of another model, or of none.
+  """
+  key, shown, counts = model_key(writer, beam_size), [], [0, 0, 0]
+  with ReportRows(out, key) as rows:
+    todo = [study for study in studies if study.id not in rows.done]
+    results = write_reports(writer, todo, beam_size, page is not None)
+    for result in tqdm.tqdm(
+      results,
+      total=len(todo),
+      unit=' studies',
+      dynamic_ncols=True,
+      mininterval=0.1 if sys.stderr.isatty() else 15,
+    ):
+      rows.add([row_of(result, key)])
+      unlike = result.report and result.report.unlike_training
+      for place, there in enumerate((True, result.error, unlike)):
+        counts[place] += bool(there)
+      if page and len(shown) < _MOST_ON_PAGE:
+        shown.append(result)
+  if page:
+    write_own_page(page, writer, shown)
+  written, unread, unlike = counts
+  print(
+    f'{written} studies written to {out}'
+    + f', {len(studies) - written} were there' * (written < len(studies))
+    + f'; {unread} could not be read' * bool(unread)
+    + f'; {unlike} do not look like the films it was trained on' * bool(unlike)
+  )
+
+
+def write_own_page(
+  path: Path, writer: Writer, results: Sequence[Result]
+) -> None:
+  """The studies of a report's page, for films that nobody has reported.
+
+  Args:
+    path: of the HTML file.
+    writer: that has written them.
+    results: what it wrote.
+  """
+  examples = [_example(one) for one in results if not one.error]
+  unread = ''.join(
+    f'<li>{html.escape(f"{one.study.id}: {one.error}")}</li>'
+    for one in results
+    if one.error
+  )
+  warning = f'Not for clinical use.{_DRAWN if writer.drawn else ""}'
+  sections = [Section('', f'<p class="warning">{warning}</p>')]
+  if examples:
+    sections.append(Section('Studies', studies_section(examples)))
+  if unread:
+    sections.append(Section('Not read', f'<ul>{unread}</ul>'))
+  write_page(path, 'Reports', f'{writer.provenance}.', sections)
+
+
+def _example(result: Result) -> Example:
+  report = result.report
+  named = ', '.join(
+    f'{one.name} {one.probability:.2f}'
+    for one in sorted(report.classes, key=lambda one: -one.probability)
+  )
+  said = sentence_of(report.looks or [])
+  return Example(
+    study_id=result.study.id,
+    images_IxHxW=result.images_IxHxW,
+    reference=None,
+    prediction=report.text,
+    reference_findings=[],
+    predicted_findings=report.findings,
+    words=report.words,
+    attention_TxIxhxw=report.attention,
+    warning=said and f'{said[0].upper()}{said[1:]}.',
+    note=f'Probabilities: {named}.' if named else '',
+  )
