@@ -10,7 +10,6 @@ to-diagnosisbot|to-locator DIR --out MODEL.pth
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -57,6 +56,7 @@ from cmn_jax.training.checkpoints import (
 )
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
+from input_pipeline.layouts.rows import read_json
 from input_pipeline.tokenizers import WordTokenizer
 
 _CONFIG = 'configs/iu_xray.py:cmn'
@@ -181,14 +181,14 @@ def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
 
 def _training_reports(path: Path | str) -> list[str]:
   try:
-    entries = json.loads(Path(path).read_bytes())['train']
+    entries = read_json(Path(path))['train']
     reports = [entry['report'] for entry in entries]
   except OSError as error:
     raise ConversionError(
       f'{path} cannot be read ({error.strerror}): the vocabulary is fitted '
       'from its training reports'
     ) from error
-  except (ValueError, KeyError, TypeError) as error:
+  except (KeyError, TypeError) as error:
     raise ConversionError(
       f'{path} is no annotation.json of R2Gen: expected '
       '{"train": [{"report": ...}, ...], ...}'
@@ -205,11 +205,10 @@ def _dataset_of(annotation: Path | str, config: ConfigDict):
   path = Path(annotation).with_name('dataset.json')
   if not path.exists():
     return config.data.clean, None
-  try:
-    fields = json.loads(path.read_bytes())
-    return fields['name'], fields.get('label_source')
-  except (ValueError, KeyError, TypeError) as error:
-    raise ConversionError(f'{path}: expected an object with "name"') from error
+  fields = read_json(path)
+  if not isinstance(fields, dict) or not isinstance(fields.get('name'), str):
+    raise ConversionError(f'{path}: expected an object with "name"')
+  return fields['name'], fields.get('label_source')
 
 
 def _origin_of(meta: dict) -> dict:
