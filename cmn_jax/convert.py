@@ -32,6 +32,7 @@ from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   state_dict_of,
   torch_positions,
+  whole_number,
   write_pth,
 )
 from cmn_jax.interop.folders import check_free, check_new, write_folder
@@ -92,14 +93,19 @@ def convert_r2gencmn(
   model = ReportGenerator(ModelConfig.of(config, tokenizer.vocab_size + 1))
   variables = from_r2gencmn(model, tensors, str(path))
   name, label_source = _dataset_of(annotation, config)
-  best = float(content.get('monitor_best', 0.0))
+  try:
+    best = float(content.get('monitor_best', 0.0))
+  except (TypeError, ValueError, RuntimeError) as error:
+    raise ConversionError(
+      f'{path}: its monitor_best is no number ({str(error)[:100]})'
+    ) from error
   about = {
     'tokenizer': tokenizer.to_json(),
     'dataset': name,
     'label_source': findings_reader(label_source).source,
     'finding_targets': [],
     'r2gencmn': {
-      'epoch': int(content.get('epoch', 0)),
+      'epoch': whole_number(content, 'epoch', path),
       'monitor_best': best,
       'batches_tracked': batches_tracked(tensors),
     },

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from input_pipeline import vocabularies
+from input_pipeline.errors import UserError
 
 
 def digest_of(variables: dict) -> str:
@@ -60,7 +61,14 @@ class Loaded:
   @functools.cached_property
   def tokenizer(self):
     """Its words."""
-    return vocabularies.from_json(self.meta['tokenizer'])
+    try:
+      return vocabularies.from_json(self.meta['tokenizer'])
+    except UserError:
+      raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      raise CheckpointError(
+        f'{self.origin}/meta: its words cannot be read ({str(error)[:200]})'
+      ) from error
 
   @property
   def vocabulary(self) -> int:
