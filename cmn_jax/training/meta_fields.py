@@ -65,14 +65,12 @@ def fault_of(meta: dict) -> str | None:
     if not all(isinstance(text, str) for text in meta.get(name, ())):
       return f'{name} holds something else than texts'
   for row in meta.get('history', ()):
-    if not isinstance(row, dict) or not isinstance(row.get('epoch'), int):
+    if not isinstance(row, dict) or not isinstance(row.get('epoch', 0), int):
       return f'history holds {_shown(row)}'
-  if 'config' not in meta:  # An encoder alone, or knowledge.
-    return None if {'encoder', 'task'} & set(meta) else 'it has no config'
-  fault = next(_faults_of_config(meta['config']), None)
-  return fault or next(
-    (f'it has no {name}' for name in ('task', 'history') if name not in meta),
-    None,
+  return (
+    next(_faults_of_config(meta['config']), None)
+    if ('config' in meta)
+    else None
   )
 
 
