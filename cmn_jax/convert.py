@@ -10,7 +10,6 @@ to-diagnosisbot|to-locator DIR --out MODEL.pth
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   state_dict_of,
   torch_positions,
+  whole_number,
   write_pth,
 )
 from cmn_jax.interop.folders import check_free, check_new, write_folder
@@ -57,6 +57,7 @@ from cmn_jax.training.checkpoints import (
 )
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
+from input_pipeline.layouts.rows import read_json
 from input_pipeline.tokenizers import WordTokenizer
 
 _CONFIG = 'configs/iu_xray.py:cmn'
@@ -92,14 +93,19 @@ def convert_r2gencmn(
   model = ReportGenerator(ModelConfig.of(config, tokenizer.vocab_size + 1))
   variables = from_r2gencmn(model, tensors, str(path))
   name, label_source = _dataset_of(annotation, config)
-  best = float(content.get('monitor_best', 0.0))
+  try:
+    best = float(content.get('monitor_best', 0.0))
+  except (TypeError, ValueError, RuntimeError) as error:
+    raise ConversionError(
+      f'{path}: its monitor_best is no number ({str(error)[:100]})'
+    ) from error
   about = {
     'tokenizer': tokenizer.to_json(),
     'dataset': name,
     'label_source': findings_reader(label_source).source,
     'finding_targets': [],
     'r2gencmn': {
-      'epoch': int(content.get('epoch', 0)),
+      'epoch': whole_number(content, 'epoch', path),
       'monitor_best': best,
       'batches_tracked': batches_tracked(tensors),
     },
@@ -181,14 +187,14 @@ def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
 
 def _training_reports(path: Path | str) -> list[str]:
   try:
-    entries = json.loads(Path(path).read_bytes())['train']
+    entries = read_json(Path(path))['train']
     reports = [entry['report'] for entry in entries]
   except OSError as error:
     raise ConversionError(
       f'{path} cannot be read ({error.strerror}): the vocabulary is fitted '
       'from its training reports'
     ) from error
-  except (ValueError, KeyError, TypeError) as error:
+  except (KeyError, TypeError) as error:
     raise ConversionError(
       f'{path} is no annotation.json of R2Gen: expected '
       '{"train": [{"report": ...}, ...], ...}'
@@ -205,11 +211,10 @@ def _dataset_of(annotation: Path | str, config: ConfigDict):
   path = Path(annotation).with_name('dataset.json')
   if not path.exists():
     return config.data.clean, None
-  try:
-    fields = json.loads(path.read_bytes())
-    return fields['name'], fields.get('label_source')
-  except (ValueError, KeyError, TypeError) as error:
-    raise ConversionError(f'{path}: expected an object with "name"') from error
+  fields = read_json(path)
+  if not isinstance(fields, dict) or not isinstance(fields.get('name'), str):
+    raise ConversionError(f'{path}: expected an object with "name"')
+  return fields['name'], fields.get('label_source')
 
 
 def _origin_of(meta: dict) -> dict:

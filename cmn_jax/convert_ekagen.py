@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.interop.ekagen import from_captioner, to_captioner
 from cmn_jax.interop.ekagen_files import read_knowledge, read_vocabulary
-from cmn_jax.interop.files import state_dict_of, write_pth
+from cmn_jax.interop.files import state_dict_of, whole_number, write_pth
 from cmn_jax.interop.folders import check_free, check_new, write_folder
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.loaded import Loaded
@@ -88,7 +88,7 @@ def convert_captioner(
     'encoder_start': f'EKAGen, {Path(path).name}',
     'fused': True,
     'parts': parts.meta,
-    'ekagen': {'epoch': int(content.get('epoch', 0))},
+    'ekagen': {'epoch': whole_number(content, 'epoch', path)},
   }
   write_folder(out, variables, make_meta(config, [], 0.0, about))
 

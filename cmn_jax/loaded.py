@@ -14,6 +14,7 @@ from cmn_jax.training import hub
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
 from cmn_jax.training.film_look import FILM_STATISTICS
 from input_pipeline import vocabularies
+from input_pipeline.errors import UserError
 from input_pipeline.film_statistics import FilmLook, FilmStatistics
 
 
@@ -69,7 +70,14 @@ class Loaded:
   @functools.cached_property
   def tokenizer(self):
     """Its words."""
-    return vocabularies.from_json(self.meta['tokenizer'])
+    try:
+      return vocabularies.from_json(self.meta['tokenizer'])
+    except UserError:
+      raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      raise CheckpointError(
+        f'{self.origin}/meta: its words cannot be read ({str(error)[:200]})'
+      ) from error
 
   @property
   def vocabulary(self) -> int:

@@ -35,6 +35,11 @@ def open_task(
 
 def runs_of(config: ConfigDict, workdir: str) -> list[tuple[ConfigDict, Path]]:
   """The config and the workdir of each of config.seeds."""
+  if '://' in workdir:
+    raise UserError(
+      f'--workdir {workdir} is no folder: locks, reports and scores are local '
+      'files; mount the bucket, or copy the folder there afterwards'
+    )
   if config.seeds < 1:
     raise UserError(f'seeds is {config.seeds}; it must be at least 1')
   if config.seeds == 1:

@@ -152,7 +152,15 @@ def _open_streamed(config):
 
 
 def _cache_dir(config):
-  return pathlib.Path(config.cache_dir).expanduser().absolute()
+  try:
+    folder = pathlib.Path(config.cache_dir).expanduser().absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+  except (OSError, RuntimeError) as error:  # of a user without a home
+    raise DataError(
+      f'data.cache_dir is {config.cache_dir!r}, which cannot be made '
+      f'({error}): set it to a folder that can be written'
+    ) from error
+  return folder
 
 
 def _check_prepared(folder, info, config):

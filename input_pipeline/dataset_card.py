@@ -221,7 +221,9 @@ def _positive(labels):
 def _dropped_table(dataset):
   rows = [[why, f'{n:,}'] for why, n in _dropped(dataset).items()]
   rows.append(['missing or unreadable films', f'{len(dataset.problems):,}'])
-  text = '## Left out\n\n' + _table(['why', 'how many'], rows)
+  found = [[what, f'{n:,}'] for what, n in dataset.found.items()]
+  text = '## Found\n\n' + _table(['what', 'how many'], found)
+  text += '\n\n## Left out\n\n' + _table(['why', 'how many'], rows)
   if dataset.problems:
     listed = '\n'.join(f'- {problem}' for problem in dataset.problems[:100])
     text += f'\n\nThe first of them:\n\n{listed}'

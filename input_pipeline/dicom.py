@@ -6,24 +6,30 @@ JPEG-LS need a decoder more, which the message names.
 """
 
 import io
-import itertools
 import logging
 import os
-import struct
 import warnings
 import zlib
 
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.encaps import generate_frames
 from pydicom.uid import (
   DeflatedExplicitVRLittleEndian,
+  ExplicitVRBigEndian,
   ExplicitVRLittleEndian,
+  ImplicitVRLittleEndian,
   RLELossless,
 )
 
-from input_pipeline.film_limits import MAX_BYTES, ImageError, check_size
+from input_pipeline.codestreams import check_frame
+from input_pipeline.film_limits import (
+  MAX_BYTES,
+  MAX_PIXELS,
+  ImageError,
+  check_size,
+)
+from input_pipeline.grey_levels import show_dicom
 
 # What pydicom warns of is harmless, or refused here in a sentence.
 logging.getLogger('pydicom').setLevel(logging.CRITICAL)
@@ -31,59 +37,130 @@ warnings.filterwarnings('ignore', module='pydicom')
 
 _EXTRA_DECODERS = 'pip install python-gdcm'
 _KINDS = ('MONOCHROME', 'RGB', 'YBR')
+_MAX_READS = 100_000  # of a header: a film has some hundred elements
+_INFLATED = 3 * MAX_PIXELS + 16_000_000  # bytes: colours, and a header
+
+
+def is_dicom(content: bytes) -> bool:
+  """Whether bytes begin as a DICOM file, or as one that lost its preamble."""
+  # Then group 2 or 8 comes first, and its elements are small numbers.
+  bare = content[:2] in (b'\2\0', b'\x08\0') and content[3:4] == b'\0'
+  return content[128:132] == b'DICM' or bare
 
 
 def decode_dicom(content: bytes, path: str | os.PathLike) -> np.ndarray:
   """DICOM bytes to uint8 (H, W), bright bone on dark lung."""
   dicom = _read_dataset(content, path)
-  missing = [n for n in ('Rows', 'Columns', 'PixelData') if n not in dicom]
+  missing = [
+    name
+    for name in ('Rows', 'Columns', 'PixelData')
+    if dicom.get(name) in (None, b'')
+  ]
   if missing:
     raise ImageError(
       path, f'is a DICOM without {", ".join(missing)}: no film, or cut short.'
     )
+  _complete(dicom, path)
   _check_header(dicom, path)
-  if dicom.file_meta.TransferSyntaxUID.is_compressed:
-    _check_frame(dicom, path)
-  kind = dicom.PhotometricInterpretation
+  low, stored = dicom.HighBit + 1 - dicom.BitsStored, dicom.BitsStored
+  syntax, grey = dicom.file_meta.TransferSyntaxUID, dicom.SamplesPerPixel == 1
+  if syntax.is_compressed:
+    check_frame(dicom, path)
+  else:
+    _cut_to_one_frame(dicom, path)
+  if grey and (syntax == RLELossless or not syntax.is_compressed):
+    dicom.BitsStored = dicom.BitsAllocated  # pydicom would shift by itself
+    dicom.HighBit = dicom.BitsAllocated - 1
+  else:
+    low = 0
   try:
     pixels = pydicom.pixels.pixel_array(dicom)  # YBR comes out as RGB
   except (NotImplementedError, RuntimeError) as error:
-    syntax = dicom.file_meta.TransferSyntaxUID.name
     raise ImageError(
       path,
-      f'its pixels ({syntax}) cannot be decoded: {error}. '
+      f'its pixels ({syntax.name}) cannot be decoded: {str(error)[:300]}. '
       f'If a decoder is missing, {_EXTRA_DECODERS!r} brings the usual ones.',
     ) from error
-  if not kind.startswith('MONOCHROME'):
+  if pixels.shape != (dicom.Rows, dicom.Columns) + (() if grey else (3,)):
+    raise ImageError(path, f'its pixels come out as {pixels.shape}.')
+  if not grey:
     return np.asarray(Image.fromarray(pixels).convert('L'))
-  film = _apply_window(dicom, _stored_bits(dicom, pixels))
-  return 255 - film if kind == 'MONOCHROME1' else film
+  pixels = pixels.astype(pixels.dtype.newbyteorder('='), copy=False)
+  words_HxW = np.ascontiguousarray(pixels).view(f'u{pixels.itemsize}')
+  return show_dicom(words_HxW, dicom, low, stored, path)
+
+
+class _Counted(io.BytesIO):
+  """Bytes that are read in a bounded number of pieces."""
+
+  def __init__(self, content, path):
+    super().__init__(content)
+    self._path, self._left = path, _MAX_READS
+
+  def read(self, *size):
+    self._left -= 1
+    if self._left < 0:
+      raise ImageError(self._path, 'has more elements than a film can have.')
+    return super().read(*size)
 
 
 def _read_dataset(content, path):
-  meta = pydicom.filereader.read_file_meta_info(path)
-  if meta.get('TransferSyntaxUID') != DeflatedExplicitVRLittleEndian:
-    return pydicom.dcmread(io.BytesIO(content))
-  # The preamble, 'DICM', the element that gives this length, and so much more.
-  start = 128 + 4 + 12 + int(meta.FileMetaInformationGroupLength)
-  inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-  inflated = inflate.decompress(content[start:], MAX_BYTES)
-  if inflate.unconsumed_tail:
-    raise ImageError(path, f'inflates to over {MAX_BYTES:,} bytes.')
-  dicom = pydicom.filereader.read_dataset(io.BytesIO(inflated), False, True)
-  dicom.file_meta = meta
-  dicom.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+  file = _Counted(content, path)
+  start = 132 if content[128:132] == b'DICM' else 0
+  file.seek(start)
+  meta = pydicom.filereader.read_dataset(
+    file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2
+  )
+  syntax = meta.get('TransferSyntaxUID')
+  if syntax == DeflatedExplicitVRLittleEndian:
+    # The element that gives this length, and so much more.
+    start += 12 + int(meta.FileMetaInformationGroupLength)
+    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+    limit = min(MAX_BYTES, _INFLATED)
+    inflated = inflate.decompress(content[start:], limit)
+    if inflate.unconsumed_tail:
+      raise ImageError(path, f'inflates to over {limit:,} bytes.')
+    file = _Counted(inflated, path)
+    dicom = pydicom.filereader.read_dataset(file, False, True)
+    syntax = ExplicitVRLittleEndian
+  else:
+    file.seek(0)
+    dicom = pydicom.dcmread(file, force=True)
+    if not syntax and 'PixelData' in dicom:
+      if dicom['PixelData'].is_undefined_length:
+        raise ImageError(
+          path, 'lacks the file header that says how it is compressed.'
+        )
+      implicit, little = dicom.original_encoding
+      explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+      syntax = ImplicitVRLittleEndian if implicit else explicit
+  dicom.file_meta = pydicom.dataset.FileMetaDataset()
+  dicom.file_meta.TransferSyntaxUID = syntax
   return dicom
+
+
+def _complete(dicom, path):
+  """Sets what a header leaves out, where it can mean one thing alone."""
+  frames = int(dicom.get('NumberOfFrames') or 1)
+  if frames != 1:
+    raise ImageError(path, f'has {frames} frames; expected one.')
+  dicom.NumberOfFrames = 1
+  stored = dicom.get('BitsStored') or dicom.get('BitsAllocated')
+  for name, usual in (
+    ('PixelRepresentation', 0),
+    ('PlanarConfiguration', 0),
+    ('BitsStored', stored),
+    ('HighBit', stored and stored - 1),
+  ):
+    if dicom.get(name) is None:
+      setattr(dicom, name, usual)
 
 
 def _check_header(dicom, path):
   check_size(path, dicom.Columns, dicom.Rows)
-  frames = int(dicom.get('NumberOfFrames') or 1)
-  if frames != 1:
-    raise ImageError(path, f'has {frames} frames; expected one.')
-  kind = str(dicom.get('PhotometricInterpretation', 'nothing'))
+  kind = str(dicom.get('PhotometricInterpretation') or 'nothing')
   if not kind.startswith(_KINDS):
-    raise ImageError(path, f'is a DICOM of kind {kind}, not supported.')
+    raise ImageError(path, f'is a DICOM of kind {kind[:40]}, not supported.')
   samples, bits = dicom.get('SamplesPerPixel'), dicom.get('BitsAllocated')
   if (samples, bits) not in ((1, 8), (1, 16), (3, 8)):
     raise ImageError(
@@ -91,106 +168,21 @@ def _check_header(dicom, path):
       f'its header says {samples} values of {bits} bits for a pixel; a film '
       f'has one of 8 or 16, or three of 8.',
     )
-
-
-def _check_frame(dicom, path):
-  """What is compressed must say of itself what the header says of it."""
-  frame = next(generate_frames(dicom.PixelData, number_of_frames=1))
-  if dicom.file_meta.TransferSyntaxUID == RLELossless:
-    expected = dicom.Rows * dicom.Columns * dicom.SamplesPerPixel
-    expected *= dicom.BitsAllocated // 8
-    if _unpacked_rle_bytes(frame) > expected + 2 * dicom.SamplesPerPixel:
-      raise ImageError(path, 'unpacks to more pixels than its header says.')
-    return
-  size = _codestream_size(frame)
-  if size is not None and size != (dicom.Columns, dicom.Rows):
+  if not 0 < dicom.BitsStored <= dicom.HighBit + 1 <= bits:
     raise ImageError(
       path,
-      f'its header says {dicom.Columns} x {dicom.Rows} pixels, its compressed '
-      f'picture {size[0]} x {size[1]}.',
+      f'its header says that {dicom.BitsStored} bits up to the place '
+      f'{dicom.HighBit} are used, of {bits}.',
     )
 
 
-def _unpacked_rle_bytes(frame):
-  """Length after decoding (DICOM PS3.5 annex G), by its run lengths alone."""
-  count, *offsets = struct.unpack('<16L', frame[:64])
-  offsets = [*offsets[:count], len(frame)]
-  total = 0
-  for start, end in itertools.pairwise(offsets):
-    while start < end:
-      run = frame[start]
-      copied = run < 128
-      total += run + 1 if copied else (257 - run) % 129
-      start += run + 2 if copied else 1 if run == 128 else 2
-  return total
-
-
-def _codestream_size(frame):
-  """(width, height) by the picture's own head; None if it has none known."""
-  if frame[:4] == b'\xff\x4f\xff\x51':  # JPEG 2000: SOC, SIZ
-    right, bottom, left, top = struct.unpack('>4L', frame[8:24])
-    return right - left, bottom - top
-  place = 2
-  while frame[:2] == b'\xff\xd8' and place + 9 <= len(frame):  # JPEG, JPEG-LS
-    marker, length = struct.unpack('>xBH', frame[place : place + 4])
-    if marker == 0xFF:  # a fill byte
-      place += 1
-      continue
-    frame_head = 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
-    if frame_head or marker == 0xF7:
-      height, width = struct.unpack('>2H', frame[place + 5 : place + 9])
-      return width, height
-    place += 2 + length
-  return None
-
-
-def _stored_bits(dicom, pixels):
-  """Without what old scanners keep in the bits above the stored ones."""
-  if pixels.dtype.kind != 'u':
-    return pixels
-  return pixels & pixels.dtype.type((1 << dicom.BitsStored) - 1)
-
-
-def _apply_window(dicom, pixels):
-  """Stored values to uint8 by VOI LUT, window, or the values' own range."""
-  values = pydicom.pixels.apply_modality_lut(pixels, dicom)
-  if dicom.get('VOILUTSequence'):
-    bits = dicom.VOILUTSequence[0].LUTDescriptor[2]
-    shown = pydicom.pixels.apply_voi(values.astype(int), dicom, index=0)
-    return _to_uint8(shown / (2**bits - 1))
-  center, width = (_first(dicom.get(f'Window{n}')) for n in ('Center', 'Width'))
-  if center is not None and width is not None and width > 1:
-    return _to_uint8(_window(dicom, values, center, width))
-  if values.dtype == np.uint8:
-    return values
-  padding = dicom.get('PixelPaddingValue')
-  inside = None if padding is None else pixels != padding
-  return stretch(values, inside)
-
-
-def _first(value):
-  """The first of several windows: the one a viewer opens with."""
-  if isinstance(value, pydicom.multival.MultiValue):
-    value = value[0] if value else None
-  return None if value in (None, '') else float(value)
-
-
-def _window(dicom, values, center, width):
-  """DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3, to 0..1 and beyond."""
-  function = dicom.get('VOILUTFunction', 'LINEAR')
-  if function == 'SIGMOID':
-    return 0.5 + 0.5 * np.tanh(2 * (values - center) / width)  # no overflow
-  if function == 'LINEAR_EXACT':
-    return (values - center) / width + 0.5
-  return (values - (center - 0.5)) / (width - 1) + 0.5
-
-
-def stretch(values: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
-  """The range of `values` (where `inside`) to 0..255; a flat film gives 0."""
-  measured = values if inside is None or not inside.any() else values[inside]
-  low, high = float(measured.min()), float(measured.max())
-  return _to_uint8((values - low) / max(high - low, 1e-9))
-
-
-def _to_uint8(grey):
-  return np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
+def _cut_to_one_frame(dicom, path):
+  """Leaves off what fills up; further films are no filling."""
+  samples = (
+    2 if '422' in dicom.PhotometricInterpretation else (dicom.SamplesPerPixel)
+  )
+  size = dicom.Rows * dicom.Columns * samples * (dicom.BitsAllocated // 8)
+  frames = len(dicom.PixelData) // size
+  if frames > 1:
+    raise ImageError(path, f'holds the pixels of {frames} films; expected one.')
+  dicom.PixelData = dicom.PixelData[: size + size % 2]

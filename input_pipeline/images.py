@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageOps
 
-from input_pipeline.dicom import decode_dicom, stretch
+from input_pipeline.codestreams import check_scans, without_texts
+from input_pipeline.dicom import decode_dicom, is_dicom
 from input_pipeline.film_limits import MAX_BYTES, ImageError, check_size
+from input_pipeline.grey_levels import show_own_range
 
 
 def read_film(path: str | pathlib.Path) -> np.ndarray:
@@ -21,7 +23,8 @@ def read_film(path: str | pathlib.Path) -> np.ndarray:
   The format is that of the content, not of the name. Colour becomes luminance
   and transparency is ignored. More than 8 bits are windowed as the DICOM
   header says; without a window, the darkest pixel becomes 0, the brightest
-  255. Raises ImageError for everything that cannot be shown as one film.
+  255, but for a few defects. Raises ImageError for everything that cannot be
+  shown as one film.
   """
   file = pathlib.Path(path)
   if file.is_dir():
@@ -35,13 +38,13 @@ def read_film(path: str | pathlib.Path) -> np.ndarray:
       f'{MAX_BYTES:,}.',
     )
   content = file.read_bytes()
-  decode = decode_dicom if content[128:132] == b'DICM' else _decode_picture
+  decode = decode_dicom if is_dicom(content) else _decode_picture
   try:
     return decode(content, path)
   except ImageError:
     raise
   except Exception as error:  # Decoders of broken files raise all there is.
-    reason = str(error) or type(error).__name__
+    reason = (str(error) or type(error).__name__)[:300]
     raise ImageError(path, f'damaged or cut short ({reason}).') from error
 
 
@@ -74,6 +77,8 @@ def _resize(film_HxW, height, width):
 
 def _decode_picture(content, path):
   """PNG or JPEG bytes to uint8 (H, W)."""
+  if content.startswith(b'\x89PNG\r\n\x1a\n'):
+    content = without_texts(content, path)
   too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
   try:
     picture = Image.open(io.BytesIO(content), formats=('PNG', 'JPEG'))
@@ -83,11 +88,13 @@ def _decode_picture(content, path):
     raise ImageError(path, f'is too large ({error}).') from None
   with picture:
     check_size(path, *picture.size)
-    if getattr(picture, 'n_frames', 1) > 1:
+    check_scans(content, picture.size, path)
+    # Behind a JPEG's picture others may follow, such as a thumbnail.
+    if picture.format == 'PNG' and getattr(picture, 'n_frames', 1) > 1:
       raise ImageError(path, f'has {picture.n_frames} frames; expected one.')
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith('I'):  # 16 bit
-      return stretch(np.asarray(picture))
+      return show_own_range(np.asarray(picture).astype(np.uint16, copy=False))
     if picture.mode == 'P':  # transparency of a palette warns on the way to L
       picture = picture.convert('RGBA')
     return np.asarray(picture.convert('L'))

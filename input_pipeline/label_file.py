@@ -10,7 +10,7 @@ from input_pipeline.findings.vocabulary import (
   UNCERTAIN,
 )
 from input_pipeline.layouts.rows import read_csv
-from input_pipeline.study import DataError
+from input_pipeline.study import DataError, number_of, said
 
 _ID, _STUDY_ID = 'id', 'study_id'
 # Columns that CheXpert's and CheXbert's files carry beside the classes.
@@ -45,8 +45,10 @@ def read_label_file(path: str | pathlib.Path) -> dict[str, dict[str, str]]:
   for number, row in enumerate(read_csv(path, CHEXPERT_14, dropped), 2):
     key = key or _check_columns(path, row)
     study = row[key].strip()
+    if number_of(study.removesuffix('.0')) is not None:
+      study = study.removesuffix('.0')  # a number that pandas wrote
     values = {name: row[name].strip() for name in CHEXPERT_14}
-    values = {k: v.removesuffix('.0') for k, v in values.items()}
+    values = {k: said(v.removesuffix('.0')) for k, v in values.items()}
     strange = [f'{k} {v!r}' for k, v in values.items() if v not in _STATUS_OF]
     if strange:
       faults.append(f'row {number} has {", ".join(strange)}')

@@ -184,6 +184,12 @@ def _of_file(data, path, skip_bad):
   """{split: [{class: status} or None]} of a file."""
   labels = read_label_file(path)
   ids = {study.id for split in SPLITS for study in data.studies[split]}
+  # MIMIC's own tables name the study s50000000 by its number alone.
+  labels = (
+    {k if k in ids else f's{k}': v for k, v in labels.items()}
+    if (any(f's{k}' in ids for k in labels))
+    else labels
+  )
   faults = []
   for names, where in (
     (labels.keys() - ids, 'of the file are not among the studies'),

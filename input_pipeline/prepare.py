@@ -69,15 +69,19 @@ def prepare_folder(config: DataConfig, out: pathlib.Path) -> Dataset:
   dataset = detect.scan(config, out / prepared.UNPACKED)
   prepared.prepare(dataset, config, out)
   opened = prepared.open_prepared(out)
+  info = opened.info
   return dataclasses.replace(
-    dataset, studies=opened.studies, problems=opened.info['problems']
+    dataset,
+    studies=opened.studies,
+    problems=info['problems'],
+    found=info['found'],
   )
 
 
 def look(config: DataConfig) -> Dataset:
   """What `config.dir` holds; films that are not there matter if any is."""
   with tempfile.TemporaryDirectory() as scratch:
-    dataset = detect.select(config, scratch)
+    dataset = detect.refuse_empty(detect.select(config, scratch))
     checked = check_films(dataset)
   if any(checked.studies.values()):
     return checked

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -23,7 +24,23 @@ OPENI_LICENCE = (
   'derived from them may not be passed on changed or sold.'
 )
 
-_JOIN_KEY = re.compile(r'(\d+)_(IM-.*)$')
+ANYWHERE = '**'  # for a folder, in the path of a film that is not there
+SHOWN = 20  # problems that a message lists; the others are counted
+# What tables that went through other programs write where there is nothing.
+_NOTHING = ('nan', 'none', 'null', 'n/a', 'na', '<na>')
+_VIEW_WORDS = dict.fromkeys(
+  (
+    'frontal',
+    'pa',
+    'ap',
+    'postero',
+    'antero',
+    'posteroanterior',
+    'anteroposterior',
+  ),
+  FRONTAL,
+) | dict.fromkeys(('lateral', 'll', 'rl', 'lat'), LATERAL)
+_JOIN_KEY = re.compile(r'(?<!\d)(\d{1,9})_(IM-.*)$', re.ASCII)
 
 
 class DataError(UserError):
@@ -122,9 +139,35 @@ def join_key(name: str) -> str | None:
   return match and f'{match[1]}_{match[2]}'
 
 
+def said(text: str | None) -> str:
+  """The text, stripped; '' where it says nothing, or is a word for nothing."""
+  text = (text or '').strip()
+  blank = text.lower() in _NOTHING or not any(map(str.isalnum, text))
+  return '' if blank else text
+
+
+def number_of(text: str) -> int | None:
+  """The number that a text is, plain digits alone; None of anything else."""
+  digits = text.strip()
+  plain = digits.isascii() and digits.isdecimal() and len(digits) < 19
+  return int(digits) if plain else None
+
+
+def view_of(text: str) -> str | None:
+  """FRONTAL or LATERAL by any of their names, such as AP or 'left lateral'.
+
+  None for what is neither, or both.
+  """
+  words = re.findall('[a-z]+', text.lower())
+  views = {_VIEW_WORDS[word] for word in words if word in _VIEW_WORDS}
+  if 'decubitus' in words:  # of a patient who lies on a side
+    views.discard(LATERAL)
+  return views.pop() if len(views) == 1 and 'oblique' not in words else None
+
+
 def report_of(study: Study, sections: str) -> str:
   """The text of the wanted sections that are not empty, joined by a blank."""
-  texts = [study.sections.get(name, '').strip() for name in SECTIONS[sections]]
+  texts = (said(study.sections.get(name)) for name in SECTIONS[sections])
   return ' '.join(text for text in texts if text)
 
 
@@ -146,9 +189,16 @@ def choose_films(study: Study, config: DataConfig) -> Study:
   return dataclasses.replace(study, films=films, views=views)
 
 
-def points_outside(path: str) -> bool:
-  """Whether a relative path leaves the folder that it starts in."""
-  return os.path.isabs(path) or os.path.normpath(path).split(os.sep)[0] == '..'
+def path_inside(path: str, folder: str | os.PathLike) -> str | None:
+  """A path that starts at `folder`, or lies in it; None if it leaves it.
+
+  Backslashes are Windows' slashes.
+  """
+  path = os.path.normpath(path.replace('\\', '/'))
+  if os.path.isabs(path):
+    path = os.path.relpath(path, folder)
+  inside = path.split(os.sep)[0] != os.pardir
+  return os.path.join(folder, path) if inside else None
 
 
 def check_films(dataset: Dataset) -> Dataset:
@@ -165,7 +215,7 @@ def check_films(dataset: Dataset) -> Dataset:
       digest.update(repr(list(versions.values())).encode())
       missing = [film for film, version in versions.items() if not version]
       if missing:
-        listed = ', '.join(missing)
+        listed = ', '.join(map(_absence, missing))
         problems.append(f'{split}/{study.id}: no such file: {listed}')
       else:
         studies[split].append(study)
@@ -175,6 +225,26 @@ def check_films(dataset: Dataset) -> Dataset:
     problems=problems,
     fingerprint=digest.hexdigest(),
   )
+
+
+def _absence(path):
+  """The path of a missing film, and what its folder has that is nearly so."""
+  folder, name = os.path.split(path)
+  if os.path.basename(folder) == ANYWHERE:
+    return f'{name}, looked for anywhere below {os.path.dirname(folder)}'
+  stem = os.path.splitext(name)[0].lower()
+  near = [
+    n for n in _names_in(folder) if os.path.splitext(n)[0].lower() == stem
+  ]
+  return path + (f' (there is {", ".join(near[:3])})' if near else '')
+
+
+@functools.lru_cache(8)
+def _names_in(folder):
+  try:
+    return os.listdir(folder)
+  except (OSError, ValueError):
+    return []
 
 
 def _version_of(path):
@@ -190,7 +260,7 @@ def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
   """Raises DataError with all `problems`, or logs them if `skip_bad`."""
   if not problems:
     return
-  listed = '\n'.join(f'  {problem}' for problem in problems)
+  listed = _listed(problems)
   if not skip_bad:
     raise DataError(
       f'{len(problems)} bad studies in {folder}:\n{listed}\n'
@@ -202,10 +272,19 @@ def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
 
 
 def no_study_left(
-  folder: str, split: str, problems: Sequence[str]
+  folder: str | os.PathLike, split: str | None, problems: Sequence[str]
 ) -> DataError:
-  """The DataError of a split in which no study can be used."""
-  listed = '\n'.join(f'  {problem}' for problem in problems)
+  """The DataError of a split, or of a folder, without a study to be used."""
+  listed = _listed(problems)
   return DataError(
-    f'No study of the split {split!r} in {folder} can be used:\n{listed}'
+    f'No study {f"of the split {split!r} " if split else ""}in {folder} can be '
+    f'used:\n{listed}'
   )
+
+
+def _listed(problems):
+  """A line for each of the first ones, and how many more there are."""
+  lines = [f'  {problem[:1000]}' for problem in problems[:SHOWN]]
+  if len(problems) > SHOWN:
+    lines.append(f'  and {len(problems) - SHOWN:,} more')
+  return '\n'.join(lines)

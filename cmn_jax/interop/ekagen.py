@@ -83,7 +83,7 @@ def split_packed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   split = {}
   for name, array in tensors.items():
     root, _, kind = name.rpartition('.in_proj_')
-    if root and array.shape[0] % 3 == 0:
+    if root and array.ndim and array.shape[0] % 3 == 0:
       parts = zip(_PROJECTIONS, np.split(array, 3), strict=True)
       split.update({f'{root}.{part}.{kind}': third for part, third in parts})
     elif name == 'input_proj.weight' and array.shape[2:] == (1, 1):
@@ -136,8 +136,9 @@ def from_captioner(
   """
   _check_shape(model.shape)
   tensors = {k.removeprefix('module.'): v for k, v in tensors.items()}
-  if _WORDS in tensors and len(tensors[_WORDS]) != model.shape.vocabulary:
-    found, want = len(tensors[_WORDS]), model.shape.vocabulary
+  words = tensors.get(_WORDS)
+  if np.ndim(words) and len(words) != model.shape.vocabulary:
+    found, want = len(words), model.shape.vocabulary
     raise ConversionError(
       f'{what} has {found} logits, the annotation gives {want} '
       f'({want - SPECIAL} words and {SPECIAL} ids that are none): give the '

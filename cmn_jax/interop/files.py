@@ -20,6 +20,8 @@ import safetensors.numpy
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.models.layers import sinusoids
 
+_MOST_TIMES = 16  # that arrays are larger than what a file stores of them
+
 
 def read_pth(path: Path | str) -> dict:
   """The content of a .pth file, which must be a dict.
@@ -95,13 +97,62 @@ def state_dict_of(
 def tensors_of(content: Mapping, what: Path | str) -> dict[str, np.ndarray]:
   """The tensors of a state dict as numpy arrays, without a copy."""
   torch = _import_torch(what)
+  if not isinstance(content, Mapping):
+    content = {f'a {type(content).__name__}': None}
   odd = [k for k, v in content.items() if not isinstance(v, torch.Tensor)]
+  odd += [
+    k
+    for k, v in content.items()
+    if k not in odd and not (isinstance(k, str) and _is_plain(v))
+  ]
   if odd or not content:
     raise ConversionError(
       f'{what} holds no state dict: {", ".join(map(str, odd[:8])) or "nothing"}'
       f' where only tensors were expected'
     )
-  return {name: _to_numpy(tensor) for name, tensor in content.items()}
+  stored, wanted, arrays = {}, {}, {}
+  for tensor in content.values():
+    storage = tensor.untyped_storage()
+    stored[storage.data_ptr()] = storage.nbytes()
+    wanted[_view_of(tensor)] = tensor.numel() * max(tensor.itemsize, 4)
+  # A stride of 0 makes gigabytes of nothing.
+  if sum(wanted.values()) > _MOST_TIMES * sum(stored.values()):
+    raise ConversionError(
+      f'{what} is refused: it stores {sum(stored.values()):,} bytes and claims '
+      f'arrays of {sum(wanted.values()):,}'
+    )
+  for tensor in content.values():  # one that has two names is converted once
+    view = _view_of(tensor)
+    arrays[view] = arrays[view] if view in arrays else _to_numpy(tensor)
+  return {name: arrays[_view_of(tensor)] for name, tensor in content.items()}
+
+
+def _is_plain(tensor) -> bool:
+  """Whether it is dense, in memory, of numbers that numpy has or can have."""
+  dense = str(tensor.layout) == 'torch.strided' and tensor.device.type == 'cpu'
+  return dense and not tensor.is_quantized and not tensor.is_complex()
+
+
+def _view_of(tensor):
+  return (
+    *(tensor.data_ptr(), tensor.dtype),
+    *(tuple(tensor.shape), tensor.stride()),
+  )
+
+
+def whole_number(content: Mapping, name: str, what: Path | str) -> int:
+  """What a .pth says of itself, such as its epoch; 0 where it says nothing.
+
+  Raises:
+    ConversionError: it says something else than a number.
+  """
+  value = content.get(name, 0)
+  try:
+    return int(value)
+  except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+    raise ConversionError(
+      f'{what}: its {name} is {str(value)[:60]!r}; expected a number'
+    ) from error
 
 
 def write_pth(path: Path | str, content: Mapping):
@@ -151,10 +202,10 @@ def read_safetensors(path: Path | str) -> dict[str, np.ndarray]:
     raise ConversionError(f'{path}: there is no such file')
   try:
     return safetensors.numpy.load_file(path)
-  except (safetensors.SafetensorError, KeyError, TypeError) as error:
+  except Exception as error:  # numpy lacks types, broken files raise all.
     raise ConversionError(
       f'{path} is damaged, cut short, or no safetensors file of float32 or '
-      f'float16 arrays ({error})'
+      f'float16 arrays ({str(error)[:200]})'
     ) from error
 
 
@@ -239,6 +290,9 @@ def read_pickle(path: Path | str):
 def array_of(value) -> np.ndarray | None:
   """A tensor or an array as float32; None of anything else."""
   if hasattr(value, 'detach'):
+    size = value.numel() * value.itemsize
+    if not _is_plain(value) or size > value.untyped_storage().nbytes():
+      return None
     value = _to_numpy(value)
   if not isinstance(value, np.ndarray) or value.dtype.kind not in 'fiu':
     return None

@@ -137,7 +137,7 @@ def batches_tracked(tensors: Mapping[str, np.ndarray]) -> dict[str, int]:
   return {
     name.removeprefix('module.'): int(array)
     for name, array in tensors.items()
-    if name.endswith('.num_batches_tracked')
+    if name.endswith('.num_batches_tracked') and array.size == 1
   }
 
 

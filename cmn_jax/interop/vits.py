@@ -61,7 +61,7 @@ def vit_tensors(
   tensors = _split_qkv(tensors)
   for part in ('class_token', 'positions'):  # (1, 1, D) and (1, P, D) there.
     array = tensors.get(names[part])
-    if array is not None and array.ndim == 3 and array.shape[0] == 1:
+    if np.ndim(array) == 3 and array.shape[0] == 1 and array.size:
       tensors[names[part]] = array[0, 0] if part == 'class_token' else array[0]
   return tensors, _rows(names), ignored
 
@@ -94,7 +94,7 @@ def _split_qkv(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """timm's one layer of queries, keys and values as three."""
   split = {}
   for name, array in tensors.items():
-    if '.attn.qkv.' not in name or array.shape[0] % 3:
+    if '.attn.qkv.' not in name or array.ndim == 0 or array.shape[0] % 3:
       split[name] = array
       continue
     for part, third in zip('qkv', np.split(array, 3), strict=True):

@@ -19,6 +19,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from cmn_jax.training.distributed import log
+from cmn_jax.training.meta_fields import Fields, fault_of
 from configs import difference
 from input_pipeline.atomic_write import write_text
 from input_pipeline.errors import UserError
@@ -49,7 +50,7 @@ def score_of(meta: dict | None) -> float:
   """
   meta = meta or {}
   if 'score' in meta:
-    return -np.inf if meta['score'] is None else meta['score']
+    return -np.inf if meta['score'] is None else float(meta['score'])
   rows = meta.get('history') or [{}]
   select_by = meta.get('config', {}).get('train', {}).get('select_by')
   return rows[-1].get('val', {}).get(select_by, -np.inf)
@@ -188,15 +189,26 @@ def load_meta(step_folder: Path) -> dict:
   return checked_meta(meta, step_folder)
 
 
-def checked_meta(meta: dict | None, where: Path) -> dict:
-  """A meta as this version writes it; CheckpointError of other formats."""
-  found = None if meta is None else meta.get('format')
+def checked_meta(meta: object, where: Path) -> dict:
+  """A meta as this version writes it.
+
+  Raises:
+    CheckpointError: it is of another format, or no meta.
+  """
+  found = meta.get('format') if isinstance(meta, dict) else None
   if found not in (_NO_TASK, META_FORMAT):
     raise CheckpointError(
       f'{where}/meta is of format {found}, this version reads format '
       f'{META_FORMAT}: train or convert again'
     )
-  return _completed(_with_task(meta) if found == _NO_TASK else meta)
+  try:
+    meta = _completed(_with_task(meta) if found == _NO_TASK else meta)
+    fault = fault_of(meta)
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    fault = f'{type(error).__name__} {str(error)[:200]}'
+  if fault:
+    raise DamagedError(f'{where}/meta is no meta of a checkpoint: {fault}')
+  return Fields(meta, f'{where}/meta')
 
 
 def _unreadable(step_folder: Path, error: Exception) -> CheckpointError:

@@ -101,7 +101,12 @@ def _share_words(sentence, mentions):
     befores.append(gap[cut:])
   rest = sentence[mentions[-1].end :]
   afters.append(rest[: _cut(rest, last=True)])
-  return [_ASIDE.sub('', before) for before in befores], afters
+  return [_without_asides(before) for before in befores], afters
+
+
+def _without_asides(words):
+  aside = _ASIDE.match(words)  # a substitution would begin at every letter
+  return words[aside.end() :] if aside else words
 
 
 def _cut(gap, last=False):

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import textwrap
 
 from input_pipeline.findings.attributes import read_attributes
 from input_pipeline.findings.certainty import read_statuses
@@ -16,6 +17,8 @@ from input_pipeline.findings.vocabulary import (
   Finding,
 )
 
+# Words are weighed against all others of their sentence: none is longer.
+_LONGEST_SENTENCE = 2000  # characters
 # Texts whose readings are kept; all of IU X-Ray's, in some 20 MB.
 _KEPT_TEXTS = 8192
 
@@ -57,7 +60,15 @@ def normalize(report: str) -> list[str]:
   text = re.sub(r'[()\[\]]', ' , ', text)
   text = re.sub(r'([,;:/])', r' \1 ', text)
   sentences = re.split(r'\.(?!\d)|\?|!', text)
-  return [' '.join(sentence.split()) for sentence in sentences]
+  sentences = (' '.join(sentence.split()) for sentence in sentences)
+  return [part for sentence in sentences for part in _parts(sentence)]
+
+
+def _parts(sentence):
+  """The sentence; where it is no sentence at all, pieces of whole words."""
+  if len(sentence) <= _LONGEST_SENTENCE:
+    return [sentence]
+  return textwrap.wrap(sentence, _LONGEST_SENTENCE)
 
 
 def _findings(sentence, mentions, others):

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import json
 import lzma
 import pathlib
@@ -9,18 +10,22 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from input_pipeline.atomic_write import atomic_folder, write_json
 from input_pipeline.film_limits import MAX_BYTES
 from input_pipeline.study import DataError
 
 _LEFT_OUT = 'left_out.json'
+_LONGEST_NAME = 255  # bytes
+_PART = 1 << 20  # bytes that are unpacked at once
 _DAMAGES = (
   EOFError,
   OSError,
   RuntimeError,  # a zip with a password
   NotImplementedError,
+  ValueError,  # numbers and names of a tar that are none
+  OverflowError,
   lzma.LZMAError,
   tarfile.TarError,
   zipfile.BadZipFile,
@@ -29,16 +34,21 @@ _DAMAGES = (
 
 
 def read_members(
-  archive: pathlib.Path, suffixes: Sequence[str], dropped: collections.Counter
-) -> Iterator[tuple[pathlib.PurePosixPath, bytes]]:
-  """Yields (name, bytes) of the regular members with one of `suffixes`.
+  archive: pathlib.Path,
+  suffixes: Sequence[str],
+  dropped: collections.Counter,
+) -> Iterator[tuple[pathlib.PurePosixPath, Callable[[int], bytes]]]:
+  """Yields (name, read) of the regular members with one of `suffixes`.
 
-  Members that point out of the archive, links and giants are left out, and
+  `read(n)` gives the next n bytes. Members that point out of the archive,
+  links, giants and those with a name that no file can have are left out, and
   counted in `dropped`. Raises DataError if the archive is damaged.
   """
   members = _tar_members if _is_tar(archive) else _zip_members
   with _undamaged(archive):
-    for name, size, regular, read in members(archive):
+    for name, size, regular, open_member in members(archive):
+      if size < 0:
+        raise ValueError(f'a size of {size}')
       path = pathlib.PurePosixPath(name)
       if path.suffix.lower() not in suffixes:
         continue
@@ -48,8 +58,11 @@ def read_members(
         dropped[f'member of {archive.name} that is no plain file'] += 1
       elif size > MAX_BYTES:
         dropped[f'member of {archive.name} over {MAX_BYTES:,} bytes'] += 1
+      elif not _is_a_name(path):
+        dropped[f'member of {archive.name} whose name no file can have'] += 1
       else:
-        yield path, read()
+        with open_member() as file:
+          yield path, functools.partial(_read, archive, file)
 
 
 def unpack(
@@ -67,13 +80,35 @@ def unpack(
       shutil.rmtree(killed)
     left_out = collections.Counter()
     with atomic_folder(target) as partial:
-      for name, content in read_members(archive, suffixes, left_out):
+      for name, read in read_members(archive, suffixes, left_out):
         path = partial / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        try:
+          path.parent.mkdir(parents=True, exist_ok=True)
+          file = path.open('wb')
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+          left_out[f'member of {archive.name} that is file and folder'] += 1
+          continue
+        with file:
+          while part := read(_PART):
+            file.write(part)
       write_json(partial / _LEFT_OUT, left_out)
   dropped.update(json.loads((target / _LEFT_OUT).read_text()))
   return target
+
+
+def _read(archive, file, size):
+  with _undamaged(archive):
+    return file.read(size)
+
+
+def _is_a_name(path):
+  """Whether it can be written: Unicode, no zero byte, no part too long."""
+  try:
+    return '\0' not in str(path) and all(
+      len(part.encode()) <= _LONGEST_NAME for part in path.parts
+    )
+  except UnicodeEncodeError:
+    return False
 
 
 def _is_tar(archive):
@@ -83,11 +118,8 @@ def _is_tar(archive):
 def _tar_members(archive):
   with tarfile.open(archive) as tar:
     for member in tar:
-
-      def read(member=member):
-        return tar.extractfile(member).read()
-
-      yield member.name, member.size, member.isreg(), read
+      opened = functools.partial(tar.extractfile, member)
+      yield member.name, member.size, member.isreg(), opened
 
 
 def _zip_members(archive):
@@ -95,11 +127,8 @@ def _zip_members(archive):
     for member in file.infolist():
       mode = member.external_attr >> 16
       regular = not member.is_dir() and (mode & 0o170000) in (0, 0o100000)
-
-      def read(member=member):
-        return file.read(member)
-
-      yield member.filename, member.file_size, regular, read
+      opened = functools.partial(file.open, member)
+      yield member.filename, member.file_size, regular, opened
 
 
 @contextlib.contextmanager
@@ -108,6 +137,6 @@ def _undamaged(archive):
     yield
   except _DAMAGES as error:
     raise DataError(
-      f'{archive} is damaged or only half downloaded ({error}); '
+      f'{archive} is damaged or only half downloaded ({str(error)[:200]}); '
       f'download it again.'
     ) from error

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import pathlib
 
+from absl import logging
+
 from input_pipeline.config import SECTIONS, DataConfig
 from input_pipeline.layouts import (
   kaggle,
@@ -14,6 +16,7 @@ from input_pipeline.layouts import (
   table,
 )
 from input_pipeline.study import (
+  SHOWN,
   SPLITS,
   DataError,
   Dataset,
@@ -53,9 +56,21 @@ def find_layout(folder: str | pathlib.Path) -> str:
   folder = pathlib.Path(folder)
   if not folder.is_dir():
     raise DataError(f'No data: there is no folder {folder}.\n{_ALL_LAYOUTS}')
-  for layout, (marks, _) in LAYOUTS.items():
-    if any((folder / name).exists() for m in marks for name in (m, m + '.gz')):
-      return layout
+  found = {
+    layout: name
+    for layout, (marks, _) in LAYOUTS.items()
+    for name in (n for m in reversed(marks) for n in (m + '.gz', m))
+    if (folder / name).exists()
+  }
+  if len(found) > 1:
+    logging.warning(
+      '%s holds several layouts: %s. The first is read; to read another, move '
+      'that file elsewhere (an annotation.json may be data.split_from).',
+      folder,
+      ', '.join(f'{layout} ({name})' for layout, name in found.items()),
+    )
+  if found:
+    return next(iter(found))
   names = sorted(path.name for path in folder.iterdir())
   listed = ', '.join(names[:8]) + (', ...' if len(names) > 8 else '')
   raise DataError(
@@ -76,10 +91,12 @@ def scan(config: DataConfig, scratch: str | pathlib.Path) -> Dataset:
   Raises:
     DataError: no known layout, a damaged file, or a split without a study.
   """
-  dataset = check_films(select(config, scratch))
+  dataset = check_films(refuse_empty(select(config, scratch)))
   for split in SPLITS:
     if not dataset.studies[split]:
-      dropped = [f'{n} dropped: {why}' for why, n in dataset.dropped.items()]
+      dropped = [
+        f'{n} dropped: {why}' for why, n in dataset.dropped.items() if n
+      ]
       raise no_study_left(dataset.folder, split, [*dropped, *dataset.problems])
   return dataset
 
@@ -123,6 +140,8 @@ def _keep(listing: Listing, config: DataConfig) -> list[Study]:
     chosen = choose_films(study, config)
     if not report:
       fault = f'empty {config.sections}'
+    elif not _is_unicode(report, study.id, *study.films):
+      fault = 'text that is no Unicode'
     elif len(study.films) < config.min_films:
       fault = f'fewer than {config.min_films} films'
     elif study.id in seen:
@@ -136,8 +155,43 @@ def _keep(listing: Listing, config: DataConfig) -> list[Study]:
     if listing.problems is None:
       listing.dropped[fault] += 1
     else:
-      listing.problems.append(f'{study.split}/{study.id}: {fault}')
+      name = study.id.encode('utf-8', 'replace').decode()
+      listing.problems.append(f'{study.split}/{name}: {fault}')
   return kept
+
+
+def _is_unicode(*texts):
+  """Whether they can be written: JSON may hold halves of characters."""
+  try:
+    return bool(''.join(texts).encode())
+  except UnicodeEncodeError:
+    return False
+
+
+# Why studies are left out, and what mends it.
+_REMEDIES = {
+  'fewer than ': 'set data.min_films=1 (--min-films 1) to keep these',
+  'no film for view_rule': 'this folder does not say the views of its films: '
+  "set data.view_rule='first' (--view-rule first), or give their views",
+  'outside': 'name images by paths that start at the folder',
+  'not in the split file': 'is that the split of these data?',
+  'empty ': 'is the text in another section, or column?',
+}
+
+
+def refuse_empty(dataset: Dataset) -> Dataset:
+  """The data set; DataError with the causes if all studies are left out."""
+  if any(dataset.studies.values()):
+    return dataset
+  reasons = [f'{n} dropped: {why}' for why, n in dataset.dropped.items() if n]
+  reasons += dataset.problems
+  remedies = [
+    remedy
+    for start, remedy in _REMEDIES.items()
+    if any(start in reason for reason in reasons)
+  ]
+  kept = SHOWN - len(remedies)
+  raise no_study_left(dataset.folder, None, [*reasons[:kept], *remedies])
 
 
 def _check_sections(folder, kept, sections):

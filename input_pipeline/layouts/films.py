@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Iterable
 
-from input_pipeline.study import FILM_SUFFIXES, join_key
+from input_pipeline.study import ANYWHERE, FILM_SUFFIXES, join_key
 
 
 def index_films(folders: Iterable[pathlib.Path]) -> dict[str, str]:
@@ -19,6 +19,12 @@ def index_films(folders: Iterable[pathlib.Path]) -> dict[str, str]:
       if key and _rank(path) < _rank(film_of.get(key, '')):
         film_of[key] = path
   return film_of
+
+
+def film_path(film_of: dict[str, str], name: str, folder: pathlib.Path) -> str:
+  """Path of the film `name` by its join key; of a missing one, of where."""
+  found = film_of.get(join_key(name))
+  return found or str(folder / ANYWHERE / os.path.basename(name))
 
 
 def _walk(folder):

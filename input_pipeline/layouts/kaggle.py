@@ -1,27 +1,28 @@
 """Reader of Kaggle's "chest-xrays-indiana-university": two CSVs and PNGs."""
 
 import collections
+import os
 import pathlib
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.archives import unpack
-from input_pipeline.layouts.films import index_films
+from input_pipeline.layouts.films import film_path, index_films
 from input_pipeline.layouts.rows import find_table, need_table, read_csv
 from input_pipeline.study import (
   FILM_SUFFIXES,
-  FRONTAL,
-  LATERAL,
   OPENI_LICENCE,
   Listing,
   Study,
   join_key,
-  points_outside,
+  number_of,
+  path_inside,
+  view_of,
 )
 
 REPORTS, PROJECTIONS = 'indiana_reports.csv', 'indiana_projections.csv'
 ARCHIVES = ('archive.zip', 'chest-xrays-indiana-university.zip')
+_LONGEST_UID = 18
 _SECTIONS = ('indication', 'comparison', 'findings', 'impression')
-_VIEW_OF = {'frontal': FRONTAL, 'lateral': LATERAL}
 
 
 def read_kaggle(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
@@ -30,6 +31,7 @@ def read_kaggle(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   Kaggle's archive, if that is what `folder` holds, is unpacked into `scratch`.
   """
   found, dropped = collections.Counter(), collections.Counter()
+  given = folder
   for name in ARCHIVES:
     if (folder / name).is_file() and not find_table(folder, REPORTS):
       suffixes = (*FILM_SUFFIXES, '.csv')
@@ -39,16 +41,17 @@ def read_kaggle(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
     label_source='mesh',
     split_name=None,
     licence=OPENI_LICENCE,
-    studies=_read_studies(folder, found, dropped),
+    studies=_read_studies(folder, given, found, dropped),
     found=found,
     dropped=dropped,
   )
 
 
-def _read_studies(folder, found, dropped):
+def _read_studies(folder, given, found, dropped):
   film_of = index_films([folder])
   found['films on disk'] = len(film_of)
   views_of = _read_projections(folder, dropped)
+  _add_unnamed(views_of, film_of, found, dropped)
   rows = []
   for row in read_csv(
     need_table(folder, REPORTS), ('uid', 'MeSH', *_SECTIONS), dropped
@@ -57,6 +60,9 @@ def _read_studies(folder, found, dropped):
     rows.append(row)
   seen = set()
   for row in sorted(rows, key=lambda row: _number(row['uid'])):
+    if len(row['uid']) > _LONGEST_UID:
+      dropped['report whose number is none'] += 1
+      continue
     if row['uid'].strip() in seen:
       dropped['id that was used before'] += 1
       continue
@@ -67,7 +73,7 @@ def _read_studies(folder, found, dropped):
       dropped['report that names no film'] += 1
       continue
     found['films named'] += len(films)
-    yield _study(row, films, film_of, folder)
+    yield _study(row, films, film_of, given)
   if views_of:
     dropped['study on disk without a report'] += len(views_of)
 
@@ -81,17 +87,33 @@ def _read_projections(folder, dropped):
     if not join_key(row['filename']):
       dropped[f'row of {PROJECTIONS} with a strange film name'] += 1
       continue
-    if points_outside(row['filename'].strip()):
+    if path_inside(row['filename'].strip(), folder) is None:
       dropped[f'row of {PROJECTIONS} whose film is outside the folder'] += 1
       continue
-    view = _VIEW_OF.get(row['projection'].strip().lower())
+    view = view_of(row['projection'])
     views_of[row['uid'].strip()][row['filename'].strip()] = view
   return views_of
 
 
+def _add_unnamed(views_of, film_of, found, dropped):
+  """Films that are there but in no row take their place in their study.
+
+  Else the study would slide to other films than another layout takes.
+  """
+  named = {join_key(name) for views in views_of.values() for name in views}
+  strangers = set()
+  for key in film_of.keys() - named:
+    uid = key.split('_')[0]
+    if uid in views_of:
+      views_of[uid][os.path.basename(film_of[key])] = None
+      found[f'films that {PROJECTIONS} does not name'] += 1
+    else:
+      strangers.add(key.rsplit('-', 1)[0])
+  dropped['study on disk without a report'] += len(strangers)
+
+
 def _number(uid):
-  uid = uid.strip()
-  return (int(uid) if uid.isdecimal() else 0), uid
+  return number_of(uid) or 0, uid.strip()
 
 
 def _study(row, films, film_of, folder):
@@ -102,9 +124,7 @@ def _study(row, films, film_of, folder):
     id='CXR' + first.rsplit('-', 1)[0],
     split=None,
     report='',
-    films=tuple(
-      film_of.get(join_key(name), str(folder / name)) for name, _ in films
-    ),
+    films=tuple(film_path(film_of, name, folder) for name, _ in films),
     findings=None,
     views=tuple(view for _, view in films),
     sections={name: row[name] for name in _SECTIONS},

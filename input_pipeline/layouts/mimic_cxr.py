@@ -12,10 +12,10 @@ from input_pipeline.findings import CHEXPERT_14
 from input_pipeline.layouts.rows import find_table, need_table, read_csv
 from input_pipeline.layouts.sections import cut_sections
 from input_pipeline.study import (
-  FRONTAL,
-  LATERAL,
   Listing,
   Study,
+  number_of,
+  view_of,
 )
 
 LICENCE = (
@@ -30,10 +30,8 @@ _MAX_REPORT_BYTES = 1_000_000
 
 _SPLIT_OF = {'train': 'train', 'validate': 'val', 'test': 'test'}
 _STATUS_OF = {'1': 'positive', '0': 'negative', '-1': 'uncertain'}
-_VIEW_OF = dict.fromkeys(('PA', 'AP'), FRONTAL) | dict.fromkeys(
-  ('LATERAL', 'LL', 'RL'), LATERAL
-)
-
+# What says the view where ViewPosition is blank.
+_MEANING = 'ViewCodeSequence_CodeMeaning'
 
 # Of a study here, or of a film, which is what R2Gen's annotation numbers.
 _ID = re.compile('s[0-9]{8}|[0-9a-f]{8}(-[0-9a-f]{8}){4}')
@@ -100,7 +98,7 @@ def _read_metadata(folder, dropped):
     if key is None or not film.replace('-', '').isalnum():
       dropped[f'row of {METADATA} with a strange id'] += 1
       continue
-    view = _VIEW_OF.get(row['ViewPosition'].strip().upper())
+    view = view_of(row['ViewPosition'] or row.get(_MEANING, ''))
     films_of[key].append((film, view))
   return films_of
 
@@ -145,10 +143,9 @@ def _labels(statuses):
 
 
 def _numbers(row, columns):
-  values = [row[name].strip() for name in columns]
-  if not all(value.isascii() and value.isdecimal() for value in values):
-    return None
-  return tuple(int(value) for value in values)
+  values = [row[name].strip().removeprefix('s') for name in columns]
+  numbers = [number_of(value.removesuffix('.0')) for value in values]
+  return None if None in numbers else tuple(numbers)
 
 
 def _read_report(folder, name):

@@ -7,17 +7,19 @@ names its films; nothing there says which of them is the frontal one.
 import collections
 import pathlib
 import xml.etree.ElementTree as ElementTree
+import xml.parsers.expat as expat
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.archives import read_members, unpack
-from input_pipeline.layouts.films import index_films
+from input_pipeline.layouts.films import film_path, index_films
 from input_pipeline.study import (
   FILM_SUFFIXES,
   OPENI_LICENCE,
   Listing,
   Study,
   join_key,
-  points_outside,
+  number_of,
+  path_inside,
 )
 
 REPORTS = ('NLMCXR_reports.tgz', 'ecgen-radiology', 'NLMCXR_reports')
@@ -60,13 +62,16 @@ def _read_studies(folder, scratch, found, dropped):
     if not images:
       dropped['report that names no film'] += 1
       continue
-    if any(points_outside(image) for image in images):
+    if any(path_inside(image, folder) is None for image in images):
       dropped['report whose film is outside the folder'] += 1
       continue
     found['films named'] += len(images)
     named.update(join_key(image) for image in images)
-    study = _study(root, images, film_of, folder)
-    studies.append((_number(root, name), study))
+    number = _number(root, name)
+    if number is None:
+      dropped['report whose number is none'] += 1
+      continue
+    studies.append((number, _study(root, images, film_of, folder)))
   yield from (study for _, study in sorted(studies, key=lambda pair: pair[0]))
   orphans = {key.rsplit('-', 1)[0] for key in film_of if key not in named}
   if orphans:
@@ -77,12 +82,14 @@ def _read_xmls(folder, dropped):
   """Yields (name, bytes) of each report."""
   archive = folder / REPORTS[0]
   if archive.is_file():
-    yield from read_members(archive, ('.xml',), dropped)
+    for name, read in read_members(archive, ('.xml',), dropped):
+      yield name, read(_MAX_XML_BYTES + 1)
     return
   reports = next(folder / name for name in REPORTS if (folder / name).is_dir())
   for path in reports.rglob('*.xml'):
     if path.is_file():
-      yield path, path.read_bytes()
+      with path.open('rb') as file:
+        yield path, file.read(_MAX_XML_BYTES + 1)
 
 
 def _parse(content, dropped):
@@ -91,18 +98,27 @@ def _parse(content, dropped):
     dropped[f'report file over {_MAX_XML_BYTES:,} bytes'] += 1
     return None
   try:
+    # Entities may refer to each other a thousandfold; a report has none.
+    parser = expat.ParserCreate()
+    parser.EntityDeclHandler = _refuse_entity
+    parser.Parse(content, True)
     return ElementTree.fromstring(content)
-  except (ElementTree.ParseError, ValueError):
+  except (ElementTree.ParseError, expat.ExpatError, ValueError, LookupError):
     dropped['report file that is no XML'] += 1
     return None
 
 
+def _refuse_entity(*_):
+  raise ValueError('an entity')
+
+
 def _number(root, name):
-  """Sorts 2 before 10, and twice the same number by file name."""
+  """Sorts 2 before 10, and twice the same by file name; None of no number."""
   uid = root.find('uId')
   text = '' if uid is None else uid.get('id', '')
   digits = ''.join(c for c in text if c.isdecimal())
-  return int(digits or 0), text, str(name)
+  number = number_of(digits or '0')
+  return None if number is None else (number, text, str(name))
 
 
 def _study(root, images, film_of, folder):
@@ -116,10 +132,7 @@ def _study(root, images, film_of, folder):
     id=images[0].rsplit('-', 1)[0],
     split=None,
     report='',
-    films=tuple(
-      film_of.get(join_key(image), str(folder / f'{image}.png'))
-      for image in images
-    ),
+    films=tuple(film_path(film_of, f'{image}.png', folder) for image in images),
     findings=None,
     views=(None,) * len(images),
     sections=sections,

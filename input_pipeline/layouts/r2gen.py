@@ -9,12 +9,13 @@ named by the collection that their ids are of, or as their folder is.
 """
 
 import collections
-import json
+import dataclasses
 import pathlib
 
+from input_pipeline.findings import Finding
 from input_pipeline.layouts.mimic_cxr import LICENCE as MIMIC_LICENCE
 from input_pipeline.layouts.mimic_cxr import is_mimic_id
-from input_pipeline.layouts.rows import read_csv
+from input_pipeline.layouts.rows import need_table, read_csv, read_json
 from input_pipeline.study import (
   FRONTAL,
   LATERAL,
@@ -24,11 +25,14 @@ from input_pipeline.study import (
   Listing,
   Study,
   join_key,
-  points_outside,
+  number_of,
+  path_inside,
+  view_of,
 )
 
 ANNOTATION = 'annotation.json'
 VIEWS = 'views.csv'
+_FINDING_FIELDS = tuple(field.name for field in dataclasses.fields(Finding))
 
 
 def read_r2gen(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
@@ -38,8 +42,8 @@ def read_r2gen(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   somebody has already selected these studies.
   """
   del scratch  # nothing to unpack
-  path = folder / ANNOTATION
-  annotation = _parse_json(path)
+  path = need_table(folder, ANNOTATION)
+  annotation = read_json(path)
   _check_splits(path, annotation)
   entries = [(split, e) for split in SPLITS for e in annotation[split]]
   ids = [str(e.get('id')) for _, e in entries if isinstance(e, dict)]
@@ -61,17 +65,18 @@ def _read_studies(folder, annotation, problems):
   views = _read_views(folder)
   for split in SPLITS:
     for number, entry in enumerate(annotation[split]):
-      fault = _fault_of_entry(entry)
+      fault = _fault_of_entry(entry, folder)
       if fault:
         label = entry.get('id') if isinstance(entry, dict) else None
-        problems.append(f'{split}/{label or f"entry {number}"}: {fault}')
+        label = str(label or f'entry {number}')[:100]
+        problems.append(f'{split}/{label}: {fault[:500]}')
         continue
       paths = entry['image_path']
       yield Study(
         id=entry['id'],
         split=split,
         report='',
-        films=tuple(str(folder / 'images' / path) for path in paths),
+        films=tuple(path_inside(path, folder / 'images') for path in paths),
         findings=entry.get('findings'),
         views=tuple(
           entry.get('views')
@@ -104,17 +109,16 @@ def _read_views(folder):
   path = folder / VIEWS
   if not path.exists():
     return {}
-  names = {view.lower(): view for view in (FRONTAL, LATERAL)}
   views, dropped = {}, collections.Counter()
   for row in read_csv(path, ('id', 'film', 'view'), dropped):
-    view = names.get(row['view'].strip().lower())
-    if view is None or not row['film'].strip().isdigit():
+    view, place = view_of(row['view']), number_of(row['film'])
+    if view is None or place is None:
       raise DataError(
         f'{path}, study {row["id"]}: film {row["film"]!r}, view '
         f'{row["view"]!r}; expected the place of a film, from 0, and Frontal '
         'or Lateral.'
       )
-    views[row['id'], int(row['film'])] = view
+    views[row['id'], place] = view
   if dropped:
     raise DataError(f'{path}: {"; ".join(dropped)}; expected id, film, view.')
   return views
@@ -125,17 +129,10 @@ def _read_dataset_json(folder):
   path = folder / 'dataset.json'
   if not path.exists():
     return {}
-  fields = _parse_json(path)
+  fields = read_json(path)
   if not isinstance(fields, dict) or not isinstance(fields.get('name'), str):
     raise DataError(f'{path}: expected an object with "name".')
   return fields
-
-
-def _parse_json(path):
-  try:
-    return json.loads(path.read_bytes())
-  except (ValueError, RecursionError) as error:  # of syntax or encoding
-    raise DataError(f'{path} is not JSON: {error}.') from None
 
 
 def _check_splits(path, annotation):
@@ -151,7 +148,7 @@ def _check_splits(path, annotation):
       raise DataError(f'{path}: the split {split!r} is empty.')
 
 
-def _fault_of_entry(entry):
+def _fault_of_entry(entry, folder):
   """What is wrong with one entry of the annotation, or None."""
   if not isinstance(entry, dict):
     return f'expected an object, not {type(entry).__name__}.'
@@ -160,17 +157,20 @@ def _fault_of_entry(entry):
     return f'has no {", ".join(missing)}.'
   for key in ('id', 'report'):
     if not isinstance(entry[key], str):
-      return f'{key} is {entry[key]!r}; expected text.'
+      return f'{key} is {repr(entry[key])[:200]}; expected text.'
   if not entry['id']:
     return 'its id is empty.'
   paths = entry['image_path']
   if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
     return f'image_path is {paths!r}; expected a list of paths.'
-  outside = [path for path in paths if points_outside(path)]
+  outside = [p for p in paths if not path_inside(p, folder / 'images')]
   if outside:
     return f'image_path {outside[0]!r} points outside images/.'
-  if not isinstance(entry.get('findings'), list | None):
-    return f'findings is {entry["findings"]!r}; expected a list.'
+  if not _are_findings(entry.get('findings')):
+    return (
+      f'findings is {repr(entry["findings"])[:200]}; expected a list of '
+      f'objects with the texts {", ".join(_FINDING_FIELDS)}.'
+    )
   views = entry.get('views')
   if views is not None and not (
     isinstance(views, list)
@@ -179,3 +179,16 @@ def _fault_of_entry(entry):
   ):
     return f'views is {views!r}; expected {FRONTAL!r} or {LATERAL!r} per image.'
   return None
+
+
+def _are_findings(findings):
+  return findings is None or (
+    isinstance(findings, list)
+    and all(
+      isinstance(finding, dict)
+      and 'name' in finding
+      and set(finding) <= set(_FINDING_FIELDS)
+      and all(isinstance(text, str) for text in finding.values())
+      for finding in findings
+    )
+  )

@@ -1,10 +1,11 @@
-"""Rows of large CSV and JSON-lines files, one at a time."""
+"""Rows of large CSV and JSON-lines files, one at a time; and JSON files."""
 
 import codecs
 import contextlib
 import csv
 import gzip
 import io
+import itertools
 import json
 import pathlib
 import zlib
@@ -13,8 +14,17 @@ from collections.abc import Iterator, Sequence
 
 from input_pipeline.study import DataError
 
-_CHUNK_BYTES = 1 << 20
-_MAX_LINE = 10_000_000  # characters
+_MAX_LINE = 10_000_000  # bytes
+_MAX_BLANK = 100_000  # lines
+_MAX_JSON = 2_000_000_000  # bytes
+_MARKS = (
+  (codecs.BOM_UTF32_LE, 'utf-32'),  # begins as the mark of UTF-16 does
+  (codecs.BOM_UTF32_BE, 'utf-32'),
+  (codecs.BOM_UTF16_LE, 'utf-16'),
+  (codecs.BOM_UTF16_BE, 'utf-16'),
+  (codecs.BOM_UTF8, 'utf-8-sig'),
+)
+_DELIMITERS = ',\t;|'
 
 
 def find_table(folder: pathlib.Path, name: str) -> pathlib.Path | None:
@@ -38,22 +48,30 @@ def read_csv(
 ) -> Iterator[dict[str, str]]:
   """Yields each row as a dict; no more than one row is in memory.
 
-  UTF-8, or Latin-1 if the file is not UTF-8. Rows of another length than the
+  UTF-8, or Windows-1252 where a line is not UTF-8, or UTF-16 with its mark;
+  between commas, tabs, semicolons or bars. Rows of another length than the
   header are left out and counted in `dropped`.
 
-  Raises DataError: no such `columns`, or a file that is cut short.
+  Raises DataError: no such `columns`, one of them twice, quotes that are not
+  closed, or a file that is cut short.
   """
-  encoding = _encoding_of(path)
   with _complete(path), _open(path) as file:
-    reader = csv.reader(_lines(path, file, encoding))
-    header = [name.strip() for name in next(reader, [])]
-    missing = [name for name in columns if name not in header]
-    if missing:
-      raise DataError(
-        f'{path} has no column {", ".join(missing)}; it has '
-        f'{", ".join(header[:30]) or "nothing"}.'
-      )
-    for row in reader:
+    lines = _Lines(path, file, 'cp1252')
+    first = next(lines, '')
+    header, delimiter = _header(path, first, columns)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+      lines.record.clear()
+      try:
+        row = next(reader, None)
+      except csv.Error as error:
+        raise DataError(
+          f'{path} is damaged from line {lines.begun} on ({error}): is a quote '
+          'there never closed?'
+        ) from error
+      if row is None:
+        return
+      lines.check_no_row_within(len(header), delimiter)
       if len(row) == len(header):
         yield dict(zip(header, row, strict=True))
       elif row:
@@ -65,11 +83,11 @@ def read_json_lines(
 ) -> Iterator[dict]:
   """Yields the object of each line; as `read_csv`, UTF-8 only."""
   with _complete(path), _open(path) as file:
-    for line in _lines(path, file, 'utf-8-sig'):
+    for line in _Lines(path, file, None):
       if not line.strip():
         continue
       try:
-        row = json.loads(line)
+        row = _parse(line)
       except (ValueError, RecursionError):
         row = None
       if isinstance(row, dict) and all(name in row for name in columns):
@@ -79,28 +97,142 @@ def read_json_lines(
         dropped[f'line of {path.name} that is no object with {wanted}'] += 1
 
 
+def read_json(path: pathlib.Path) -> object:
+  """The content of a JSON file, plain or .gz.
+
+  Raises DataError: not JSON, cut short, too deep, or a name twice in one
+  object, of which JSON's readers would keep the last in silence.
+  """
+  with _complete(path), _open(path) as file:
+    content = file.read(_MAX_JSON + 1)
+  if len(content) > _MAX_JSON:
+    raise DataError(f'{path} has over {_MAX_JSON:,} bytes.')
+  try:
+    return _parse(content)
+  except (ValueError, RecursionError) as error:  # of syntax or encoding
+    raise DataError(f'{path} is not JSON: {str(error)[:200]}.') from None
+
+
+def _parse(text):
+  return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs):
+  fields = dict(pairs)
+  if len(fields) < len(pairs):
+    names = Counter(name for name, _ in pairs)
+    raise ValueError(f'{names.most_common(1)[0][0][:80]!r} is there twice')
+  return fields
+
+
 def _open(path):
   return gzip.open(path) if path.suffix == '.gz' else path.open('rb')
 
 
-def _lines(path, file, encoding):
-  """Lines, none longer than a report can be."""
-  text = io.TextIOWrapper(file, encoding, newline='')
-  while line := text.readline(_MAX_LINE):
-    if len(line) == _MAX_LINE:
-      raise DataError(f'{path} has a line of over {_MAX_LINE:,} characters.')
-    yield line
+def _header(path, line, columns):
+  """The names of the columns, and what stands between them."""
+
+  def split(delimiter):
+    (row,) = csv.reader([line], delimiter=delimiter) if line.strip() else [[]]
+    return [name.strip() for name in row]
+
+  def absent(delimiter):
+    return [name for name in columns if name not in split(delimiter)]
+
+  delimiter = min(_DELIMITERS, key=lambda d: len(absent(d)))  # first of equals
+  header = split(delimiter)
+  if absent(delimiter):
+    raise DataError(
+      f'{path} has no column {", ".join(absent(delimiter))}; it has '
+      f'{", ".join(header[:30])[:500] or "nothing"}.'
+    )
+  twice = [name for name, n in Counter(header).items() if name and n > 1]
+  if twice:
+    raise DataError(
+      f'{path} has the column {", ".join(twice[:8])} twice: which of them is '
+      'meant? Rename or remove the other.'
+    )
+  return header, delimiter
 
 
-def _encoding_of(path):
-  decoder = codecs.getincrementaldecoder('utf-8')()
-  with _complete(path), _open(path) as file:
-    while chunk := file.read(_CHUNK_BYTES):
-      try:
-        decoder.decode(chunk)
-      except UnicodeDecodeError:
-        return 'latin-1'
-  return 'utf-8-sig'
+class _Lines:
+  """The lines of a file, none longer than a report can be.
+
+  Attributes:
+    begun: number of the line in which the record begins, from 1.
+    record: the lines of the record so far; its reader clears it.
+  """
+
+  def __init__(self, path, file, fallback):
+    """Reads `file`; lines that are no UTF-8 are `fallback`, if there is one."""
+    self.record, self._path, self._number, self._blank = [], path, 0, 0
+    start = file.read(4)
+    file.seek(0)
+    marked = (code for mark, code in _MARKS if start.startswith(mark))
+    encoding = next(marked, None if fallback else 'utf-8')
+    if encoding:
+      self._pieces = self._read(io.TextIOWrapper(file, encoding, newline=''))
+    else:
+      lines = self._read(file)
+      pieces = (line.splitlines(keepends=True) for line in lines)
+      self._pieces = (
+        _decode(piece, fallback)
+        for piece in itertools.chain.from_iterable(pieces)
+      )
+
+  def __iter__(self):
+    return self
+
+  def __next__(self):
+    line = next(self._pieces)
+    self._number += 1
+    if '\0' in line:
+      raise DataError(
+        f'{self._path}, line {self._number}, holds zero bytes: expected UTF-8, '
+        'or UTF-16 that begins with its mark.'
+      )
+    self._blank = 0 if line.strip() else self._blank + 1
+    if self._blank > _MAX_BLANK:
+      raise DataError(f'{self._path} has over {_MAX_BLANK:,} blank lines.')
+    self.record.append(line)
+    return line
+
+  @property
+  def begun(self):
+    return self._number + 1 - len(self.record)
+
+  def check_no_row_within(self, fields, delimiter):
+    """Raises DataError where a field has swallowed whole rows of the file.
+
+    A line of prose has blanks before its first comma or behind its commas.
+    """
+    for line in self.record[1:]:
+      parts = line.rstrip('\r\n').split(delimiter, 1)
+      if len(parts) < 2 or not parts[0] or set(parts[0]) & set(' \t"'):
+        continue
+      row = next(csv.reader([line], delimiter=delimiter), [])
+      if len(row) == fields and not any(part[:1] == ' ' for part in row):
+        raise DataError(
+          f'{self._path}: a quote opens in line {self.begun} and closes behind '
+          f'other rows, such as {line.strip()[:80]!r}.'
+        )
+
+  def _read(self, file):
+    while line := file.readline(_MAX_LINE):
+      if len(line) == _MAX_LINE:
+        raise DataError(
+          f'{self._path} has a line of over {_MAX_LINE:,} characters.'
+        )
+      yield line
+
+
+def _decode(line, fallback):
+  for encoding in ('utf-8', fallback):
+    try:
+      return line.decode(encoding)
+    except UnicodeDecodeError:
+      continue
+  return line.decode('latin-1')  # Windows-1252 leaves five bytes undefined
 
 
 @contextlib.contextmanager
@@ -116,5 +248,5 @@ def _complete(path):
     UnicodeError,
   ) as error:
     raise DataError(
-      f'{path} is damaged or only half downloaded ({error}).'
+      f'{path} is damaged or only half downloaded ({str(error)[:200]}).'
     ) from error

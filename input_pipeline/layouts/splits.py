@@ -2,12 +2,12 @@
 
 import collections
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterable, Sequence
 
 from input_pipeline.findings import NO_FINDING, chexpert_labels
 from input_pipeline.layouts import official
+from input_pipeline.layouts.rows import read_json
 from input_pipeline.study import SPLITS, DataError, Study, join_key
 from input_pipeline.tokenizers import clean_iu_xray
 
@@ -47,12 +47,9 @@ def read_split_file(path: str) -> dict[str, tuple[str, str, int]]:
   Raises:
     DataError: no such file, not an annotation, or a study twice.
   """
-  try:
-    annotation = json.loads(pathlib.Path(path).read_bytes())
-  except FileNotFoundError:
-    raise DataError(f'There is no split file {path}.') from None
-  except ValueError as error:
-    raise DataError(f'The split file {path} is not JSON: {error}.') from None
+  if not pathlib.Path(path).is_file():
+    raise DataError(f'There is no split file {path}.')
+  annotation = read_json(pathlib.Path(path))
   entries = {}
   for split in SPLITS:
     listed = annotation.get(split) if isinstance(annotation, dict) else None
@@ -62,7 +59,7 @@ def read_split_file(path: str) -> dict[str, tuple[str, str, int]]:
       name = entry.get('id') if isinstance(entry, dict) else None
       if not isinstance(name, str) or study_key(name) in entries:
         raise DataError(
-          f'The split file {path} names {name!r} twice or as no text.'
+          f'The split file {path} names {repr(name)[:100]} twice or as no text.'
         )
       entries[study_key(name)] = name, split, len(entries)
   return entries

@@ -2,12 +2,15 @@
 
 Columns: id, report, image; and, if one has them, split, view, findings,
 impression, mesh. Several images (and their views) of a study stand in one
-field with ';' between them, or in a JSON list. Paths start at the folder.
+field with ';' between them, or in a list, or each in a row of its own that
+follows with the same id and report. Paths start at the folder.
 """
 
 import collections
+import dataclasses
 import os
 import pathlib
+import re
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.rows import (
@@ -16,12 +19,12 @@ from input_pipeline.layouts.rows import (
   read_json_lines,
 )
 from input_pipeline.study import (
-  FRONTAL,
-  LATERAL,
   SPLITS,
   Listing,
   Study,
-  points_outside,
+  path_inside,
+  said,
+  view_of,
 )
 
 CSV, JSON_LINES = 'reports.csv', 'reports.jsonl'
@@ -46,38 +49,60 @@ def read_table(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
     label_source='mesh' if 'mesh' in first else None,
     split_name=path.name if 'split' in first else None,
     licence='Unknown: that of the films and reports in this folder.',
-    studies=_read_studies(
-      folder, read(path, _COLUMNS, dropped), found, dropped
+    studies=_joined(
+      _read_studies(folder, read(path, _COLUMNS, dropped), found, dropped)
     ),
     found=found,
     dropped=dropped,
   )
 
 
+def _joined(studies):
+  """Rows that follow each other with one film each, of one study, as one."""
+  last = None
+  for study in studies:
+    same = last and dataclasses.replace(
+      study, films=last.films, views=last.views
+    )
+    if same == last and last and not set(study.films) & set(last.films):
+      last = dataclasses.replace(
+        last, films=last.films + study.films, views=last.views + study.views
+      )
+      continue
+    if last:
+      yield last
+    last = study
+  if last:
+    yield last
+
+
 def _read_studies(folder, rows, found, dropped):
   for row in rows:
     found['reports'] += 1
-    films, views = _listed(row['image']), _listed(row.get('view'))
+    films = list(filter(said, _listed(row['image'])))
+    views = _listed(row.get('view'))
+    if len(views) != len(films):
+      views = list(filter(said, views))
     if not films:
       dropped['report that names no film'] += 1
       continue
     found['films named'] += len(films)
-    fault = _fault(row, films, views)
+    fault = _fault(row, folder, films, views)
     if fault:
       dropped[fault] += 1
       continue
-    views = [_view(view) for view in views] or [None] * len(films)
+    views = list(map(view_of, views)) or [None] * len(films)
     mesh = tuple(_listed(row.get('mesh')))
     labels = {k: v for k, v in mesh_labels(mesh).items() if v}
     yield Study(
       id=str(row['id']).strip(),
       split=_SPLIT_OF[_lower(row.get('split'))],
       report='',
-      films=tuple(os.path.join(folder, film) for film in films),
+      films=tuple(path_inside(film, folder) for film in films),
       findings=None,
       views=tuple(views),
       sections={
-        'findings': row.get('findings') or row['report'],
+        'findings': said(row.get('findings')) or row['report'],
         'impression': row.get('impression') or '',
       },
       mesh=mesh or None,
@@ -85,16 +110,16 @@ def _read_studies(folder, rows, found, dropped):
     )
 
 
-def _fault(row, films, views):
+def _fault(row, folder, films, views):
   """Why a row is left out, or None."""
   texts = [row['report'], *(row.get(n) for n in ('findings', 'impression'))]
   if not all(isinstance(text, str | None) for text in texts):
     return 'row whose report is no text'
-  if not str(row['id'] or '').strip():
+  if not said(str(row['id'] or '')):
     return 'row without an id'
   if _lower(row.get('split')) not in _SPLIT_OF:
     return f'row whose split is none of {", ".join(SPLITS)}'
-  if any(points_outside(film) for film in films):
+  if not all(path_inside(film, folder) for film in films):
     return 'row whose image is outside the folder'
   if views and len(views) != len(films):
     return 'row with another number of views than of images'
@@ -102,14 +127,16 @@ def _fault(row, films, views):
 
 
 def _listed(value):
-  """The parts of a field, blanks and empty ones left out."""
-  parts = value if isinstance(value, list) else str(value or '').split(';')
-  return [str(part).strip() for part in parts if str(part).strip()]
+  """The parts of a field, stripped."""
+  if not isinstance(value, list):
+    value = str(value or '').strip()
+    if re.fullmatch(r'\[.*\]|\(.*\)', value, re.DOTALL):  # a printed list
+      quoted = re.findall(r'\'([^\']*)\'|"([^"]*)"', value)
+      value = [a or b for a, b in quoted] or value[1:-1].split(',')
+    else:
+      value = value.split(';')
+  return [str(part).strip() for part in value]
 
 
 def _lower(value):
-  return str(value or '').strip().lower()
-
-
-def _view(view):
-  return view.lower() if view.lower() in (FRONTAL, LATERAL) else None
+  return said(str(value or '')).lower()

@@ -14,7 +14,11 @@ import shutil
 from input_pipeline import folder_lock
 from input_pipeline.atomic_write import write_json, write_text
 from input_pipeline.config import DataConfig
-from input_pipeline.store.shards import write_metadata, write_shards
+from input_pipeline.store.shards import (
+  count_odd_films,
+  write_metadata,
+  write_shards,
+)
 from input_pipeline.study import (
   SPLITS,
   DataError,
@@ -144,7 +148,8 @@ def _write(dataset, config, out):
       problems += faults
       if not any(shard['kept'] for shard in shards[split]):
         raise no_study_left(dataset.folder, split, problems)
-    refuse_problems(dataset.folder, problems, config.skip_bad)
+    if not config.skip_bad:
+      refuse_problems(dataset.folder, problems, False)
   except DataError:
     shutil.rmtree(out / _PROGRESS)
     for path in out.glob('*.array_record-*'):
@@ -152,7 +157,10 @@ def _write(dataset, config, out):
     raise
   write_metadata(config, out, shards)
   _write_studies(dataset, out, shards)
-  _write_info(dataset, config, out, problems)
+  found = dataset.found | count_odd_films(shards)
+  _write_info(
+    dataclasses.replace(dataset, problems=problems, found=found), config, out
+  )
   shutil.rmtree(out / _PROGRESS)
 
 
@@ -180,13 +188,12 @@ def _write_studies(dataset, out, shards):
         lines.write(json.dumps(study) + '\n')
 
 
-def _write_info(dataset, config, out, problems):
+def _write_info(dataset, config, out):
   info = (
     {'format': _FORMAT, 'key': prepared_name(dataset, config)}
     | vars(dataset)
     | config.selection
     | config.sizes
-    | {'problems': problems}
   )
   del info['studies']
   write_json(out / _INFO, info)

@@ -9,6 +9,7 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -63,12 +64,15 @@ def write_shards(
     progress: a folder for a note on each finished shard.
 
   Returns:
-    {split: [{'kept': numbers of studies, 'problems', 'bytes'}, ..]}.
+    {split: [{'kept': numbers of studies, 'problems', 'bytes', 'prints': of
+    each study's films, see `print_of`}, ..]}.
   """
 
   def decode(numbered):
     number, study = numbered
-    return number, study, *read_films(study.films, study.split, config)
+    prints = []
+    films, faults = read_films(study.films, study.split, config, prints)
+    return number, study, films, faults, prints
 
   shards = _shards_of(dataset, out, progress)
   missing = [shard for shard in shards if not shard.note.exists()]
@@ -87,6 +91,7 @@ def write_shards(
     for shard in missing:
       films = itertools.islice(films_of, len(shard.studies))
       write_json(shard.note, _write_shard(shard.path, films, config.views))
+    next(films_of, None)  # the bar ends where its last item is asked for
   notes = {split: [] for split in SPLITS}
   for shard in shards:
     notes[shard.split].append(json.loads(shard.note.read_text()))
@@ -111,15 +116,16 @@ def _shards_of(dataset, out, progress):
 
 
 def _write_shard(path, decoded, views):
-  """Writes one file; returns its notes: kept studies, problems and bytes."""
-  features, kept, problems = _features(views), [], []
+  """Writes one file; returns its notes, as `write_shards` has them."""
+  features, kept, problems, prints = _features(views), [], [], []
 
   def records():
-    for number, study, films, faults in decoded:
+    for number, study, films, faults, films_prints in decoded:
       if faults:
         problems.append(f'{study.split}/{study.id}: {" ".join(faults)}')
         continue
       kept.append(number)
+      prints.append(films_prints)
       record = {
         'id': study.id,
         'report': study.report,
@@ -129,13 +135,53 @@ def _write_shard(path, decoded, views):
 
   with atomic_path(path) as partial:
     _write_records(partial, records())
-  return {'kept': kept, 'problems': problems, 'bytes': path.stat().st_size}
+  return {
+    'kept': kept,
+    'problems': problems,
+    'bytes': path.stat().st_size,
+    'prints': prints,
+  }
+
+
+BLANK = 'blank'
+
+
+def print_of(film_HxW: np.ndarray) -> str:
+  """Equal for equal films alone; BLANK of one that is of a single grey."""
+  if film_HxW.min() == film_HxW.max():
+    return BLANK
+  digest = hashlib.blake2b(repr(film_HxW.shape).encode(), digest_size=12)
+  digest.update(np.ascontiguousarray(film_HxW))
+  return digest.hexdigest()
+
+
+def count_odd_films(notes: dict[str, list[dict]]) -> dict[str, int]:
+  """How many films are of one grey, or there twice, by what is odd."""
+  found = collections.Counter()
+  splits_of = collections.defaultdict(set)
+  for split, shards in notes.items():
+    for prints in (p for shard in shards for p in shard.get('prints', ())):
+      seen = [p for p in prints if p != BLANK]
+      found['films of a single grey'] += len(prints) - len(seen)
+      found['studies with one film twice'] += len(seen) > len(set(seen))
+      for film in seen:
+        splits_of[film].add(split)
+  found['films that are in two splits'] = sum(
+    len(splits) > 1 for splits in splits_of.values()
+  )
+  return {what: n for what, n in found.items() if n}
 
 
 def read_films(
-  paths: Sequence[str | None], split: str, config: DataConfig
+  paths: Sequence[str | None],
+  split: str,
+  config: DataConfig,
+  prints: list[str] | None = None,
 ) -> tuple[list[np.ndarray], list[str]]:
-  """The films of a study, zeros where None; and what is wrong with them."""
+  """The films of a study, zeros where None; and what is wrong with them.
+
+  The prints of the films, of full size, are added to `prints`.
+  """
   films, faults = [], []
   for path in paths:
     if path is None:
@@ -146,6 +192,8 @@ def read_films(
     except images.ImageError as error:
       faults.append(str(error))
       continue
+    if prints is not None:
+      prints.append(print_of(film))
     if split == 'train':
       films.append(images.resize_short_side(film, config.stored_size))
     else:

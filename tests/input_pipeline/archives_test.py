@@ -1,5 +1,6 @@
 """Archives: half downloaded ones, and members that point out of them."""
 
+import gzip
 import tarfile
 import zipfile
 
@@ -83,3 +84,73 @@ def test_members_that_point_out_of_a_zip_are_not_written(tmp_path):
   }
   new = set(tmp_path.rglob('*')) - before
   assert all(path.is_relative_to(tmp_path / 'scratch') for path in new)
+
+
+def openi(folder, name, content):
+  small_layouts.write_openi(folder, many(20), unpacked=True)
+  (folder / 'ecgen-radiology' / name).write_bytes(content)
+  return folder
+
+
+ENTITIES = ''.join(
+  f'<!ENTITY a{n} "&a{n - 1};&a{n - 1};">' for n in range(1, 25_000)
+)
+
+
+@pytest.mark.parametrize(
+  ('edit', 'reason'),
+  [
+    ((b'encoding="utf-8"', b'encoding="foo"'), 'report file that is no XML'),
+    (
+      (
+        b'<eCitation>',
+        f'<!DOCTYPE a [<!ENTITY a0 "x">{ENTITIES}]><eCitation>'.encode(),
+      ),
+      'report file that is no XML',
+    ),
+    (
+      (b'CXR100"/>', b'CXR' + b'9' * 5000 + b'"/>'),
+      'report whose number is none',
+    ),
+    ((b'</eCitation>', b'<a>' * 600_000), 'report file that is no XML'),
+  ],
+)
+def test_reports_that_are_no_xml_of_openi(tmp_path, edit, reason):
+  content = small_layouts.xml(many(1)[0])
+  assert edit[0] in content
+  folder = openi(tmp_path / 'openi', '100.xml', content.replace(*edit))
+  dataset = select(folder)
+  assert dropped(dataset)[reason] == 1
+  assert len(kept(dataset)) == 19
+
+
+@pytest.mark.parametrize(
+  ('names', 'reason'),
+  [
+    (['a.png', 'a.png/b.png'], 'that is file and folder'),
+    (['b.png/a.png', 'b.png'], 'that is file and folder'),
+    (['x' * 300 + '.png'], 'whose name no file can have'),
+    (['a\udc80.png'], 'whose name no file can have'),
+  ],
+)
+def test_members_that_cannot_be_written(tmp_path, names, reason):
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, many(20))
+  small_layouts.write_tar(folder / 'NLMCXR_png.tgz', dict.fromkeys(names, b'x'))
+  assert dropped(select(folder)) == {f'member of NLMCXR_png.tgz {reason}': 1}
+
+
+@pytest.mark.parametrize('size', [-512, -(1 << 40), 1 << 70])
+def test_sizes_of_members_that_are_none(tmp_path, size):
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, many(20))
+  member = tarfile.TarInfo('a.png')
+  header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+  header[124:136] = size.to_bytes(12, 'big', signed=True)
+  header[124] |= 0x80
+  header[148:156] = b' ' * 8
+  header[148:156] = f'{sum(header[:512]):06o}\0 '.encode()
+  with gzip.open(folder / 'NLMCXR_png.tgz', 'wb') as file:
+    file.write(bytes(header) + bytes(10240))
+  with pytest.raises(DataError, match=r'NLMCXR_png\.tgz is damaged'):
+    select(folder)

@@ -196,16 +196,17 @@ def test_dicoms_that_are_no_film(tmp_path, tags, message):
   assert str(path) in str(caught.value)
 
 
-def jpeg_ls_head(width, height):
-  """Start, a comment, a fill byte and the frame head of JPEG-LS."""
+def jpeg_ls_head(width, height, marker=b'\xf7'):
+  """Start, a comment, a fill byte and the frame head of JPEG-LS, or another."""
   frame = struct.pack('>HBHHB', 11, 8, height, width, 1) + b'\x01\x11\x00'
-  return b'\xff\xd8\xff\xfe\x00\x04hi\xff\xff\xf7' + frame + b'\x00' * 9
+  start = b'\xff\xd8\xff\xfe\x00\x04hi\xff\xff'
+  return start + marker + frame + b'\x00' * 9
 
 
 @pytest.mark.parametrize(
   ('syntax', 'name', 'frame'),
   [
-    (JPEGLosslessSV1, 'JPEG Lossless', b'\xff\xd8\xff\xd9'),
+    (JPEGLosslessSV1, 'JPEG Lossless', jpeg_ls_head(40, 30, b'\xc3')),
     (JPEGLSLossless, 'JPEG-LS', jpeg_ls_head(40, 30)),
   ],
 )

@@ -111,6 +111,69 @@ def test_animation_is_refused(tmp_path):
     images.read_film(path)
 
 
+def png_with(pixels_HxW, *chunks):
+  """A PNG with more chunks behind its header."""
+  file = io.BytesIO()
+  Image.fromarray(pixels_HxW).save(file, 'PNG')
+  content = file.getvalue()
+  more = b''.join(
+    len(data).to_bytes(4, 'big')
+    + kind
+    + data
+    + zlib.crc32(kind + data).to_bytes(4, 'big')
+    for kind, data in chunks
+  )
+  return content[:33] + more + content[33:]
+
+
+def test_texts_of_a_png_are_not_unpacked(tmp_path):
+  packed = b'note\0\0' + zlib.compress(bytes(3_000_000))
+  path = tmp_path / 'film.png'
+  path.write_bytes(
+    png_with(RAMP_HxW, (b'zTXt', packed), (b'iCCP', packed), (b'tEXt', b'a'))
+  )
+  np.testing.assert_array_equal(images.read_film(path), RAMP_HxW)
+  path.write_bytes(png_with(RAMP_HxW, *[(b'IDAT', b'')] * 200_000))
+  with pytest.raises(images.ImageError, match='over 100,000 parts'):
+    images.read_film(path)
+
+
+def test_the_first_picture_of_a_phone(tmp_path):
+  """A JPEG may have a thumbnail behind it (the format MPO)."""
+  pictures = [Image.fromarray(RAMP_HxW), Image.new('L', (20, 10), 0)]
+  path = tmp_path / 'film.jpg'
+  pictures[0].save(path, 'MPO', save_all=True, append_images=pictures[1:])
+  np.testing.assert_allclose(images.read_film(path), RAMP_HxW, atol=12)
+
+
+def test_scans_without_end_are_refused(tmp_path):
+  file = io.BytesIO()
+  Image.fromarray(RAMP_HxW).save(file, 'JPEG', progressive=True)
+  whole, path = file.getvalue(), tmp_path / 'film.jpg'
+  path.write_bytes(whole)
+  assert images.read_film(path).shape == RAMP_HxW.shape
+  path.write_bytes(whole[:-2] + b'\xff\xda\x00\x08\x01\x01\0\0\0\0' * 2500)
+  with pytest.raises(images.ImageError, match='scans, more than a film needs'):
+    images.read_film(path)
+
+
+@pytest.mark.parametrize('kind', ['png', 'dcm'])
+@pytest.mark.parametrize('defects', [[65535], [65535, 65534, 60000], [0]])
+def test_a_few_defects_do_not_hide_the_film(tmp_path, kind, defects):
+  deep = np.rint(np.linspace(20000, 24095, 60 * 80)).astype(np.uint16)
+  expected = np.rint((deep - 20000.0) / 4095 * 255).reshape(60, 80)
+  deep[5 : 5 + len(defects)] = defects
+  deep = deep.reshape(60, 80)
+  path = tmp_path / 'film'
+  if kind == 'png':
+    Image.fromarray(deep).save(path, 'PNG')
+  else:
+    write_dicom(path, deep)
+  film_HxW = images.read_film(path)
+  expected[0, 5 : 5 + len(defects)] = 255 if defects[0] else 0
+  np.testing.assert_allclose(film_HxW, expected, atol=1)
+
+
 def triangle_resize(film_HxW, height, width):
   """Antialiased bilinear resizing by its definition, in float64."""
 

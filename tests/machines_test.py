@@ -1,0 +1,43 @@
+"""Homes that cannot be written, and workdirs that are no folders."""
+
+import os
+import pathlib
+
+import jax
+import pytest
+from ml_collections import ConfigDict
+
+from cmn_jax import compilation_cache
+from cmn_jax.opening import runs_of
+from input_pipeline.config import DataConfig
+from input_pipeline.data import open_data
+from input_pipeline.errors import UserError
+from tests.made import small_layouts
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+  def home():
+    raise RuntimeError('Could not determine home directory.')
+
+  for name in ('XDG_CACHE_HOME', 'JAX_COMPILATION_CACHE_DIR'):
+    monkeypatch.delenv(name, raising=False)
+  monkeypatch.setattr(pathlib.Path, 'home', home)
+  monkeypatch.setattr(os.path, 'expanduser', lambda path: path)
+
+
+def test_without_a_home_nothing_is_cached(no_home):
+  before = jax.config.jax_compilation_cache_dir
+  compilation_cache.enable()
+  assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_without_a_home_the_field_is_named(no_home, tmp_path):
+  small_layouts.write_openi(tmp_path / 'openi', small_layouts.many(20))
+  with pytest.raises(UserError, match=r'data\.cache_dir is '):
+    open_data(DataConfig(str(tmp_path / 'openi'), cache_dir='~/cache'))
+
+
+def test_a_bucket_is_no_workdir():
+  with pytest.raises(UserError, match='gs://bucket/run is no folder'):
+    runs_of(ConfigDict({'seeds': 1}), 'gs://bucket/run')
