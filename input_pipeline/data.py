@@ -154,7 +154,9 @@ def _open_streamed(config):
 def _cache_dir(config):
   try:
     folder = pathlib.Path(config.cache_dir).expanduser().absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (config.stream or os.access(there, os.W_OK)):
+      raise PermissionError(f'{there} cannot be written')
   except (OSError, RuntimeError) as error:  # of a user without a home
     raise DataError(
       f'data.cache_dir is {config.cache_dir!r}, which cannot be made '
