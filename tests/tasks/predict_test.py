@@ -21,6 +21,7 @@ def run_main(monkeypatch):
     ('_COORDINATOR', None),
     ('_PROCESSES', None),
     ('_PROCESS', None),
+    ('_DETERMINISTIC', False),
   ):
     monkeypatch.setattr(program, flag, SimpleNamespace(value=value))
   monkeypatch.setattr(program, 'runs_of', lambda *_: [(None, 'x')])
