@@ -58,6 +58,7 @@ from cmn_jax.training.checkpoints import (
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.layouts.rows import read_json
+from input_pipeline.study import DataError
 from input_pipeline.tokenizers import WordTokenizer
 
 _CONFIG = 'configs/iu_xray.py:cmn'
@@ -194,7 +195,7 @@ def _training_reports(path: Path | str) -> list[str]:
       f'{path} cannot be read ({error.strerror}): the vocabulary is fitted '
       'from its training reports'
     ) from error
-  except (KeyError, TypeError) as error:
+  except (DataError, KeyError, TypeError) as error:
     raise ConversionError(
       f'{path} is no annotation.json of R2Gen: expected '
       '{"train": [{"report": ...}, ...], ...}'
