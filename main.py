@@ -21,7 +21,7 @@ from cmn_jax.opening import runs_of
 from cmn_jax.train import train
 from cmn_jax.training import distributed, goodput
 from input_pipeline import stopping
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, of_the_disk
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
 _DETERMINISTIC = flags.DEFINE_bool(
@@ -61,6 +61,10 @@ def main(_):
     distributed.log(goodput.line())
   except UserError as error:
     sys.exit(f'error: {error}')
+  except OSError as error:
+    if not of_the_disk(error):
+      raise
+    sys.exit(f'error: {error}; the checkpoints so far are whole')
 
 
 if __name__ == '__main__':
