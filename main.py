@@ -43,7 +43,8 @@ _PROCESS = flags.DEFINE_integer('process', None, 'Which this is, from 0.')
 def main(_):
   """Runs the mode; what a person can mend is told in one sentence."""
   stopping.install()
-  logging.set_verbosity(logging.WARNING)  # Orbax logs every file it opens
+  # Orbax logs every file it opens, and errors that it raises as well.
+  logging.set_verbosity(logging.FATAL)
   compilation_cache.enable()
   if _DETERMINISTIC.value:  # Read when JAX first asks for its devices.
     given = os.environ.get('XLA_FLAGS', '')

@@ -258,7 +258,7 @@ def as_numpy(tree):
 def _without_warnings():
   """Orbax misses a file that its manager does not write for an item."""
   before = logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)
+  logging.set_verbosity(min(before, logging.ERROR))  # Less is quieter.
   try:
     yield
   finally:

@@ -5,6 +5,9 @@ to be resumed from, and goes with the next.
 """
 
 import contextlib
+import errno
+import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -35,6 +38,15 @@ from input_pipeline.errors import UserError
 
 # Where a damaged checkpoint is moved to, beside the folder of the whole ones.
 DAMAGED = 'damaged_checkpoints'
+_SYSTEM = re.compile(
+  '|'.join(
+    os.strerror(number)
+    for number in (
+      *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+      *(errno.EACCES, errno.EPERM, errno.EIO),
+    )
+  )
+)
 
 
 class _LatestAndBest:
@@ -158,7 +170,7 @@ class Checkpoints:
       last = f'that of step {max(whole)} is whole' if whole else 'there is none'
       raise UserError(
         f'cannot write a checkpoint into {self._manager.directory} ({last}): '
-        f'{_first_line(error)}; mend it and give the same command again'
+        f'{_reason(error)}; mend it and give the same command again'
       ) from error
 
 
@@ -216,6 +228,12 @@ def _damage(path: Path, arrays: bool) -> str | None:
   except Exception as error:
     return _first_line(error)
   return None
+
+
+def _reason(error: BaseException) -> str:
+  """What the system said, within what Orbax says, or its first line."""
+  said = _SYSTEM.search(str(error))
+  return said[0] if said else _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from tests.made import small
 from tests.made.runs import ROOT, SMALL, assert_same_training
 
 pytestmark = pytest.mark.processes
-SECONDS = 300  # No process is waited for longer: all are killed then.
+SECONDS = 600  # No process is waited for longer: all are killed then.
 FLAGS = SMALL | {
   'model.encoder': small.TINY,
   'data.phantom_studies': 0,
@@ -188,7 +188,7 @@ def test_the_first_process_alone_prints_and_writes(runs):
 def test_a_signal_to_one_stops_both_after_one_step(runs, sent):
   """They continue to the bits of two processes that nobody stopped."""
   root = runs[0].parent
-  flags = ('--config.train.epochs=30', '--config.train.validate_every=30')
+  flags = ('--config.train.epochs=8', '--config.train.validate_every=8')
   if not (root / 'whole').exists():
     _finish(_start_two(root, root / 'whole', *flags))
   stopped = root / sent.name
