@@ -17,18 +17,21 @@ FAST := tests/models/golden_test.py tests/models/layers_test.py \
 # A checkout of the authors' code, for `parity` and `bench`.
 R2GENCMN ?=
 
-.PHONY: demo test test-fast test-torch test-processes test-outside parity \
-  bench gpu-bench tpu-check tables lint wheel-check soak
+# What `make test` runs: all that needs no more than requirements-dev.txt.
+PLAIN := not torch and not processes and not outside and not page
+
+.PHONY: demo test test-fast test-torch test-processes test-outside \
+  test-page parity bench gpu-bench tpu-check tables lint wheel-check soak
 
 # The row `cmn`, the published model.
 demo: $(VENV)/.installed
 	$(BIN)/python main.py --config=configs/phantom.py:cmn --workdir=runs/demo $(FLAGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not torch and not processes and not outside'
+	$(BIN)/python -m pytest -m '$(PLAIN)'
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'not torch and not processes and not outside' $(FAST)
+	$(BIN)/python -m pytest -m '$(PLAIN)' $(FAST)
 
 # Training in two processes against training in one.
 test-processes: $(VENV)/.installed-dev
@@ -41,6 +44,10 @@ test-torch: $(VENV)/.installed-torch
 # Our scores against those of scikit-learn, scipy and sacrebleu.
 test-outside: $(VENV)/.installed-outside
 	$(BIN)/python -m pytest -m outside
+
+# The page of `serve` in a browser, which must be there: Debian's chromium.
+test-page: $(VENV)/.installed-serve $(VENV)/.installed-browser
+	$(BIN)/python -m pytest -m page -n 0
 
 # The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
 parity: $(VENV)/.installed-torch

@@ -16,6 +16,7 @@ VERBS = {
     'test the checkpoint of a workdir',
   ),
   'predict': ('cmn_jax.predict', (), 'write the report of films'),
+  'serve': ('cmn_jax.serve', (), 'a page that writes the report of films'),
   'convert': ('cmn_jax.convert', (), 'weights from elsewhere, and back'),
   'tables': ('cmn_jax.tables', (), "tables of runs' scores"),
   'export': ('cmn_jax.export', (), "predictions or weights in others' formats"),

@@ -32,7 +32,8 @@ def _words_of(finding) -> str:
   return ' '.join(word for word in words if word)
 
 
-def _as_json(reporter, paths, report) -> dict:
+def as_json(reporter, paths, report) -> dict:
+  """A report and who has written it, as JSON's types."""
   classifier = reporter.classifier
   return {
     'images': [str(path) for path in paths],
@@ -88,7 +89,7 @@ def _unlike_lines(report) -> list[str]:
 def print_report(reporter, paths, report, as_json: bool) -> None:
   """A report for people, 80 columns wide, or as JSON."""
   if as_json:
-    print(json.dumps(_as_json(reporter, paths, report), indent=1))
+    print(json.dumps(as_json(reporter, paths, report), indent=1))
     return
   found = ', '.join(_words_of(f) for f in report.findings)
   for name, text in (

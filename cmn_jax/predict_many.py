@@ -80,7 +80,7 @@ def write_own_page(
     writer: that has written them.
     results: what it wrote.
   """
-  examples = [_example(one) for one in results if not one.error]
+  examples = [example_of(one) for one in results if not one.error]
   unread = ''.join(
     f'<li>{html.escape(f"{one.study.id}: {one.error}")}</li>'
     for one in results
@@ -95,7 +95,8 @@ def write_own_page(
   write_page(path, 'Reports', f'{writer.provenance}.', sections)
 
 
-def _example(result: Result) -> Example:
+def example_of(result: Result) -> Example:
+  """A study that was read, as a page shows it."""
   report = result.report
   named = ', '.join(
     f'{one.name} {one.probability:.2f}'

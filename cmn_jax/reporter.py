@@ -1,5 +1,6 @@
 """A trained model, ready for the X-ray images of new studies."""
 
+import copy
 import dataclasses
 import types
 from collections.abc import Sequence
@@ -233,6 +234,13 @@ class Reporter(Writer):
         'and this one with --classifier'
       )
     return cls(inside(loaded), StudyClassifier(loaded))
+
+  def decoding_as(self, **fields) -> 'Reporter':
+    """The same model with other fields of config.decode."""
+    other = copy.copy(self)
+    other.config, other._writers = self.config.copy_and_resolve_references(), {}
+    other.config.decode.update(fields)
+    return other
 
   def log_probs(
     self, images_BxIxHxWxC: np.ndarray, ids_BxT: np.ndarray

@@ -81,6 +81,11 @@ def slots_of(study: FilmStudy, views: int, rule: str) -> list[str | None]:
   return films + [None] * (views - len(films))
 
 
+def study_of(name: str, films: Sequence[str]) -> FilmStudy:
+  """Films that are said to be one study's, views by their tags and names."""
+  return _study(name, [(film, None, _tags(film)) for film in films])
+
+
 def read_film_list(source: str) -> tuple[list[FilmStudy], dict[str, int]]:
   """The studies that a folder, a table or a pattern names, by their ids.
 

@@ -38,14 +38,18 @@ def write_page(
     description: of the run, in a sentence or two.
     sections: in order.
   """
+  write_text(Path(path), page_text(title, description, sections))
+
+
+def page_text(title: str, description: str, sections: Sequence[Section]) -> str:
+  """The HTML of a page; arguments as for `write_page`."""
   template = string.Template((_HERE / 'page.html').read_text('utf-8'))
-  page = template.substitute(
+  return template.substitute(
     title=html.escape(title),
     description=html.escape(description),
     style=(_HERE / 'page.css').read_text('utf-8'),
     sections='\n'.join(map(_section, sections)),
   )
-  write_text(Path(path), page)
 
 
 def _section(section: Section) -> str:

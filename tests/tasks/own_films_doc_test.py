@@ -14,6 +14,8 @@ COMMANDS = {
   ('python', '-m', 'cmn_jax.predict'): predict.main,
   ('python', '-m', 'cmn_jax.export'): export.main,
   ('python', 'inference.py'): inference.main,
+  # By tests/pages/serve_test.py, with the program that asks it.
+  ('python', '-m', 'cmn_jax.serve'): lambda words: None,
 }
 
 
@@ -34,7 +36,7 @@ def test_each_command_and_the_program(runs, tmp_path, monkeypatch, capsys):
   )
   monkeypatch.setattr(inference, '_WEIGHTS', tmp_path / 'weights')
   lines = ''.join(_blocks('sh')).splitlines()
-  assert len(lines) == 11
+  assert len(lines) == 12
   for line in lines:
     words = shlex.split(line)
     (start,) = [c for c in COMMANDS if tuple(words[: len(c)]) == c]
@@ -42,7 +44,7 @@ def test_each_command_and_the_program(runs, tmp_path, monkeypatch, capsys):
   for name in re.findall(r'--(?:out|page|save_json_file) (\S+)', str(lines)):
     assert Path(name.strip("',")).exists(), name
   said = capsys.readouterr().out
-  (program,) = _blocks('python')
+  program, _ = _blocks('python')
   exec(compile(program, str(DOC), 'exec'), {})
   report = json.loads(Path('reports.jsonl').read_text())['report']
   assert capsys.readouterr().out == f'a {report}\n'
