@@ -110,9 +110,7 @@ class Desk:
 
   def _shown(self, result) -> tuple[str, dict]:
     shown = studies_section([example_of(result)]) + _SAYS_HEIGHT
-    page = page_text(
-      'Report', f'{self.writer.provenance}.', [Section('Words', shown)]
-    )
+    page = page_text('Report', '', [Section('What the model wrote', shown)])
     names = [Path(path).name for path in result.films]
     return (
       '<iframe class="report" title="Report" sandbox="allow-scripts" '

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ _CSS = """
 .warned { position: sticky; top: 0; z-index: 100; }
 .warned p { margin: 0; padding: 8px 12px; border-radius: 4px; font-weight: 650;
   background: #7a1f16; color: #fff; }
+.or { color: inherit !important; }
+button.primary { background: #1d4ed8 !important; color: #fff !important; }
 .refused { padding: 12px; border: 2px solid #b3392d; border-radius: 4px; }
 iframe.report { width: 100%; height: 700px; border: 0; display: block; }
 """
@@ -49,12 +51,12 @@ addEventListener('message', ({source, data}) => {
 </script>"""
 
 
-def page_of(desk, examples: Sequence[Sequence[str | None]]):
+def page_of(desk, examples: Mapping[str, Sequence[str | None]]):
   """The page, not opened yet.
 
   Args:
     desk: `Desk` that answers.
-    examples: two films each, of which the second may be None.
+    examples: name to two films, of which the second may be None.
   """
   import gradio
 
@@ -81,7 +83,7 @@ def page_of(desk, examples: Sequence[Sequence[str | None]]):
     with gradio.Row():
       slots = [
         _slot('Frontal film'),
-        _slot('Second film, if there is one', visible=views > 1),
+        _slot('Second film', visible=views > 1),
       ]
     with gradio.Accordion(
       'How words are chosen', open=False, visible=len(methods) > 1
@@ -100,9 +102,10 @@ def page_of(desk, examples: Sequence[Sequence[str | None]]):
     shown, answer = gradio.HTML(), gradio.JSON(visible=False)
     if examples:
       gradio.Examples(
-        [row[:views] for row in examples],
+        [films[:views] for films in examples.values()],
         slots[:views],
         label='Example films',
+        example_labels=list(examples),
         api_visibility='private',
       )
     button.click(
@@ -119,7 +122,7 @@ def _slot(label: str, visible: bool = True):
   """For one film; takes uploaded files alone."""
   import gradio
 
-  slot = gradio.File(label=label, height=130, visible=visible)
+  slot = gradio.File(label=label, height=160, min_width=260, visible=visible)
   store = slot.async_move_resource_to_block_cache
 
   async def store_upload(path):
@@ -134,14 +137,14 @@ def _slot(label: str, visible: bool = True):
 
 @contextlib.contextmanager
 def opened(
-  writer, host: str, port: int, examples: str | None = None
+  writer, host: str, port: int | None, examples: str | None = None
 ) -> Iterator[str]:
   """A page at an address, until it is left.
 
   Args:
     writer: of `Reporter.load`.
     host: to listen at.
-    port: of it.
+    port: of it; None takes the first free one from 7860 on.
     examples: a folder, table or pattern of `read_film_list`; None shows drawn
       films where the model has seen drawn ones.
 
@@ -149,9 +152,12 @@ def opened(
     UserError: Gradio is not installed, or examples that are none.
     OSError: the port is taken.
   """
-  with tempfile.TemporaryDirectory(prefix='cmn_jax-serve-') as folder:
-    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
-    os.environ['GRADIO_TEMP_DIR'] = f'{folder}/films'
+  with (
+    tempfile.TemporaryDirectory(prefix='cmn_jax-serve-') as folder,
+    _environment(
+      GRADIO_ANALYTICS_ENABLED='False', GRADIO_TEMP_DIR=f'{folder}/films'
+    ),
+  ):
     try:
       import gradio
     except ImportError as error:
@@ -170,7 +176,9 @@ def opened(
     if examples:
       studies, _ = read_film_list(examples)
     offered = studies if examples or writer.drawn else []
-    page = page_of(desk, [slots_of(one, 2, c.view_rule) for one in offered])
+    page = page_of(
+      desk, {one.id: slots_of(one, 2, c.view_rule) for one in offered}
+    )
     _, address, _ = page.launch(
       server_name=host,
       server_port=port,
@@ -195,6 +203,17 @@ def opened(
       yield address
     finally:
       page.close(verbose=False)
+
+
+@contextlib.contextmanager
+def _environment(**values):
+  before = dict(os.environ)
+  os.environ.update(values)
+  try:
+    yield
+  finally:
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def _draw(folder: Path, size: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cmn_jax import serve
 from cmn_jax.__main__ import VERBS
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +65,13 @@ def test_arguments_reach_the_verb():
   done = _run('evaluate', '--config=configs/phantom.py', '--workdir=nowhere')
   assert done.returncode != 0
   assert 'nowhere' in done.stderr.splitlines()[-1]
+
+
+def test_a_page_without_its_extra_is_a_sentence(runs, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'gradio', None)
+  monkeypatch.setattr(serve.signal, 'signal', lambda *_: None)
+  with pytest.raises(SystemExit, match=r"pip install 'cmn-jax\[serve\]'"):
+    serve.main([f'--checkpoint={runs.report}'])
 
 
 def test_a_verb_does_its_work(runs):
