@@ -23,7 +23,7 @@ from PIL import Image
 
 from input_pipeline.errors import UserError
 
-_MOST_BYTES = 50_000_000
+_MOST_BYTES = 50 * 2**20
 # Seconds after which an uploaded film is removed, and between two looks.
 _KEPT, _LOOK = 600, 60
 # Visitors who may wait; one more is told to come back.
@@ -34,9 +34,10 @@ _DRAWN = (
   'nothing.'
 )
 _CSS = """
-.warned { position: sticky; top: 0; z-index: 100; }
-.warned p { margin: 0; padding: 8px 12px; border-radius: 4px; font-weight: 650;
+.warned { position: fixed !important; inset: auto 0 0 0; z-index: 100; }
+.warned p { margin: 0; padding: 8px 16px; font-weight: 650;
   background: #7a1f16; color: #fff; }
+.gradio-container { padding-bottom: 80px !important; }
 .or { color: inherit !important; }
 button.primary { background: #1d4ed8 !important; color: #fff !important; }
 .refused { padding: 12px; border: 2px solid #b3392d; border-radius: 4px; }
@@ -48,6 +49,15 @@ addEventListener('message', ({source, data}) => {
     if (frame.contentWindow === source && data.height > 0)
       frame.style.height = Math.min(data.height, 6000) + 'px';
 });
+// Both slots' buttons have one name; a screen reader needs each slot's own.
+new MutationObserver(() => {
+  for (const slot of document.querySelectorAll('.slot')) {
+    const button = slot.querySelector('.upload-container');
+    const name = slot.querySelector('label')?.textContent.trim();
+    if (name && button && !button.ariaLabel.startsWith(name))
+      button.ariaLabel = name + ': ' + button.ariaLabel;
+  }
+}).observe(document, {childList: true, subtree: true});
 </script>"""
 
 
@@ -77,7 +87,7 @@ def page_of(desk, examples: Mapping[str, Sequence[str | None]]):
     gradio.HTML(
       '<h1>Reports of chest films</h1><p>'
       f'{html.escape(writer.provenance)}. Films are PNG, JPEG or DICOM, of at '
-      f'most {_MOST_BYTES // 10**6} MB, and removed after {_KEPT // 60} '
+      f'most {_MOST_BYTES >> 20} MB, and removed after {_KEPT // 60} '
       'minutes.</p>'
     )
     with gradio.Row():
@@ -122,7 +132,13 @@ def _slot(label: str, visible: bool = True):
   """For one film; takes uploaded files alone."""
   import gradio
 
-  slot = gradio.File(label=label, height=160, min_width=260, visible=visible)
+  slot = gradio.File(
+    label=label,
+    height=160,
+    min_width=260,
+    visible=visible,
+    elem_classes='slot',
+  )
   store = slot.async_move_resource_to_block_cache
 
   async def store_upload(path):
