@@ -5,8 +5,10 @@ import os
 import re
 import shlex
 import shutil
+import struct
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,7 @@ from tests.made.dicom_file import RAMP_HxW, write_dicom
 
 gradio_client = pytest.importorskip('gradio_client')
 httpx = pytest.importorskip('httpx')
-pytest.importorskip('gradio')
+processing_utils = pytest.importorskip('gradio.processing_utils')
 
 pytestmark = pytest.mark.page
 
@@ -132,7 +134,11 @@ def _make_bad(folder, what):
     with zipfile.ZipFile(path, 'w') as file:
       file.writestr('film.txt', 'film')
   elif what == 'wide':
-    Image.new('1', (60_000, 60_000)).save(path)
+    Image.new('1', (8, 8)).save(path)
+    png = path.read_bytes()
+    head = b'IHDR' + struct.pack('>2I', 60_000, 60_000) + png[24:29]
+    head += struct.pack('>I', zlib.crc32(head))
+    path.write_bytes(png[:12] + head + png[33:])
   else:
     path.write_bytes({'empty': b'', 'html': b'<script>alert(1)</script>'}[what])
   return path
@@ -176,6 +182,15 @@ def test_sixty_megabytes_are_refused(address):
   assert 'maximum allowed size' in answer.text
 
 
+def test_what_was_uploaded_is_opened_by_its_path(address, study):
+  """So that the refusals below are of the path, not of the request."""
+  films = {'files': ('film.png', study[0].read_bytes())}
+  (path,) = httpx.post(f'{address}gradio_api/upload', files=films).json()
+  film = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+  said = _post(address, film)
+  assert 'event: complete' in said and 'iframe' in said
+
+
 SECRET = '/etc/hostname'
 
 
@@ -192,15 +207,16 @@ SECRET = '/etc/hostname'
   ],
 )
 def test_no_path_of_a_visitor_is_opened(address, path, monkeypatch):
-  from cmn_jax import desk
-
-  asked = []
-  monkeypatch.setattr(desk.Desk, 'answer', lambda self, *a: asked.append(a))
+  fetched = []
+  for name in ('async_ssrf_protected_download', 'ssrf_protected_download'):
+    monkeypatch.setattr(
+      processing_utils, name, lambda *a, **k: fetched.append(a)
+    )
   path = path.format(films=os.environ['GRADIO_TEMP_DIR'])
   film = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
   for sent in (film, {**film, 'url': path}, {'path': path}, path, [film]):
     said = _post(address, sent)
-    assert 'event: complete' not in said and not asked
+    assert 'event: complete' not in said and not fetched
   answer = httpx.get(f'{address}gradio_api/file={path}')
   assert answer.status_code in (403, 404)
 
