@@ -178,7 +178,7 @@ def opened(
       import gradio
     except ImportError as error:
       raise UserError(
-        f"the page needs Gradio ({error}): pip install 'cmn-jax[serve]'"
+        f"the page needs Gradio ({error}): pip install '.[serve]'"
       ) from None
     from cmn_jax.desk import Desk
     from input_pipeline.film_list import read_film_list, slots_of

@@ -70,7 +70,7 @@ def test_arguments_reach_the_verb():
 def test_a_page_without_its_extra_is_a_sentence(runs, monkeypatch):
   monkeypatch.setitem(sys.modules, 'gradio', None)
   monkeypatch.setattr(serve.signal, 'signal', lambda *_: None)
-  with pytest.raises(SystemExit, match=r"pip install 'cmn-jax\[serve\]'"):
+  with pytest.raises(SystemExit, match=r"pip install '\.\[serve\]'"):
     serve.main([f'--checkpoint={runs.report}'])
 
 
