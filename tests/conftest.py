@@ -12,11 +12,7 @@ from pathlib import Path
 import pytest
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ['XLA_FLAGS'] = (
-  '--xla_force_host_platform_device_count=2'
-  # Compiling is most of the time, and these programs run for moments.
-  ' --xla_backend_optimization_level=0'
-)
+os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=2'
 os.environ.setdefault(
   'JAX_COMPILATION_CACHE_DIR',
   str(Path(__file__).parent.parent / '.pytest_cache' / 'compiled'),
