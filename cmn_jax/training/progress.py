@@ -59,9 +59,10 @@ class Speed:
     share = program.share_of_peak(median)
     peak = f' ({share:.0%} of the peak)' if share else ''
     waited = (_waited() - self._waited_at_begin) / seconds
+    films = self._films(self._studies, seconds)
+    films = f'{films:.0f}' if films >= 10 else f'{films:.2g}'
     return (
-      f'           {median:.3g} s a step, '
-      f'{self._films(self._studies, seconds):.3g} films/s, '
+      f'       {median:.3g} s a step, {films} films/s, '
       f'{program.flops / median / 1e12:.2g} TFLOP/s{peak}, {waited:.0%} waiting'
     )
 
