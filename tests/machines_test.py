@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -36,6 +38,21 @@ def test_without_a_home_the_field_is_named(no_home, tmp_path):
   small_layouts.write_openi(tmp_path / 'openi', small_layouts.many(20))
   with pytest.raises(UserError, match=r'data\.cache_dir is '):
     open_data(DataConfig(str(tmp_path / 'openi'), cache_dir='~/cache'))
+
+
+_HOMELESS = """
+import os, pwd, sys
+def nobody(*_):
+  raise KeyError('getpwuid(): uid not found: 12345')
+pwd.getpwuid = nobody
+import cmn_jax.scores.meteor
+assert 'HOME' not in os.environ
+"""
+
+
+def test_a_user_without_a_name_may_score():
+  without = {k: v for k, v in os.environ.items() if k != 'HOME'}
+  subprocess.run([sys.executable, '-c', _HOMELESS], env=without, check=True)
 
 
 def test_a_bucket_is_no_workdir():

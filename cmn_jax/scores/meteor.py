@@ -16,10 +16,24 @@ from collections import defaultdict
 
 import numpy as np
 from absl import logging
-from nltk.stem.porter import PorterStemmer
 
 _ALPHA, _BETA, _GAMMA = 0.9, 3.0, 0.5  # NLTK's defaults (Lavie, Agarwal 2007)
-_STEMMER = PorterStemmer()
+
+
+def _stemmer():
+  """nltk's import raises for a user without a home, which it does not need."""
+  homeless = os.path.expanduser('~/') == '~/'
+  if homeless:
+    os.environ['HOME'] = os.sep
+  try:
+    from nltk.stem.porter import PorterStemmer
+  finally:
+    if homeless:
+      del os.environ['HOME']
+  return PorterStemmer()
+
+
+_STEMMER = _stemmer()
 
 
 def meteor_java(
