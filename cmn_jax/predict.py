@@ -162,6 +162,9 @@ def _parser() -> argparse.ArgumentParser:
 def _check_flags(parser, args) -> None:
   if args.image and (args.out or args.page):
     parser.error('--out and --page are for --images FOLDER|CSV|JSONL|GLOB')
+  for film in set(args.image or ()):
+    if args.image.count(film) > 1:
+      parser.error(f'--image {film} is there twice: expected each view once')
   if args.images and args.json:
     parser.error('--images writes JSON by --out FILE.jsonl: leave --json out')
   if args.images and not args.out:

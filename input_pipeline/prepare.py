@@ -138,7 +138,13 @@ def _prepare(args):
   print(summary(dataset, units))
   if args.annotation_out:
     write_text(args.annotation_out, annotation_of(dataset))
-    print(f'  wrote {args.annotation_out}')
+    said = f'{sum(map(len, dataset.studies.values())):,} studies'
+    if dataset.problems:
+      said += (
+        f'; {len(dataset.problems):,} left out, such as '
+        f'{dataset.problems[0][:300]}'
+      )
+    print(f'  wrote {args.annotation_out}: {said}')
   if args.out:
     write_text(out / 'dataset.md', write_card(dataset, config, units))
     print(f'  wrote {out}: see dataset.md there')

@@ -177,6 +177,16 @@ def test_annotation_is_that_of_r2gens_authors(openi, tmp_path):
   assert second.read_bytes() == other.read_bytes()
 
 
+def test_an_annotation_says_what_it_lacks(tmp_path, capsys):
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, small_layouts.many(40), unpacked=True)
+  (folder / 'png' / 'CXR107_IM-0007-1001.png').unlink()
+  run('--source', folder, '--annotation-out', tmp_path / 'a.json')
+  said = capsys.readouterr().out
+  assert 'a.json: 39 studies; 1 left out, such as ' in said
+  assert 'CXR107_IM-0007: no such file' in said
+
+
 def test_reports_without_any_film_still_give_an_annotation(
   openi, tmp_path, capsys
 ):

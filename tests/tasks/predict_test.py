@@ -87,3 +87,9 @@ def test_a_report_of_ones_own_films(runs, tmp_path, capsys):
     with pytest.raises(SystemExit, match=says) as caught:
       predict.main(wrong)
     assert '\n' not in caught.value.code
+
+
+def test_one_film_is_no_second_view(capsys):
+  with pytest.raises(SystemExit):
+    predict.main(['--checkpoint=x', '--image=a.png', '--image=a.png'])
+  assert '--image a.png is there twice' in capsys.readouterr().err
