@@ -21,7 +21,8 @@ R2GENCMN ?=
 PLAIN := not torch and not processes and not outside and not page
 
 .PHONY: demo test test-fast test-torch test-processes test-outside \
-  test-page parity bench gpu-bench tpu-check tables lint wheel-check soak
+  test-page parity bench gpu-bench tpu-check tables lint wheel-check soak \
+  fuzz
 
 # The row `cmn`, the published model.
 demo: $(VENV)/.installed
@@ -66,6 +67,10 @@ gpu-bench:
 # Runs stopped at a hundred random moments, against one that was not.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.soak $(FLAGS)
+
+# Damaged files of every kind, read as the commands read them; ten minutes.
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.fuzz $(FLAGS)
 
 # A config's programs, compiled for a TPU that is not there.
 tpu-check: .venv-tpu/.installed

@@ -1,0 +1,1 @@
+"""Seeded damage to small valid files, read as the commands read them."""
