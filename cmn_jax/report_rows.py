@@ -113,8 +113,11 @@ class ReportRows:
         rows = list(csv.DictReader(io.StringIO(text)))
       else:
         rows = [json.loads(line) for line in text.split('\n')[:-1]]
-      return [{'id': r['id'], 'model': r['model']} for r in rows], whole
-    except (ValueError, LookupError, TypeError):
+      rows = [{'id': r['id'], 'model': r['model']} for r in rows]
+      if not all(isinstance(v, str) for row in rows for v in row.values()):
+        raise ValueError
+      return rows, whole
+    except (ValueError, LookupError, TypeError, RecursionError, csv.Error):
       raise UserError(
         f'--out {self._path} holds other things than this command writes: '
         'expected a new file, or one that it has begun'

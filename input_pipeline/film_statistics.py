@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from input_pipeline.errors import UserError
+
 _GRID, _LOW = 32, 6
 _GREYS = np.linspace(0.02, 0.98, 9)
 _PLACES = np.arange(_GRID) + 0.5
@@ -71,9 +73,22 @@ class FilmStatistics:
 
   @classmethod
   def from_json(cls, content: dict) -> 'FilmStatistics':
-    """Of what `to_json` gave."""
-    arrays = {name: np.array(value) for name, value in content.items()}
-    return cls(**{**arrays, 'threshold': float(content['threshold'])})
+    """Of what `to_json` gave.
+
+    Raises:
+      UserError: it gave something else.
+    """
+    try:
+      arrays = {k: np.asarray(v, np.float64) for k, v in content.items()}
+      known = cls(**{**arrays, 'threshold': float(content['threshold'])})
+      known.look(np.zeros((8, 8), np.uint8))
+      if not all(np.isfinite(value).all() for value in arrays.values()):
+        raise ValueError('numbers that are none')
+    except Exception as error:  # Of other types and shapes.
+      raise UserError(
+        f'film_statistics are not what training wrote ({str(error)[:200]})'
+      ) from error
+    return known
 
   def look(self, film_HxW: np.ndarray) -> FilmLook:
     """How a film looks, uint8, of the size that the model takes."""

@@ -63,9 +63,9 @@ def read_predictions(file: Path) -> list[Prediction]:
       found = _of_json(content)
   except UserError as error:
     raise UserError(f'{file}: {error}') from None
-  except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+  except Exception as error:  # Files of others raise all there is.
     raise UserError(
-      f'{file} holds no predictions ({error!r}): expected {_FORMS}'
+      f'{file} holds no predictions ({repr(error)[:200]}): expected {_FORMS}'
     ) from None
   for n, prediction in enumerate(found):
     if not isinstance(prediction.text, str) or not prediction.text.strip():

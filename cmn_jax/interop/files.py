@@ -227,7 +227,13 @@ def _to_numpy(tensor) -> np.ndarray:
   return tensor.numpy()
 
 
-class _DataUnpickler(pickle.Unpickler):
+def _empty_array(*_) -> np.ndarray:
+  """What a pickled array begins as; another shape would be of no content."""
+  return np.empty(0, np.int8)
+
+
+# That in C makes room for as many objects as one number in a file claims.
+class _DataUnpickler(pickle._Unpickler):
   """Reads containers, strings, numbers, numpy arrays and torch's tensors."""
 
   def __init__(self, file, path: Path | str):
@@ -240,13 +246,15 @@ class _DataUnpickler(pickle.Unpickler):
       ('collections', 'OrderedDict'): dict,
       ('_codecs', 'encode'): codecs.encode,
       ('numpy', 'dtype'): np.dtype,
-      ('numpy', 'ndarray'): np.ndarray,
+      ('numpy', 'ndarray'): 'ndarray',  # named, and never called
     }
     if (module, name) in plain:
       return plain[module, name]
     core = re.fullmatch(r'numpy\._?core\.(multiarray|numeric)', module)
-    if core and name in ('scalar', '_reconstruct'):
-      return getattr(np._core.multiarray, name)
+    if core and name == '_reconstruct':
+      return _empty_array
+    if core and name == 'scalar':
+      return np._core.multiarray.scalar
     if core and name == '_frombuffer':
       return np._core.numeric._frombuffer
     if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):

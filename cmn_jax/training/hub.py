@@ -88,10 +88,11 @@ def read_hub_folder(folder: Path | str) -> tuple[dict, dict]:
     meta = json.loads((folder / CONFIG).read_text('utf-8'))
     tokenizer = json.loads((folder / _TOKENIZER).read_text('utf-8'))
     arrays = safetensors.numpy.load_file(folder / WEIGHTS)
-    if meta.pop('library_name', None) != 'cmn_jax':
+    named = meta.pop('library_name', None) if isinstance(meta, dict) else None
+    if named != 'cmn_jax':
       raise ValueError(f'{CONFIG} names no library cmn_jax')
-  except (OSError, ValueError, safetensors.SafetensorError) as error:
-    reason = str(error).strip().split('\n')[0]
+  except Exception as error:  # Broken files raise all there is.
+    reason = str(error).strip().split('\n')[0][:200]
     raise CheckpointError(
       f'cannot read the checkpoint {folder}: {reason}: expected what '
       '`cmn_jax.export --to hub` writes'

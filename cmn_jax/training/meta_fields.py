@@ -4,6 +4,7 @@ import math
 
 from configs import base, difference
 from input_pipeline.errors import UserError
+from input_pipeline.film_statistics import FilmStatistics
 
 # Types of fields; those that a task adds and that are not here it checks.
 _TYPES = {
@@ -67,11 +68,13 @@ def fault_of(meta: dict) -> str | None:
   for row in meta.get('history', ()):
     if not isinstance(row, dict) or not isinstance(row.get('epoch', 0), int):
       return f'history holds {_shown(row)}'
-  return (
-    next(_faults_of_config(meta['config']), None)
-    if ('config' in meta)
-    else None
-  )
+  if meta.get('film_statistics') is not None:
+    try:
+      FilmStatistics.from_json(meta['film_statistics'])
+    except UserError as error:
+      return str(error)
+  faults = _faults_of_config(meta['config']) if 'config' in meta else iter(())
+  return next(faults, None)
 
 
 def _faults_of_config(config):

@@ -116,6 +116,9 @@ STRANGER = {'model_prediction': 'Clear.'}
     ('p.jsonl', '{"ref": "a"}\n', 'holds no predictions'),
     ('p.jsonl', '{"ref": "a", "hyp": "b"}\n' * 50,
      "the reference of row 1 is not that of study 'study 0'"),
+    ('p.json', '[' * 5_000, 'holds no predictions'),
+    ('p.jsonl', '[' * 5_000, 'holds no predictions'),
+    ('p.csv', 'reference,hypothesis\n' + 'a' * 200_000, 'no predictions'),
     ('p.csv', 'reference,hypothesis\na\n', 'an empty prediction for row 1'),
   ],
 )  # fmt: skip

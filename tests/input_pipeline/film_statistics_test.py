@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from input_pipeline.errors import UserError
 from input_pipeline.film_statistics import (
   FilmLook,
   FilmStatistics,
@@ -55,6 +56,22 @@ def test_what_is_said(known):
   assert said.startswith('film 2 does not look like the films')
   assert '2.0 times' in said and 'it may be inverted' in said
   assert sentence_of(looks[:1]) == ''
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('centre_D', [0.0] * 51),
+    ('deviation_D', [[1.0], [2.0, 3.0]]),
+    ('means_KxD', None),
+    ('precision_KxDxD', 'none'),
+    ('threshold', 10**400),
+    ('other', 1),
+  ],
+)
+def test_other_numbers_than_training_wrote(known, name, value):
+  with pytest.raises(UserError, match='not what training wrote'):
+    FilmStatistics.from_json({**known.to_json(), name: value})
 
 
 def test_few_films_tell_nothing():

@@ -1,8 +1,10 @@
 """EKAGen's pickles: read without executing them, classes in our order."""
 
 import collections
+import contextlib
 import os
 import pickle
+import resource
 
 import numpy as np
 import pytest
@@ -48,6 +50,22 @@ def test_broken_files_are_named(tmp_path):
   path.write_bytes(pickle.dumps({1: np.ones(9)})[:-20])
   with pytest.raises(ConversionError, match='damaged'):
     read_pickle(path)
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    b'\x80\x02]r\xff\xff\xff\x02.',  # an object of the number 5e7
+    b'\x80\x02cnumpy\nndarray\nJ\0\0\0\x70\x85R.',  # of 2**31 numbers
+  ],
+)
+def test_what_claims_more_than_it_holds(tmp_path, content):
+  (tmp_path / 'a.pkl').write_bytes(content)
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  with contextlib.suppress(ConversionError):
+    assert read_pickle(tmp_path / 'a.pkl') == []
+  grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+  assert grown < 100_000  # KiB
 
 
 def test_knowledge_in_our_order(tmp_path):

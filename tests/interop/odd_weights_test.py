@@ -12,6 +12,7 @@ from cmn_jax.interop.files import (
   whole_number,
 )
 from cmn_jax.interop.names import ConversionError
+from cmn_jax.training import hub
 from cmn_jax.training.checkpoints import CheckpointError, load_meta, make_meta
 from configs import phantom
 from input_pipeline.errors import UserError
@@ -94,6 +95,15 @@ def test_a_good_meta_is_what_was_written(tmp_path):
     found['tokenizer']['clean']
 
 
+@pytest.mark.parametrize('content', ['[]', '"a"', '[' * 5_000, '{"a": 1}'])
+def test_a_hub_folder_of_others(tmp_path, content):
+  hub.write_hub_folder(tmp_path, {'params': {'a': np.ones(2)}}, meta(), 'A.')
+  assert hub.read_hub_folder(tmp_path)[1]['task'] == 'report'
+  (tmp_path / hub.CONFIG).write_text(content)
+  with pytest.raises(CheckpointError, match='cannot read the checkpoint'):
+    hub.read_hub_folder(tmp_path)
+
+
 @pytest.mark.parametrize(
   ('path', 'value', 'message'),
   [
@@ -115,6 +125,7 @@ def test_a_good_meta_is_what_was_written(tmp_path):
     ('tokenizer', None, 'tokenizer is'),
     ('finding_targets', [1], 'finding_targets holds'),
     ('task', None, 'task is'),
+    ('film_statistics', {'centre_D': [1]}, 'film_statistics are not'),
   ],
 )
 def test_metas_of_other_types_and_sizes(tmp_path, path, value, message):

@@ -10,6 +10,7 @@ import pytest
 from cmn_jax import predict, report_rows
 from cmn_jax.own_films import write_reports
 from cmn_jax.reporter import Reporter
+from input_pipeline.errors import UserError
 from input_pipeline.film_list import read_film_list
 from tests.made.dicom_file import RAMP_HxW, write_dicom
 from tests.made.runs import edit_meta
@@ -96,6 +97,23 @@ def test_a_table_goes_on_where_it_was_stopped(runs, films, tmp_path, capsys):
       _predict(runs, films, tmp_path / name)
     assert '\n' not in caught.value.code
   assert whole.read_bytes() == b''.join(lines)
+
+
+@pytest.mark.parametrize(
+  ('name', 'content'),
+  [
+    ('a.jsonl', '{"id": [], "model": "0"}\n'),
+    ('a.jsonl', '{"id": "a", "model": {}}\n'),
+    ('a.jsonl', '[' * 5_000 + '\n'),
+    ('a.csv', 'id,model\na\n'),
+    ('a.csv', 'id,model\na\rb,0\n'),
+  ],
+)
+def test_a_table_of_other_things(tmp_path, name, content):
+  (tmp_path / name).write_text(content, newline='')
+  with pytest.raises(UserError, match='holds other things'):
+    report_rows.ReportRows(tmp_path / name, '0')
+  assert (tmp_path / name).read_bytes() == content.encode()
 
 
 def test_a_full_disk_leaves_whole_rows(runs, films, tmp_path, monkeypatch):
