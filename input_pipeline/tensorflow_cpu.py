@@ -5,10 +5,13 @@ Import both from here, never directly.
 
 import contextlib
 import os
+import tempfile
 
 # Read when TensorFlow is imported, so set before.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it announces itself
+if os.path.expanduser('~') == '~':  # Keras would make a folder of that name.
+  os.environ.setdefault('KERAS_HOME', f'{tempfile.gettempdir()}/keras')
 
 import tensorflow as tf
 import tensorflow_datasets as tfds

@@ -45,14 +45,17 @@ import os, pwd, sys
 def nobody(*_):
   raise KeyError('getpwuid(): uid not found: 12345')
 pwd.getpwuid = nobody
-import cmn_jax.scores.meteor
+import cmn_jax.scores.meteor, input_pipeline.tensorflow_cpu
 assert 'HOME' not in os.environ
 """
 
 
-def test_a_user_without_a_name_may_score():
+def test_what_is_imported_needs_no_home(tmp_path):
   without = {k: v for k, v in os.environ.items() if k != 'HOME'}
-  subprocess.run([sys.executable, '-c', _HOMELESS], env=without, check=True)
+  without['PYTHONPATH'] = str(pathlib.Path(__file__).parents[1])
+  command = [sys.executable, '-c', _HOMELESS]
+  subprocess.run(command, env=without, cwd=tmp_path, check=True)
+  assert not any(tmp_path.iterdir())
 
 
 def test_a_bucket_is_no_workdir():
