@@ -5,6 +5,7 @@ import io
 import json
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from random import Random
@@ -176,7 +177,8 @@ def _zip(content: bytes, rng: Random) -> bytes:
   except Exception:  # It was damaged before.
     return _blind(content, rng)
   chosen = rng.randrange(len(members)) if members else None
-  with zipfile.ZipFile(out, 'w') as new:
+  with warnings.catch_warnings(), zipfile.ZipFile(out, 'w') as new:
+    warnings.simplefilter('ignore')  # a name may be there twice
     for n, (name, body) in enumerate(members):
       if n == chosen:
         act = rng.random()
