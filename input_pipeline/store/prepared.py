@@ -14,6 +14,7 @@ import shutil
 from input_pipeline import folder_lock
 from input_pipeline.atomic_write import write_json, write_text
 from input_pipeline.config import DataConfig
+from input_pipeline.layouts.rows import read_json
 from input_pipeline.store.shards import (
   count_odd_films,
   write_metadata,
@@ -93,12 +94,18 @@ def open_prepared(folder: str | pathlib.Path) -> Prepared:
   folder = pathlib.Path(folder)
   info = _read_info(folder)
   studies = {split: [] for split in SPLITS}
-  with (folder / _STUDIES).open(encoding='utf-8') as lines:
-    for line in lines:
-      fields = json.loads(line)
-      for name in ('films', 'views', 'mesh'):
-        fields[name] = fields[name] and tuple(fields[name])
-      studies[fields['split']].append(Study(**fields))
+  try:
+    with (folder / _STUDIES).open(encoding='utf-8') as lines:
+      for line in lines:
+        fields = json.loads(line)
+        for name in ('films', 'views', 'mesh'):
+          fields[name] = fields[name] and tuple(fields[name])
+        studies[fields['split']].append(Study(**fields))
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise DataError(
+      f'{folder / _STUDIES} is damaged ({type(error).__name__}): delete '
+      f'{folder}, and it is prepared again.'
+    ) from error
   with without_warnings():
     builder = tfds.builder_from_directory(folder)
   return Prepared(info, studies, builder)
@@ -121,12 +128,18 @@ def refuse_foreign(out: str | pathlib.Path):
 
 def _read_info(folder):
   try:
-    info = json.loads((folder / _INFO).read_text())
+    info = read_json(folder / _INFO)
+    if not isinstance(info, dict):
+      raise DataError(f'{folder / _INFO} is no object of JSON.')
   except FileNotFoundError:
     raise DataError(
       f'{folder} is not prepared to its end: run the same command of '
       f'input_pipeline.prepare again, it resumes where it stopped.'
     ) from None
+  except DataError as error:
+    raise DataError(
+      f'{folder} is damaged: {error} Delete it, and it is prepared again.'
+    ) from error
   if info.get('format') != _FORMAT:
     raise DataError(
       f'{folder} was prepared by another version (format '

@@ -168,3 +168,12 @@ def test_a_name_with_blanks_and_slashes_is_no_path(folder):
   name = prepared.prepared_name(dataset, config)
   assert name.startswith('___my_films_')
   assert name.replace('_', '').isalnum()
+
+
+@pytest.mark.parametrize('name', ['prepared.json', 'studies.jsonl'])
+@pytest.mark.parametrize('content', ['x', '[1]', '{"split": 3}\n'])
+def test_a_damaged_prepared_folder_is_named(folder, name, content):
+  prepare(folder)
+  (folder.parent / 'prepared' / name).write_text(content)
+  with pytest.raises(DataError, match='prepared'):
+    prepared.open_prepared(folder.parent / 'prepared')
