@@ -109,11 +109,17 @@ def asked_to_stop(step: int) -> int | None:
   return None
 
 
-def first_says(yes: bool) -> bool:
-  """What the first process says, in all of them."""
+def any_says(yes: bool) -> bool:
+  """Whether any process says yes; the same answer in all of them."""
   if jax.process_count() == 1:
     return yes
-  return bool(multihost_utils.broadcast_one_to_all(np.int32(yes)))
+  return bool(np.any(multihost_utils.process_allgather(np.array(yes))))
+
+
+def of_another(error: Exception) -> bool:
+  """Whether an error comes of another process that cannot be reached."""
+  chain = [error, error.__cause__, error.__context__]
+  return jax.process_count() > 1 and bool(_OF_OTHERS.search(str(chain)))
 
 
 @contextlib.contextmanager
@@ -122,8 +128,7 @@ def together() -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    chain = [error, error.__cause__, error.__context__]
-    if jax.process_count() == 1 or not _OF_OTHERS.search(str(chain)):
+    if not of_another(error):
       raise
     print(
       f'error: process {jax.process_index()} of {jax.process_count()} has lost '

@@ -291,7 +291,7 @@ class _Epochs:
     if not c.save_every_seconds or step % _CLOCK_STEPS:
       return False
     since = self._checkpoints.seconds_since_save
-    return distributed.first_says(since >= c.save_every_seconds)
+    return distributed.any_says(since >= c.save_every_seconds)
 
   def _save_partial(self, step: int, totals: dict) -> None:
     partial = {'step': step, 'totals': totals}

@@ -191,18 +191,19 @@ def set_aside_damaged(workdir: Path) -> None:
   The newest ones are read whole, until one is; of those before it the meta
   alone. Each damaged one is named on stderr and moved to another folder.
   """
-  root = Path(workdir).absolute() / 'checkpoints'
-  if distributed.is_first() and root.is_dir():
-    whole = False
-    steps = [path for path in root.iterdir() if path.name.isdigit()]
-    for path in sorted(steps, key=lambda path: int(path.name), reverse=True):
-      reason = _damage(path, arrays=not whole)
-      if reason:
-        to = root.parent / DAMAGED / f'{path.name}-{time.time_ns()}'
-        to.parent.mkdir(exist_ok=True)
-        path.rename(to)
-        log(f'{path} is damaged ({reason}): moved to {to}')
-      whole = whole or not reason
+  root, whole = Path(workdir).absolute() / 'checkpoints', False
+  # All processes read: Orbax makes them wait for each other.
+  steps = [int(p.name) for p in root.glob('*') if p.name.isdigit()]
+  for step in sorted(steps, reverse=True):
+    path = root / str(step)
+    reason = _damage(path, arrays=not whole)
+    damaged = distributed.any_says(reason is not None)
+    if damaged and distributed.is_first():
+      to = root.parent / DAMAGED / f'{step}-{time.time_ns()}'
+      to.parent.mkdir(exist_ok=True)
+      path.rename(to)
+      log(f'{path} is damaged ({reason}): moved to {to}')
+    whole = whole or not damaged
   distributed.wait_for_all()
 
 
@@ -222,10 +223,12 @@ def _damage(path: Path, arrays: bool) -> str | None:
       load_model(path)
       read_arrays(path / 'train')
   except CheckpointError as error:
-    if not isinstance(error, DamagedError):
+    if not isinstance(error, DamagedError) or distributed.of_another(error):
       raise
     return _first_line(error.__cause__ or error)
   except Exception as error:
+    if distributed.of_another(error):
+      raise
     return _first_line(error)
   return None
 
