@@ -37,6 +37,16 @@ def pytest_collection_modifyitems(items):
   items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _signals_are_pytest_s():
+  """Commands called in this process do not take its signals."""
+  from input_pipeline import stopping
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(stopping, 'install', lambda: None)
+    yield
+
+
 @pytest.fixture(scope='session')
 def runs(tmp_path_factory):
   """A small report model and a classifier on it, trained and evaluated.

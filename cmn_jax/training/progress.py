@@ -21,11 +21,20 @@ class Speed:
   def __init__(self, run):
     self._run, self._studies, self._all = run, 0, []
     self._since_row, self._studies_of_row = [], 0
+    # The run's first step compiles: what follows is measured.
+    self._compiles = run.program is None
+    self._begin()
+
+  def _begin(self):
     self._last = self._row_began = self._began = time.monotonic()
     self._waited_before = self._waited_at_begin = _waited()
 
   def step(self, studies: int) -> None:
     """A step's results are there."""
+    if self._compiles:
+      self._compiles = False
+      self._begin()
+      return
     now = time.monotonic()
     self._since_row.append(now - self._last)
     self._all.append(now - self._last)
@@ -34,7 +43,9 @@ class Speed:
     self._studies += studies
 
   def row(self) -> dict[str, float]:
-    """TensorBoard's numbers of the steps since the last row."""
+    """TensorBoard's numbers of the steps since the last row, if any."""
+    if not self._since_row:
+      return {}
     median = statistics.median(self._since_row)
     seconds, waited = self._last - self._row_began, _waited()
     program = self._run.program
