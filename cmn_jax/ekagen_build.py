@@ -4,7 +4,6 @@ Each step has a folder of its own and goes on where it was stopped.
 """
 
 import dataclasses
-import functools
 import re
 import time
 from collections.abc import Callable
@@ -128,15 +127,6 @@ class Plan:
     """Of a step."""
     return self.workdir / name
 
-  @functools.cached_property
-  def locator(self) -> Path:
-    """Its folder: the other classifier's, where both would be the same."""
-    mine, its = (
-      {**self.config(name).to_dict(), 'name': '', 'named': ''}
-      for name in ('locator', 'diagnosis')
-    )
-    return self.folder('diagnosis' if mine == its else 'locator')
-
   def config(self, name: str, **fields) -> ConfigDict:
     """Of a step that trains, with fields that the steps before it give."""
     variant = self._variant if name == 'student' else STEPS[name]
@@ -153,11 +143,7 @@ class Plan:
     return [
       self._training('diagnosis', 'a classifier, for labels'),
       *(self._fold(n) for n in range(1, self._folds + 1)),
-      *(
-        [self._training('locator', 'a classifier, for masks')]
-        if self.locator == self.folder('locator')
-        else []
-      ),
+      self._training('locator', 'a classifier, for masks'),
       Step(
         self.folder('masks'),
         'what the masks cover',
@@ -188,7 +174,7 @@ class Plan:
     fields = {
       **self._start(),
       'ekagen.knowledge': str(self.folder('knowledge')),
-      'ekagen.locator': str(self.locator),
+      'ekagen.locator': str(self.folder('locator')),
       'ekagen.teacher': str(teacher),
     }
     return self._training(
@@ -256,7 +242,7 @@ class Plan:
     config, out = self.config('student'), self.folder('masks')
     e = config.ekagen
     lines = write_masks(
-      Loaded.load(self.locator),
+      Loaded.load(self.folder('locator')),
       config,
       open_data(DataConfig(**config.data)),
       out,
