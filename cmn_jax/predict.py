@@ -86,9 +86,9 @@ def _unlike_lines(report) -> list[str]:
   return textwrap.wrap(said, 78)
 
 
-def print_report(reporter, paths, report, as_json: bool) -> None:
+def print_report(reporter, paths, report, in_json: bool) -> None:
   """A report for people, 80 columns wide, or as JSON."""
-  if as_json:
+  if in_json:
     print(json.dumps(as_json(reporter, paths, report), indent=1))
     return
   found = ', '.join(_words_of(f) for f in report.findings)
