@@ -28,6 +28,7 @@ from cmn_jax.report import (
 )
 from cmn_jax.tasks.report_model import inside, report_network_of
 from cmn_jax.training.checkpoints import CheckpointError
+from cmn_jax.training.film_look import FILM_STATISTICS
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.labels import or_no_finding
@@ -233,7 +234,11 @@ class Reporter(Writer):
         'not write any more: name the one that it came from with --checkpoint, '
         'and this one with --classifier'
       )
-    return cls(inside(loaded), StudyClassifier(loaded))
+    report = inside(loaded)
+    # It is shown the films that the classifier learnt from.
+    films = {FILM_STATISTICS: loaded.meta.get(FILM_STATISTICS)}
+    report = dataclasses.replace(report, meta={**report.meta, **films})
+    return cls(report, StudyClassifier(loaded))
 
   def decoding_as(self, **fields) -> 'Reporter':
     """The same model with other fields of config.decode."""

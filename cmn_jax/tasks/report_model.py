@@ -6,7 +6,6 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.training.checkpoints import CheckpointError, check_same_shapes
-from cmn_jax.training.film_look import FILM_STATISTICS
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.state import study_batch, variable_shapes
 from input_pipeline import vocabularies
@@ -86,6 +85,4 @@ def inside(classifier: Loaded) -> Loaded:
     'batch_stats': variables['batch_stats'].get('report', {}),
   }
   about = meta['report_model']
-  # It is shown the films that the classifier learnt from.
-  films = {FILM_STATISTICS: classifier.meta.get(FILM_STATISTICS)}
-  return Loaded(report, {**about, **films}, about['origin'])
+  return Loaded(report, about, about['origin'])
