@@ -65,7 +65,7 @@ def test_predict_says_what_the_evaluation_found(runs, capsys):
     expected = row['probabilities'][one.name]
     assert one.probability == pytest.approx(expected, abs=1e-3)
     assert one.in_report == (one.name in stated)
-  print_report(reporter, study.films, report, as_json=False)
+  print_report(reporter, study.films, report, in_json=False)
   printed = capsys.readouterr().out
   assert printed.startswith('images:')
   # A path stays whole, on a line of its own.
