@@ -104,7 +104,7 @@ def test_predict_needs_the_checkpoint_alone(root, tmp_path, capsys):
     reporter.task.parts.reader('diagnosis').classes
   )
   assert report.attention.shape[0] == len(report.text.split())
-  print_report(reporter, study.films, report, as_json=False)
+  print_report(reporter, study.films, report, in_json=False)
   printed = capsys.readouterr().out
   assert report.classes[0].name in printed
 
