@@ -1,6 +1,7 @@
 """What commands say of a mistake: one sentence of the user's, ours whole."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -73,6 +74,10 @@ def test_what_a_person_can_mend_is_one_line(request, command):
 def test_a_report_of_ones_own_films(runs, tmp_path, capsys):
   film = next((runs.root / 'data' / 'images').rglob('*.png'))
   flags = [f'--checkpoint={runs.report}', f'--image={film}']
+  more = [
+    f'--image={shutil.copy(film, tmp_path / name)}'
+    for name in ('a.png', 'b.png')
+  ]
   predict.main([*flags, '--json'])
   said = json.loads(capsys.readouterr().out)
   assert said['report'] and said['images'] == [str(film)]
@@ -81,7 +86,7 @@ def test_a_report_of_ones_own_films(runs, tmp_path, capsys):
   assert said['report'].split()[0] in capsys.readouterr().out
   for wrong, says in (
     ([flags[0], f'--image={tmp_path}/none.png'], 'none.png'),
-    ([*flags, *flags[1:] * 2], '3 images given; this model takes 1 to 2'),
+    ([*flags, *more], '3 images given; this model takes 1 to 2'),
     ([f'--checkpoint={tmp_path}', flags[1]], 'no checkpoint in'),
   ):
     with pytest.raises(SystemExit, match=says) as caught:
