@@ -14,16 +14,16 @@ import json
 import sys
 from pathlib import Path
 
-import tqdm
-
 from cmn_jax import compilation_cache
 from cmn_jax.comparison.exports import EMPTY, prose
 from cmn_jax.own_films import write_reports
 from cmn_jax.report import Writer
 from cmn_jax.reporter import Reporter
+from input_pipeline import stopping
 from input_pipeline.atomic_write import write_json
 from input_pipeline.errors import UserError
 from input_pipeline.film_list import FilmStudy, view_of
+from input_pipeline.progress_bar import progress_bar
 
 PREDICTION = 'model_prediction'
 _WEIGHTS = Path(__file__).parent / 'weights'
@@ -105,7 +105,7 @@ def predict(
   todo = [name for name in given if name not in known]
   views = writer.config.data.views
   studies = [study_of(name, given[name], root, views) for name in todo]
-  bar = tqdm.tqdm(
+  bar = progress_bar(
     write_reports(writer, studies), total=len(todo), unit=' studies'
   )
   for count, result in enumerate(bar, start=1):
@@ -124,6 +124,7 @@ def predict(
 
 def main(argv: list[str] | None = None) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
+  stopping.install()
   args = _parser().parse_args(argv)
   compilation_cache.enable()
   try:

@@ -15,6 +15,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from input_pipeline import stopping
+
 _FOUND_FROM = 'a class is found from this on; chosen on validation'
 
 
@@ -110,12 +112,7 @@ def print_report(reporter, paths, report, in_json: bool) -> None:
     print('\n'.join(_class_lines(reporter.classifier, report.classes)))
   for line in _unlike_lines(report):
     print(line)
-  if reporter.drawn:
-    print(
-      'This model has seen drawn images only: on a real one its report means\n'
-      'nothing.'
-    )
-  print('Not for clinical use.')
+  print(textwrap.fill(reporter.disclaimer, 78))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -173,6 +170,7 @@ def _check_flags(parser, args) -> None:
 
 def main(argv: list[str] | None = None) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
+  stopping.install()
   parser = _parser()
   args = parser.parse_args(argv)
   _check_flags(parser, args)

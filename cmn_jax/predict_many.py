@@ -1,11 +1,8 @@
 """Reports of many studies as a table that grows, and as a page."""
 
 import html
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import tqdm
 
 from cmn_jax.own_films import Result, write_reports
 from cmn_jax.pages.page import Section, write_page
@@ -14,13 +11,10 @@ from cmn_jax.report import Writer
 from cmn_jax.report_rows import ReportRows, model_key, row_of
 from input_pipeline.film_list import FilmStudy
 from input_pipeline.film_statistics import sentence_of
+from input_pipeline.progress_bar import progress_bar
 
 # Studies on a page, of which each brings its films.
 _MOST_ON_PAGE = 200
-_DRAWN = (
-  ' This model has seen drawn images only: on a real one its report means '
-  'nothing.'
-)
 
 
 def predict_many(
@@ -46,13 +40,7 @@ def predict_many(
   with ReportRows(out, key) as rows:
     todo = [study for study in studies if study.id not in rows.done]
     results = write_reports(writer, todo, beam_size, page is not None)
-    for result in tqdm.tqdm(
-      results,
-      total=len(todo),
-      unit=' studies',
-      dynamic_ncols=True,
-      mininterval=0.1 if sys.stderr.isatty() else 15,
-    ):
+    for result in progress_bar(results, total=len(todo), unit=' studies'):
       rows.add([row_of(result, key)])
       unlike = result.report and result.report.unlike_training
       for place, there in enumerate((True, result.error, unlike)):
@@ -86,8 +74,7 @@ def write_own_page(
     for one in results
     if one.error
   )
-  warning = f'Not for clinical use.{_DRAWN if writer.drawn else ""}'
-  sections = [Section('', f'<p class="warning">{warning}</p>')]
+  sections = [Section('', f'<p class="warning">{writer.disclaimer}</p>')]
   if examples:
     sections.append(Section('Studies', studies_section(examples)))
   if unread:

@@ -125,6 +125,15 @@ class Writer:
     return self.loaded.meta['dataset'] in _DRAWN
 
   @property
+  def disclaimer(self) -> str:
+    """What stands beside every report."""
+    drawn = (
+      'This model has seen drawn images only: on a real one its report means '
+      'nothing. '
+    )
+    return f'{drawn if self.drawn else ""}Not for clinical use.'
+
+  @property
   def provenance(self) -> str:
     """What the model was trained on, in one sentence."""
     c, meta = self.config, self.loaded.meta

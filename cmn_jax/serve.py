@@ -29,10 +29,6 @@ _KEPT, _LOOK = 600, 60
 # Visitors who may wait; one more is told to come back.
 _MOST_WAITING = 100
 _EXAMPLES = 3
-_DRAWN = (
-  ' This model has seen drawn images only: on a real one its report means '
-  'nothing.'
-)
 _CSS = """
 .warned { position: fixed !important; inset: auto 0 0 0; z-index: 100; }
 .warned p { margin: 0; padding: 8px 16px; font-weight: 650;
@@ -80,8 +76,7 @@ def page_of(desk, examples: Mapping[str, Sequence[str | None]]):
     delete_cache=(_LOOK, _KEPT),
   ) as page:
     gradio.HTML(
-      '<p role="note">Not for clinical use.'
-      f'{_DRAWN if writer.drawn else ""}</p>',
+      f'<p role="note">{writer.disclaimer}</p>',
       elem_classes='warned',
     )
     gradio.HTML(

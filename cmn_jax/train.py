@@ -58,15 +58,14 @@ def _train(config: ConfigDict, workdir: Path, held: contextlib.ExitStack):
     _hold(held, workdir)
   checkpoints = Checkpoints(workdir)
   if loaded:
-    step = checkpoints.latest_step
-    log(f'continuing {workdir} after step {step}')
+    log(f'continuing {workdir} after step {checkpoints.latest_step}')
     before, now = loaded.meta.get('devices'), len(parallel.devices)
     if before and before != now:
       log(
         f'it was saved on {before} device(s), now there are {now}: sums round '
         'otherwise, so that not every bit is the same from here on'
       )
-    state = checkpoints.restore(step, run.optimizer, task.frozen)
+    state = checkpoints.restore(loaded.variables, run.optimizer, task.frozen)
   run_epochs(run, state, loaded.meta if loaded else {}, checkpoints)
 
 

@@ -85,11 +85,7 @@ def _values(words_W, low, stored, signed):
   """The film's own bits of each word, as numbers."""
   values_W = words_W >> low & (1 << stored) - 1
   top = 1 << stored - 1
-  return (
-    np.where(values_W >= top, values_W - 2 * top, values_W)
-    if (signed)
-    else values_W
-  )
+  return values_W - 2 * top * (values_W >= top) if signed else values_W
 
 
 def _is_padding(dicom, stored_W):

@@ -50,7 +50,6 @@ def install() -> None:
     return
   wake, woken = socket.socketpair()
   wake.setblocking(False)
-  _stop.__init__()
   _stop.owner = os.getpid()
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _handle)
@@ -160,6 +159,9 @@ def _exit(number: int, sentence: str) -> None:
 
 def _say(sentence: str) -> None:
   """The one sentence, below what a progress bar has left."""
-  if not _stop.said:
-    _stop.said = _stop.owner is not None
-    print(f'\n{sentence}', file=sys.stderr, flush=True)
+  if _stop.owner is None:
+    print(sentence, file=sys.stderr)
+  elif not _stop.said:
+    _stop.said = True
+    # A handler may have come in the midst of a print, which takes no other.
+    os.write(2, f'\n{sentence}\n'.encode())

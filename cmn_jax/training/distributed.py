@@ -32,7 +32,7 @@ _WAIT_SECONDS = 24 * 3600
 _waits = itertools.count()
 # What an error says that comes of a connection to another process.
 _OF_OTHERS = re.compile('Gloo|[Cc]oordination|heartbeat|Connection|Barrier')
-_forwarded = []  # not empty once Ctrl-C here was told to JAX
+_passed_on = []  # the Ctrl-C of this process that JAX was told of
 
 
 def start(coordinator: str | None, processes: int | None, process: int | None):
@@ -99,13 +99,14 @@ def asked_to_stop(step: int) -> int | None:
   One of several processes tells the others, and all of them stop after the
   same step; JAX sees to that, by SIGTERM.
   """
-  signal_here = stopping.requested()
+  here = stopping.requested()
   if jax.process_count() == 1:
-    return signal_here
-  if signal_here is not None and not _forwarded:
-    _forwarded.append(os.kill(os.getpid(), signal.SIGTERM))
+    return here
+  if here is not None and not _passed_on:
+    _passed_on.append(here)
+    os.kill(os.getpid(), signal.SIGTERM)
   if multihost_utils.reached_preemption_sync_point(step):
-    return signal_here or signal.SIGTERM
+    return here or signal.SIGTERM
   return None
 
 

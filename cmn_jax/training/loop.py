@@ -174,8 +174,10 @@ def run_epochs(
   Raises:
     stopping.Stopped: a signal asked for it; what was trained is saved.
   """
+  run.know_films(meta)
+  epochs = _Epochs(run, state, meta, checkpoints)
   with stopping.polled():
-    _Epochs(run, state, meta, checkpoints).run()
+    epochs.run()
     with goodput.spent('saving'):
       checkpoints.close()
 
@@ -185,13 +187,13 @@ class _Epochs:
 
   def __init__(self, run: Run, state, meta: dict, checkpoints: Checkpoints):
     self._run, self._checkpoints = run, checkpoints
-    run.know_films(meta)
     self._history = meta.get('history', [])
     self._partial = meta.get('partial') or {'totals': {}}
     self._first_step = int(state.step)
     self._state = run.parallel.replicate(state)
     self._batches = run.batches(self._first_step)
     self._speed = ''  # of the last epoch, in words
+    self._signal: int | None = None
     self._metrics_out = _scalar_writer(run.workdir)
 
   def run(self) -> None:

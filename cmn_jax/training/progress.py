@@ -2,13 +2,11 @@
 
 import math
 import statistics
-import sys
 import time
-
-import tqdm
 
 from cmn_jax.training import distributed, goodput
 from input_pipeline.errors import UserError
+from input_pipeline.progress_bar import progress_bar
 
 
 class TrainingError(UserError):
@@ -108,14 +106,12 @@ class EpochProgress:
     self._metrics_out = metrics_out
     self.totals, self._last = dict(totals), None
     self.speed = Speed(run)
-    self._bar = tqdm.tqdm(
+    self._bar = progress_bar(
       total=run.studies,
       initial=min(done, run.studies),
       desc=f'epoch {epoch + 1}/{run.config.train.epochs}',
       unit=f' {run.task.unit}',
-      dynamic_ncols=True,
       leave=False,
-      mininterval=0.1 if sys.stderr.isatty() else 15,
       disable=not distributed.is_first(),
     )
 

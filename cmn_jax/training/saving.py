@@ -127,21 +127,23 @@ class Checkpoints:
       self._manager.delete(other)
 
   def restore(
-    self, step: int, optimizer: optax.GradientTransformation, frozen
+    self,
+    variables: dict,
+    optimizer: optax.GradientTransformation,
+    frozen: Sequence[str],
   ) -> TrainState:
-    """The whole state of a step, as numpy arrays.
+    """The whole state of the newest checkpoint, as numpy arrays.
 
     Args:
-      step: one that is there.
+      variables: of it, as `load_model` reads them.
       optimizer: whose state was saved.
       frozen: paths of what is not trained.
     """
-    variables, _ = load_model(self._manager.directory / str(step))
     state = jax.eval_shape(
       lambda tree: init_state(tree, optimizer, frozen), variables
     )
     restored = self._manager.restore(
-      step,
+      self.latest_step,
       args=ocp.args.Composite(
         train=ocp.args.StandardRestore(as_numpy(_train_item(state))),
       ),
@@ -218,10 +220,11 @@ def _damage(path: Path, arrays: bool) -> str | None:
   if missing:
     return f'it lacks {" and ".join(missing)}/'
   try:
-    load_meta(path)
     if arrays:
       load_model(path)
       read_arrays(path / 'train')
+    else:
+      load_meta(path)
   except CheckpointError as error:
     if not isinstance(error, DamagedError) or distributed.of_another(error):
       raise

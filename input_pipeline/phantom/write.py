@@ -6,10 +6,8 @@ import hashlib
 import json
 import os
 import pathlib
-import sys
 
 import numpy as np
-import tqdm
 
 from input_pipeline.atomic_write import atomic_folder, write_json
 from input_pipeline.errors import UserError
@@ -21,6 +19,7 @@ from input_pipeline.phantom.sampling import (
   complete,
   sample_findings,
 )
+from input_pipeline.progress_bar import progress_bar
 
 VERSION = 3  # goes up when the same seed gives other films or other words
 
@@ -86,11 +85,8 @@ def write_phantom(
       planned = _plan_annotated(json.loads(content), seed)
     else:
       planned = _plan(studies, seed)
-    with tqdm.tqdm(
-      total=len(planned),
-      desc='Drawing phantom films',
-      unit=' studies',
-      mininterval=0.1 if sys.stderr.isatty() else 15,
+    with progress_bar(
+      total=len(planned), desc='Drawing phantom films', unit=' studies'
     ) as bar:
       draw_films(
         partial / 'images',

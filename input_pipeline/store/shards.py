@@ -14,15 +14,14 @@ import itertools
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Sequence
 
 import numpy as np
-import tqdm
 
 from input_pipeline import images
 from input_pipeline.atomic_write import atomic_path, write_json
 from input_pipeline.config import DataConfig
+from input_pipeline.progress_bar import progress_bar
 from input_pipeline.study import SPLITS, Dataset, Study
 from input_pipeline.tensorflow_cpu import tfds, without_warnings
 
@@ -79,12 +78,8 @@ def write_shards(
   todo = [numbered for shard in missing for numbered in shard.studies]
   with (
     contextlib.closing(_map_ahead(decode, todo)) as decoded,
-    tqdm.tqdm(
-      decoded,
-      'Preparing films',
-      len(todo),
-      unit=' studies',
-      mininterval=0.1 if sys.stderr.isatty() else 15,
+    progress_bar(
+      decoded, desc='Preparing films', total=len(todo), unit=' studies'
     ) as bar,
   ):
     films_of = iter(bar)

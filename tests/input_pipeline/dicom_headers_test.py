@@ -17,10 +17,13 @@ from pydicom.uid import (
 )
 
 from input_pipeline import images
-from tests.made.dicom_file import RAMP_HxW, write_dicom
+from tests.made.dicom_file import (
+  DEEP_HxW,
+  DEEP_SHOWN_HxW,
+  RAMP_HxW,
+  write_dicom,
+)
 
-DEEP_HxW = np.linspace(0, 4095, 30 * 40).reshape(30, 40).astype(np.uint16)
-SHOWN_HxW = np.rint(DEEP_HxW / 4095 * 255)
 WINDOW = {'WindowCenter': 2048, 'WindowWidth': 4096}
 
 
@@ -72,7 +75,7 @@ LUT_12 = list(range(4096))
 )
 def test_what_is_empty_or_missing_leaves_the_film(tmp_path, tags):
   film_HxW = shown(tmp_path, DEEP_HxW, bits=12, **tags)
-  np.testing.assert_allclose(film_HxW, SHOWN_HxW, atol=1)
+  np.testing.assert_allclose(film_HxW, DEEP_SHOWN_HxW, atol=1)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +152,7 @@ def test_bits_that_do_not_begin_at_bit_0(tmp_path, low, signed, rle):
     file = pydicom.dcmread(path)
     file.compress(RLELossless)
     file.save_as(path)
-  np.testing.assert_allclose(images.read_film(path), SHOWN_HxW, atol=1)
+  np.testing.assert_allclose(images.read_film(path), DEEP_SHOWN_HxW, atol=1)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_a_film_without_its_preamble(tmp_path, implicit, meta):
       enforce_file_format=False,
     )  # fmt: skip
     path.write_bytes(out.getvalue())
-  np.testing.assert_array_equal(images.read_film(path), SHOWN_HxW)
+  np.testing.assert_array_equal(images.read_film(path), DEEP_SHOWN_HxW)
 
 
 def test_compressed_without_its_header(tmp_path):

@@ -23,10 +23,13 @@ from pydicom.uid import (
 )
 
 from input_pipeline import dicom, images
-from tests.made.dicom_file import RAMP_HxW, write_dicom
+from tests.made.dicom_file import (
+  DEEP_HxW,
+  DEEP_SHOWN_HxW,
+  RAMP_HxW,
+  write_dicom,
+)
 
-DEEP_HxW = np.linspace(0, 4095, 30 * 40).reshape(30, 40).astype(np.uint16)
-DEEP_SHOWN_HxW = np.rint(DEEP_HxW / 4095 * 255)
 FOUR_2x2 = np.array([[0, 1000], [2000, 3000]], np.uint16)
 COLOURS = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
 GREEN = np.zeros((2, 3, 3), np.uint8) + np.array((0, 200, 0), np.uint8)

@@ -5,6 +5,9 @@ import pydicom
 from pydicom.uid import ExplicitVRLittleEndian
 
 RAMP_HxW = np.linspace(0, 255, 30 * 40).reshape(30, 40).astype(np.uint8)
+# Of 12 bits, and as it is shown.
+DEEP_HxW = np.linspace(0, 4095, 30 * 40).reshape(30, 40).astype(np.uint16)
+DEEP_SHOWN_HxW = np.rint(DEEP_HxW / 4095 * 255)
 
 
 def write_dicom(path, pixels, *, bits=None, syntax=None, data=None, **tags):

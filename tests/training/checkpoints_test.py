@@ -14,6 +14,7 @@ from cmn_jax.training.checkpoints import (
   find_step,
   latest_folder,
   load_meta,
+  load_model,
 )
 from cmn_jax.training.saving import Checkpoints, set_aside_damaged
 from cmn_jax.training.state import init_state
@@ -73,7 +74,8 @@ def test_a_restored_state_is_the_saved_one(tmp_path):
   """What is not trained has no optimizer's state, and comes back too."""
   _save(tmp_path, (0.1,), reopened=False)
   checkpoints = Checkpoints(tmp_path)
-  restored = checkpoints.restore(7, OPTIMIZER, frozen=('teacher',))
+  variables, _ = load_model(find_step(tmp_path))
+  restored = checkpoints.restore(variables, OPTIMIZER, frozen=('teacher',))
   checkpoints.close()
   state = _state(1.0)
   assert set(state.params) == {'own'}
