@@ -143,7 +143,11 @@ class Plan:
     return [
       self._training('diagnosis', 'a classifier, for labels'),
       *(self._fold(n) for n in range(1, self._folds + 1)),
-      self._training('locator', 'a classifier, for masks'),
+      *(
+        [self._training('locator', 'a classifier, for masks')]
+        if self._locator == self.folder('locator')
+        else []
+      ),
       Step(
         self.folder('masks'),
         'what the masks cover',
@@ -174,7 +178,7 @@ class Plan:
     fields = {
       **self._start(),
       'ekagen.knowledge': str(self.folder('knowledge')),
-      'ekagen.locator': str(self.folder('locator')),
+      'ekagen.locator': str(self._locator),
       'ekagen.teacher': str(teacher),
     }
     return self._training(
@@ -222,6 +226,15 @@ class Plan:
       return {}
     return {'model.pretrained': str(self.folder('diagnosis'))}
 
+  @property
+  def _locator(self) -> Path:
+    """The classifier whose maps become masks: the first, where both are one."""
+    mine, its = (
+      {**self.config(name).to_dict(), 'name': '', 'named': ''}
+      for name in ('locator', 'diagnosis')
+    )
+    return self.folder('diagnosis' if mine == its else 'locator')
+
   def _make_knowledge(self):
     config = self.config('teacher')
     folds = [
@@ -242,7 +255,7 @@ class Plan:
     config, out = self.config('student'), self.folder('masks')
     e = config.ekagen
     lines = write_masks(
-      Loaded.load(self.folder('locator')),
+      Loaded.load(self._locator),
       config,
       open_data(DataConfig(**config.data)),
       out,

@@ -67,7 +67,7 @@ def student_config(root: Path, **changes) -> ConfigDict:
   build = root / 'build'
   fields = {
     'ekagen.knowledge': str(build / 'knowledge'),
-    'ekagen.locator': str(build / 'locator'),
+    'ekagen.locator': str(build / 'diagnosis'),
     'ekagen.teacher': str(build / 'teacher'),
     'model.pretrained': str(build / 'diagnosis'),
     'train.epochs': EPOCHS,

@@ -267,7 +267,7 @@ def test_folders_that_hold_something_else(root, tmp_path):
     with pytest.raises(UserError, match=says):
       train(config, tmp_path / 'run')
   # A run goes on with the parts that it began with.
-  locator = Loaded.load(build_ / 'locator')
+  locator = Loaded.load(build_ / 'diagnosis')
   moved = jax.tree.map(lambda x: x + 1, locator.variables)
   save_model(tmp_path / 'other', moved, locator.meta)
   other = ekagen.student_config(
