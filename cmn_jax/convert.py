@@ -91,7 +91,7 @@ def convert_r2gencmn(
   tokenizer = WordTokenizer.fit(
     _training_reports(annotation), config.data.min_count, config.data.clean
   )
-  model = ReportGenerator(ModelConfig.of(config, tokenizer.vocab_size + 1))
+  model = ReportGenerator(ModelConfig.of(config, tokenizer.vocabulary))
   variables = from_r2gencmn(model, tensors, str(path))
   name, label_source = _dataset_of(annotation, config)
   try:

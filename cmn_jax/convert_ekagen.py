@@ -71,8 +71,7 @@ def convert_captioner(
     path, 'model', 'EKAGen', 'optimizer and epoch'
   )
   tokenizer = _words(vocabulary, reports, config)
-  ids = tokenizer.vocab_size + tokenizer.specials
-  shape = shape_of(config, ids, knowledge=True)
+  shape = shape_of(config, tokenizer.vocabulary, knowledge=True)
   captioner = from_captioner(Captioner(shape), tensors, str(path))
   parts = _parts(shape, tokenizer, dataset[0], knowledge, diagnosis, locator)
   own = parts.variables

@@ -81,9 +81,8 @@ class EkagenTask(WrittenReports):
     else:
       self.parts = gather(config, data, self.ekagen)
       self.tokenizer, self.encoder_start = data.tokenizer, RANDOM
-    vocabulary = self.tokenizer.vocab_size + self.tokenizer.specials
     fused = loaded.meta['fused'] if loaded else KNOWLEDGE in self.parts
-    self.shape = shape_of(config, vocabulary, fused)
+    self.shape = shape_of(config, self.tokenizer.vocabulary, fused)
     if data is not None:
       self.inputs = EkagenInputs(
         config, data, self.ekagen, self.parts, self._reader

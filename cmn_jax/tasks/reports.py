@@ -105,9 +105,11 @@ class ReportTask(WrittenReports):
 
   def network(self, axis: str | None) -> ReportGenerator:
     """The generator, with batch statistics over a mapped axis or not."""
-    vocabulary = self.tokenizer.vocab_size + 1
     model = ModelConfig.of(
-      self._config, vocabulary, self.finding_targets, self.prompted
+      self._config,
+      self.tokenizer.vocabulary,
+      self.finding_targets,
+      self.prompted,
     )
     return ReportGenerator(model, axis)
 
