@@ -5,7 +5,7 @@ Importing this loads no TensorFlow.
 
 import dataclasses
 
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_least
 from input_pipeline.tokenizers import CLEANERS, EKAGEN, PIECE_KINDS
 
 # The sections of a report that make the text to be written.
@@ -158,10 +158,7 @@ class DataConfig:
           f'{", ".join(known)}.'
         )
     for name, least in _AT_LEAST.items():
-      if getattr(self, name) < least:
-        raise UserError(
-          f'data.{name} is {getattr(self, name)}; expected {least} or more.'
-        )
+      check_least(f'data.{name}', getattr(self, name), least)
     if self.view_rule == 'frontal_lateral' and self.views != 2:
       raise UserError(
         f"data.view_rule 'frontal_lateral' takes 2 films, but data.views is "
