@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from input_pipeline.errors import check_choice
+
 JET, THRESHOLD = 'jet', 'threshold'
 RULES = (JET, THRESHOLD)
 # Of a map's peak, for the rule 'threshold': chosen on the lesions of phantom
@@ -72,12 +74,9 @@ def attention_mask(
     threshold: of the rule 'threshold'.
 
   Raises:
-    ValueError: another rule.
+    UserError: another rule.
   """
-  if rule not in RULES:
-    raise ValueError(
-      f'ekagen.mask_rule is {rule!r}; choose from {", ".join(RULES)}'
-    )
+  check_choice('ekagen.mask_rule', rule, RULES)
   present = jnp.asarray(present_BxG)[..., None, None]
   if rule == THRESHOLD:
     return jnp.any(present & (maps_BxGxHxW > threshold), axis=1)
