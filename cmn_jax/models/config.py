@@ -129,10 +129,6 @@ class ModelConfig:
       opinion=opinion,
     )
 
-  def with_alignment(self, alignment: AlignmentConfig) -> 'ModelConfig':
-    """The same with another alignment."""
-    return dataclasses.replace(self, alignment=alignment)
-
   @property
   def precision(self) -> Any:
     """The JAX type of `dtype`."""

@@ -1,5 +1,7 @@
 """Report generation: R2GenCMN, its ablations, and `proposed`."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -236,7 +238,10 @@ class ReportTask(WrittenReports):
     model = self.model
     if not model.config.alignment:
       # What features are worth before any alignment: a random projection.
-      model = self._network_with(self._alignment)
+      with_alignment = dataclasses.replace(
+        model.config, alignment=self._alignment
+      )
+      model = model.clone(config=with_alignment)
       params = variables['params']
       words = params['logits']['kernel'].shape[1]
       features = params['patch_embed']['kernel'].shape[0]
@@ -249,10 +254,6 @@ class ReportTask(WrittenReports):
       params = {**params, 'alignment': start['params']}
       variables = {**variables, 'params': params}
     return model.apply(variables, batch, method='align')
-
-  def _network_with(self, alignment: AlignmentConfig) -> ReportGenerator:
-    """The generator with an alignment that it was not trained with."""
-    return self.model.clone(config=self.model.config.with_alignment(alignment))
 
   def page(self, results: dict, rows: dict, variables: dict) -> list:
     """Scores, curves, and examples with the words' attention."""

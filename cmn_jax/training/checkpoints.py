@@ -113,10 +113,10 @@ def replace_meta(step_folder: Path, meta: dict) -> None:
   write_text(path, json.dumps(meta))
 
 
-def find_step(folder: Path | str, step: int | None = None) -> Path:
+def find_step(folder: Path | str) -> Path:
   """The folder of one step: DIR may be a workdir, its checkpoints, or a step.
 
-  Without `step` it is the best by validation.
+  Of several it is the best by validation.
 
   Raises:
     CheckpointError: nothing complete was found there.
@@ -133,16 +133,11 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
       'checkpoints/<step>/, or a folder that holds model/ and meta/; train one '
       'with main.py'
     )
-  if step is None:
-    step = best_step(list(scores), scores)
-    if scores[step] == -np.inf:
-      raise CheckpointError(
-        f'no checkpoint in {root} has been validated yet: give the command '
-        'that trains it again, or name the step'
-      )
-  if step not in scores:
+  step = best_step(list(scores), scores)
+  if scores[step] == -np.inf:
     raise CheckpointError(
-      f'no checkpoint of step {step} in {root}: there are {sorted(scores)}'
+      f'no checkpoint in {root} has been validated yet: give the command '
+      'that trains it again, or name the step'
     )
   return root / str(step)
 

@@ -80,12 +80,8 @@ def contrastive_gradients(parallel: Parallel) -> dict:
 
 def make_model() -> ReportGenerator:
   """With batch statistics of two blocks, and learned alignment."""
-  shape = small.shape(
-    encoder=small.add_tiny_encoder(),
-    layers=1,
-    alignment=AlignmentConfig(form='infonce', temperature=0.1),
-  )
-  return ReportGenerator(shape, AXIS)
+  alignment = AlignmentConfig(form='infonce', temperature=0.1)
+  return ReportGenerator(small.tiny(alignment=alignment), AXIS)
 
 
 def collectives(program) -> dict[str, np.ndarray]:
