@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from cmn_jax.config_errors import sentence_of
+from cmn_jax.arguments import sentence_of
 
 CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config, configs/NAME.py[:VARIANT].', lock_config=True

@@ -13,21 +13,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from cmn_jax.config_errors import sentence_of
+from cmn_jax.arguments import command, read_config
 from cmn_jax.convert_classifiers import (
   CLASSIFIERS,
   convert_classifier,
   convert_to_classifier,
 )
 from cmn_jax.convert_ekagen import CONFIG as EKAGEN_CONFIG
-from cmn_jax.convert_ekagen import (
-  add_verbs,
-  convert_captioner,
-  convert_to_captioner,
-)
+from cmn_jax.convert_ekagen import convert_captioner, convert_to_captioner
 from cmn_jax.interop.encoders import WIDTH, load_encoder
 from cmn_jax.interop.files import (
   state_dict_of,
@@ -57,6 +52,7 @@ from cmn_jax.training.checkpoints import (
 )
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
+from input_pipeline.layouts.r2gen import read_description
 from input_pipeline.layouts.rows import read_json
 from input_pipeline.study import DataError
 from input_pipeline.tokenizers import WordTokenizer
@@ -91,7 +87,7 @@ def convert_r2gencmn(
   tokenizer = WordTokenizer.fit(
     _training_reports(annotation), config.data.min_count, config.data.clean
   )
-  model = ReportGenerator(ModelConfig.of(config, tokenizer.vocab_size + 1))
+  model = ReportGenerator(ModelConfig.of(config, tokenizer.vocabulary))
   variables = from_r2gencmn(model, tensors, str(path))
   name, label_source = _dataset_of(annotation, config)
   try:
@@ -161,31 +157,6 @@ def convert_encoder(source: str, arch: str, out: Path | str):
   write_folder(out, variables, meta)
 
 
-def read_config(arguments: list[str], named: str = _CONFIG) -> ConfigDict:
-  """The config of `--config FILE[:VARIANT]` and `--config.field=value`s.
-
-  Where no file is named it is `named`.
-  """
-  if not any(a.split('=')[0] == '--config' for a in arguments):
-    arguments = [f'--config={named}', *arguments]
-  values = flags.FlagValues()
-  config = config_flags.DEFINE_config_file(
-    'config', lock_config=True, flag_values=values, sys_argv=arguments
-  )
-  try:
-    rest = values(['convert', *arguments])[1:]
-    loaded = config.value.copy_and_resolve_references()
-  except flags.UnrecognizedFlagError as error:
-    raise ConversionError(f'unknown arguments --{error.flagname}') from error
-  except (flags.Error, AttributeError, KeyError, OSError, ValueError) as error:
-    raise ConversionError(
-      f'cannot read the config: {sentence_of(error)}'
-    ) from error
-  if rest:
-    raise ConversionError(f'unknown arguments {" ".join(rest)}')
-  return loaded
-
-
 def _training_reports(path: Path | str) -> list[str]:
   try:
     entries = read_json(Path(path))['train']
@@ -209,13 +180,10 @@ def _training_reports(path: Path | str) -> list[str]:
 
 def _dataset_of(annotation: Path | str, config: ConfigDict):
   """Name and source of labels: dataset.json's beside it, or the cleaner's."""
-  path = Path(annotation).with_name('dataset.json')
-  if not path.exists():
+  described = read_description(Path(annotation).parent)
+  if not described:
     return config.data.clean, None
-  fields = read_json(path)
-  if not isinstance(fields, dict) or not isinstance(fields.get('name'), str):
-    raise ConversionError(f'{path}: expected an object with "name"')
-  return fields['name'], fields.get('label_source')
+  return described['name'], described.get('label_source')
 
 
 def _origin_of(meta: dict) -> dict:
@@ -230,47 +198,50 @@ def _origin_of(meta: dict) -> dict:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m cmn_jax.convert',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command('convert', __doc__)
   verbs = parser.add_subparsers(dest='verb', required=True)
-  verb = verbs.add_parser(
-    'r2gencmn',
-    help='an R2GenCMN checkpoint to one of ours',
-    epilog=f'--config FILE[:VARIANT] names the model ({_CONFIG}); '
-    '--config.field=value sets a field of it.',
-  )
-  verb.add_argument('path', metavar='MODEL.pth')
-  verb.add_argument(
-    '--annotation', required=True, help='that it was trained with'
-  )
-  verb.add_argument('--out', required=True, help='folder to be made')
-  verb = verbs.add_parser('to-r2gencmn', help='a checkpoint of ours to .pth')
-  verb.add_argument('folder', metavar='DIR')
-  verb.add_argument('--out', required=True, help='file to be made')
+
+  def comes(name, does, config=''):
+    """A file of theirs; with its annotation where a config names the model."""
+    epilog = (
+      f'--config FILE[:VARIANT] names the model ({config}); '
+      '--config.field=value sets a field of it.'
+    )
+    verb = verbs.add_parser(name, help=does, epilog=config and epilog)
+    verb.add_argument('path', metavar='MODEL.pth')
+    if config:
+      verb.add_argument(
+        '--annotation', required=True, help='that it was trained with'
+      )
+    verb.add_argument('--out', required=True, help='folder to be made')
+    return verb
+
+  def goes(name, does):
+    verb = verbs.add_parser(name, help=does)
+    verb.add_argument('folder', metavar='DIR')
+    verb.add_argument('--out', required=True, help='file to be made')
+
+  comes('r2gencmn', 'an R2GenCMN checkpoint to one of ours', _CONFIG)
+  goes('to-r2gencmn', 'a checkpoint of ours to .pth')
   verb = verbs.add_parser('encoder', help='a pretrained visual encoder')
   verb.add_argument('source', help='.pth, .safetensors or name on the hub')
   verb.add_argument('--arch', required=True, choices=sorted(ENCODERS))
   verb.add_argument('--out', required=True, help='folder to be made')
-  _add_classifiers(verbs)
-  add_verbs(verbs)
-  return parser
-
-
-def _add_classifiers(verbs) -> None:
-  """EKAGen's two classifiers of films, each way."""
   for name in CLASSIFIERS:
-    verb = verbs.add_parser(name, help=f"EKAGen's {name} to a run of ours")
-    verb.add_argument('path', metavar='MODEL.pth')
-    verb.add_argument(
+    comes(name, f"EKAGen's {name} to a run of ours").add_argument(
       '--thresholds', metavar='PKL', help='theirs, if not those of their code'
     )
-    verb.add_argument('--out', required=True, help='folder to be made')
-    verb = verbs.add_parser(f'to-{name}', help=f"ours to EKAGen's {name}")
-    verb.add_argument('folder', metavar='DIR')
-    verb.add_argument('--out', required=True, help='file to be made')
+    goes(f'to-{name}', f"ours to EKAGen's {name}")
+  verb = comes('ekagen', "EKAGen's captioner to a run of ours", EKAGEN_CONFIG)
+  for name, kind, does in (
+    ('vocabulary', 'PKL', 'its words, if given'),
+    ('knowledge', 'PKL', 'its knowledge base'),
+    ('diagnosis', 'DIR', 'of convert diagnosisbot, for labels'),
+    ('locator', 'DIR', 'of convert locator, for masks'),
+  ):
+    verb.add_argument(f'--{name}', metavar=kind, help=does)
+  goes('to-ekagen', "ours to EKAGen's captioner")
+  return parser
 
 
 def main(argv: list[str]):
@@ -279,15 +250,14 @@ def main(argv: list[str]):
   args, rest = parser.parse_known_args(argv)
   try:
     if args.verb == 'r2gencmn':
-      config = read_config(rest)
+      config = read_config(rest, _CONFIG)
       convert_r2gencmn(args.path, args.annotation, args.out, config)
     elif args.verb == 'ekagen':
+      config = read_config(rest, EKAGEN_CONFIG)
       convert_captioner(
         args.path,
         _training_reports(args.annotation),
-        _dataset_of(
-          args.annotation, config := read_config(rest, EKAGEN_CONFIG)
-        ),
+        _dataset_of(args.annotation, config),
         args.out,
         config,
         args.vocabulary,

@@ -71,8 +71,7 @@ def convert_captioner(
     path, 'model', 'EKAGen', 'optimizer and epoch'
   )
   tokenizer = _words(vocabulary, reports, config)
-  ids = tokenizer.vocab_size + tokenizer.specials
-  shape = shape_of(config, ids, knowledge=True)
+  shape = shape_of(config, tokenizer.vocabulary, knowledge=True)
   captioner = from_captioner(Captioner(shape), tensors, str(path))
   parts = _parts(shape, tokenizer, dataset[0], knowledge, diagnosis, locator)
   own = parts.variables
@@ -152,29 +151,3 @@ def _parts(shape, tokenizer, dataset, knowledge, diagnosis, locator) -> Parts:
     loaded[LOCATOR] = Loaded.load(locator)
     FilmReader.of(loaded[LOCATOR].meta)
   return Parts(loaded)
-
-
-def add_verbs(verbs) -> None:
-  """EKAGen's captioner, each way, to a parser's verbs."""
-  verb = verbs.add_parser(
-    'ekagen',
-    help="EKAGen's captioner to a run of ours",
-    epilog=f'--config FILE[:VARIANT] names the model ({CONFIG}); '
-    '--config.field=value sets a field of it.',
-  )
-  verb.add_argument('path', metavar='MODEL.pth')
-  verb.add_argument(
-    '--annotation', required=True, help='that it was trained with'
-  )
-  verb.add_argument('--vocabulary', metavar='PKL', help='its words, if given')
-  verb.add_argument('--knowledge', metavar='PKL', help='its knowledge base')
-  verb.add_argument(
-    '--diagnosis', metavar='DIR', help='of convert diagnosisbot, for labels'
-  )
-  verb.add_argument(
-    '--locator', metavar='DIR', help='of convert locator, for masks'
-  )
-  verb.add_argument('--out', required=True, help='folder to be made')
-  verb = verbs.add_parser('to-ekagen', help="ours to EKAGen's captioner")
-  verb.add_argument('folder', metavar='DIR')
-  verb.add_argument('--out', required=True, help='file to be made')

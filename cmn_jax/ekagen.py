@@ -19,7 +19,7 @@ from input_pipeline import tensorflow_cpu  # noqa: F401  (before clu's import)
 
 # isort: split
 from cmn_jax import compilation_cache
-from cmn_jax.convert import read_config
+from cmn_jax.arguments import command, read_config
 from cmn_jax.ekagen_build import STEPS, build
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.attention_masks import PEAK_SHARE, RULES, THRESHOLD
@@ -61,11 +61,7 @@ def masks(args, config: ConfigDict) -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m cmn_jax.ekagen',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command('ekagen', __doc__)
   verbs = parser.add_subparsers(dest='verb', required=True)
   verb = verbs.add_parser('knowledge', help='embedded reports by class')
   verb.add_argument('--captioner', required=True, help='whose embedding')

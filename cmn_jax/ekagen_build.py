@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from cmn_jax.convert import read_config
+from cmn_jax.arguments import read_config
 from cmn_jax.evaluate import evaluate
 from cmn_jax.loaded import Loaded
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge

@@ -9,11 +9,11 @@ from cmn_jax.decoding.ekagen import attention_of_ids, make_writer
 from cmn_jax.decoding.generate import BucketedWriter
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import Captioner
+from cmn_jax.pages.studies import attention_of
 from cmn_jax.report import (
   ClassFinding,
   Report,
   Writer,
-  attention_of,
   no_attention,
 )
 from cmn_jax.tasks.ekagen import EkagenTask

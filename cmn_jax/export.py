@@ -15,6 +15,7 @@ import json
 import sys
 from pathlib import Path
 
+from cmn_jax.arguments import command
 from cmn_jax.comparison.exports import EMPTY, FORMS, export
 from cmn_jax.comparison.runs import read_saved
 from input_pipeline.atomic_write import atomic_folder
@@ -22,11 +23,7 @@ from input_pipeline.errors import UserError
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m cmn_jax.export',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command('export', __doc__)
   parser.add_argument('workdir', type=Path, help='of an evaluated report model')
   parser.add_argument('--to', choices=(*FORMS, 'hub'), required=True)
   parser.add_argument('--out', type=Path, required=True, metavar='FILE')
@@ -56,8 +53,6 @@ def _hub(args) -> None:
     check_may_push(dataset)
   results = args.workdir / 'evaluation' / 'test.json'
   scores = json.loads(results.read_text()) if results.is_file() else None
-  if args.out.exists():
-    args.out.rmdir()
   with atomic_folder(args.out) as partial:
     card = card_of(loaded.meta, scores)
     hub.write_hub_folder(partial, loaded.variables, loaded.meta, card)

@@ -79,11 +79,6 @@ class Loaded:
         f'{self.origin}/meta: its words cannot be read ({str(error)[:200]})'
       ) from error
 
-  @property
-  def vocabulary(self) -> int:
-    """Ids of its network's output, those that are no words counted."""
-    return self.tokenizer.vocab_size + self.tokenizer.specials
-
   @functools.cached_property
   def fingerprint(self) -> str:
     """Tells these parameters from all others."""

@@ -146,16 +146,6 @@ class Writer:
     )
 
 
-def attention_of(
-  attention_TxP: np.ndarray, words: int, mask_I: np.ndarray
-) -> np.ndarray:
-  """A row of a model's attention as `Report` has it."""
-  views = len(mask_I)
-  side = round((attention_TxP.shape[1] / views) ** 0.5)
-  attention = attention_TxP[:words].reshape(-1, views, side, side)
-  return attention[:, mask_I]
-
-
 def no_attention(mask_I: np.ndarray) -> np.ndarray:
   """That of a report whose words look nowhere."""
   return np.zeros((0, int(mask_I.sum()), 1, 1), np.float32)

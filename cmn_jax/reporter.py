@@ -18,12 +18,12 @@ from cmn_jax.decoding.generate import (
 from cmn_jax.ekagen_reporter import EkagenReporter
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.classifier import GENERATED, REFERENCE
+from cmn_jax.pages.studies import attention_of
 from cmn_jax.predictor import Predictor
 from cmn_jax.report import (
   ClassFinding,
   Report,
   Writer,
-  attention_of,
   no_attention,
 )
 from cmn_jax.tasks.report_model import inside, report_network_of

@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from cmn_jax.arguments import command
 from cmn_jax.comparison.comparison import tables_of
 from cmn_jax.comparison.others import score_predictions
 from cmn_jax.comparison.paired import own_tests, paired_tables, paired_tests
@@ -28,11 +29,7 @@ def _name_and_file(text: str) -> tuple[str, Path]:
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog='python -m cmn_jax.tables',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command('tables', __doc__)
   parser.add_argument(
     '--runs',
     nargs='+',

@@ -26,7 +26,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path | str) -> Iterator[Path]:
-  """As `atomic_path`, for a new folder, which is there to be filled."""
+  """As `atomic_path`, for a new folder, or an empty one; it is to be filled."""
   partial = _partial(path)
   partial.mkdir(parents=True)
   try:

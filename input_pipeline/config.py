@@ -5,7 +5,7 @@ Importing this loads no TensorFlow.
 
 import dataclasses
 
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_least
 from input_pipeline.tokenizers import CLEANERS, EKAGEN, PIECE_KINDS
 
 # The sections of a report that make the text to be written.
@@ -36,7 +36,7 @@ _AT_LEAST = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
   """What is done to training images.
 
@@ -85,7 +85,7 @@ class Augmentation:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Augmentation):
   """The fields of `config.data`; the defaults are R2Gen's for IU X-Ray.
 
   Attributes:
@@ -115,8 +115,7 @@ class DataConfig:
       are cut: scores compare only where it is equal.
     skip_bad: continue without bad studies instead of raising `DataError`; with
       `stream`, those of train alone, which are masked.
-    crop, crop_margin, flip, flip_with_text, rotate, brightness, contrast: see
-      `Augmentation`.
+    crop: see `Augmentation`, as for its other fields.
 
   Raises:
     UserError: a value that cannot be, with its field as `data.FIELD`.
@@ -142,15 +141,10 @@ class DataConfig:
   pieces: int = 0
   reference_length: int = 60
   skip_bad: bool = False
-  crop: bool = True
-  crop_margin: float = 0.0
-  flip: bool = False
-  flip_with_text: bool = False
-  rotate: float = 0.0
-  brightness: float = 0.0
-  contrast: float = 0.0
+  crop: bool = dataclasses.field(default=True, kw_only=True)
 
   def __post_init__(self):
+    super().__post_init__()
     for name, known in CHOICES.items():
       if getattr(self, name) not in known:
         raise UserError(
@@ -158,10 +152,7 @@ class DataConfig:
           f'{", ".join(known)}.'
         )
     for name, least in _AT_LEAST.items():
-      if getattr(self, name) < least:
-        raise UserError(
-          f'data.{name} is {getattr(self, name)}; expected {least} or more.'
-        )
+      check_least(f'data.{name}', getattr(self, name), least)
     if self.view_rule == 'frontal_lateral' and self.views != 2:
       raise UserError(
         f"data.view_rule 'frontal_lateral' takes 2 films, but data.views is "
@@ -178,7 +169,6 @@ class DataConfig:
         f'{self.pieces}: words have 0, the others as many as the vocabulary '
         f'is to hold.'
       )
-    self.augmentation  # noqa: B018  (it checks its own fields)
 
   @property
   def augmentation(self) -> Augmentation:

@@ -60,11 +60,6 @@ class Data:
   skip_bad: bool
   films: PreparedFilms | StreamedFilms
 
-  @property
-  def vocabulary(self) -> int:
-    """How many ids a model must know, those that are no words counted once."""
-    return self.tokenizer.vocab_size + self.tokenizer.specials
-
   def text_of(self, ids: np.ndarray) -> str:
     """Generated ids as the text that is scored, in words of the references."""
     return self.words.normal_form(self.tokenizer.decode(ids))

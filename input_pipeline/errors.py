@@ -1,6 +1,7 @@
 """The one error that a command prints without a traceback."""
 
 import errno
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -10,6 +11,24 @@ class UserError(ValueError):
   Commands print it and exit with a non-zero status; every other exception is
   a fault of the program and keeps its traceback.
   """
+
+
+def check_choice(field: str, value: object, known: Iterable[str]) -> None:
+  """Raises UserError where the value of a field is none of its choices."""
+  if value not in known:
+    raise UserError(f'{field} is {value!r}; choose from {", ".join(known)}')
+
+
+def check_least(field: str, value: float, least: float) -> None:
+  """Raises UserError where the value of a field is smaller, or not a number."""
+  if not value >= least:
+    raise UserError(f'{field} is {value}; expected {least} or more')
+
+
+def first_line(error: BaseException) -> str:
+  """Of what an exception says, 200 characters at most; else its name."""
+  lines = str(error).strip().splitlines()
+  return lines[0][:200] if lines else type(error).__name__
 
 
 # A disk's errors that a person can mend.

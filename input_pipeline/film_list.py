@@ -19,16 +19,11 @@ import pydicom
 
 from input_pipeline.errors import UserError
 from input_pipeline.layouts.rows import read_csv, read_json_lines
-from input_pipeline.study import FILM_SUFFIXES, FRONTAL, LATERAL
+from input_pipeline.study import FILM_SUFFIXES, FRONTAL, LATERAL, view_of
 
 _TABLES = {'.csv': read_csv, '.jsonl': read_json_lines}
 _ID_COLUMNS = ('id', 'study_id', 'study')
 _TAGS = ('StudyInstanceUID', 'PatientID', 'ViewPosition')
-_VIEWS = (
-  *dict.fromkeys(('frontal', 'pa', 'ap', 'antero-posterior'), FRONTAL).items(),
-  *dict.fromkeys(('lateral', 'lat', 'll', 'rl', 'lld'), LATERAL).items(),
-)
-_VIEW_OF = dict(_VIEWS)
 # What a file's name says of its view, where nothing better does.
 _IN_NAME = re.compile(r'(?<![a-z])(frontal|lateral|lat|pa|ap)(?![a-z])')
 
@@ -48,11 +43,6 @@ class FilmStudy:
   films: tuple[str, ...]
   views: tuple[str | None, ...]
   fault: str = ''
-
-
-def view_of(word: str | None) -> str | None:
-  """'frontal' or 'lateral' of any usual word for it ('PA', 'LL'), or None."""
-  return _VIEW_OF.get(str(word or '').strip().lower())
 
 
 def slots_of(study: FilmStudy, views: int, rule: str) -> list[str | None]:
@@ -203,7 +193,9 @@ def _study(name: str, members: Sequence) -> FilmStudy:
 
 def _view_by(film: str, tags: dict) -> str | None:
   found = _IN_NAME.search(os.path.basename(film).lower())
-  return view_of(tags.get('ViewPosition')) or view_of(found and found[1])
+  return view_of(tags.get('ViewPosition')) or view_of(
+    found[1] if found else None
+  )
 
 
 def _tags(film: str | Path) -> dict[str, str]:

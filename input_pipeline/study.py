@@ -28,18 +28,11 @@ ANYWHERE = '**'  # for a folder, in the path of a film that is not there
 SHOWN = 20  # problems that a message lists; the others are counted
 # What tables that went through other programs write where there is nothing.
 _NOTHING = ('nan', 'none', 'null', 'n/a', 'na', '<na>')
-_VIEW_WORDS = dict.fromkeys(
-  (
-    'frontal',
-    'pa',
-    'ap',
-    'postero',
-    'antero',
-    'posteroanterior',
-    'anteroposterior',
-  ),
-  FRONTAL,
-) | dict.fromkeys(('lateral', 'll', 'rl', 'lat'), LATERAL)
+_VIEW_WORDS = {
+  **dict.fromkeys(('frontal', 'pa', 'ap', 'postero', 'antero'), FRONTAL),
+  **dict.fromkeys(('posteroanterior', 'anteroposterior'), FRONTAL),
+  **dict.fromkeys(('lateral', 'll', 'rl', 'lat'), LATERAL),
+}
 _JOIN_KEY = re.compile(r'(?<!\d)(\d{1,9})_(IM-.*)$', re.ASCII)
 
 
@@ -47,9 +40,11 @@ class DataError(UserError):
   """Data that cannot be used as it is; the message lists all that is wrong."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
   """One patient visit: its report and its films, as they lie on disk.
+
+  The order of the fields is in fingerprints of data.
 
   Attributes:
     id: unlike that of any other study.
@@ -67,14 +62,14 @@ class Study:
   """
 
   id: str
-  split: str | None
-  report: str
+  split: str | None = None
+  report: str = ''
   films: tuple[str | None, ...]
-  findings: list | None
+  findings: list | None = None
   views: tuple[str | None, ...]
   sections: dict[str, str]
-  mesh: tuple[str, ...] | None
-  labels: dict[str, str] | None
+  mesh: tuple[str, ...] | None = None
+  labels: dict[str, str] | None = None
   reference: str = ''
 
 
@@ -153,12 +148,12 @@ def number_of(text: str) -> int | None:
   return int(digits) if plain else None
 
 
-def view_of(text: str) -> str | None:
+def view_of(text: str | None) -> str | None:
   """FRONTAL or LATERAL by any of their names, such as AP or 'left lateral'.
 
   None for what is neither, or both.
   """
-  words = re.findall('[a-z]+', text.lower())
+  words = re.findall('[a-z]+', str(text or '').lower())
   views = {_VIEW_WORDS[word] for word in words if word in _VIEW_WORDS}
   if 'decubitus' in words:  # of a patient who lies on a side
     views.discard(LATERAL)

@@ -3,7 +3,6 @@
 Import both from here, never directly.
 """
 
-import contextlib
 import os
 import tempfile
 
@@ -15,20 +14,8 @@ if os.path.expanduser('~') == '~':  # Keras would make a folder of that name.
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from absl import logging
 
 tf.config.set_visible_devices([], 'GPU')
 tfds.disable_progress_bar()  # the builders show their own, with a total
 
-__all__ = ['tf', 'tfds', 'without_warnings']
-
-
-@contextlib.contextmanager
-def without_warnings():
-  """Silences TFDS where it warns of what is meant to be so."""
-  verbosity = logging.get_verbosity()
-  logging.set_verbosity(logging.ERROR)
-  try:
-    yield
-  finally:
-    logging.set_verbosity(verbosity)
+__all__ = ['tf', 'tfds']

@@ -74,16 +74,33 @@ class Tokenizer:
   Attributes:
     clean: which text cleaning the vocabulary comes from, a key of `CLEANERS`.
     vocab_size: how many words or pieces there are.
-    specials: ids that are none, and come before them: logits have so many more.
+    specials: ids that are none, and come before them.
+    start: the id that begins a report.
+    end: the id that ends one.
   """
 
   clean: str
   vocab_size: int
   specials = 1
+  start = end = END
+
+  @property
+  def vocabulary(self) -> int:
+    """Ids that a model must know, those that are none counted."""
+    return self.vocab_size + self.specials
 
   def encode(self, report: str, max_length: int = 60) -> list[int]:
-    """[0] + ids + [0], cut to `max_length`: a long report has no end 0."""
-    return [END, *self._ids_of(report), END][:max_length]
+    """[start] + ids + [end], cut to `max_length`: a long report has no end."""
+    return [self.start, *self._ids_of(report), self.end][:max_length]
+
+  def checked(self, i: int) -> int:
+    """An id of a word or piece; UserError of any other."""
+    if not self.specials <= i < self.vocabulary:
+      raise UserError(
+        f'Id {i} is not in the vocabulary of {self.vocab_size}: is this the '
+        f'tokenizer that the model was trained with?'
+      )
+    return int(i)
 
   def decode(self, ids: Sequence[int], skip_first: bool = False) -> str:
     """Text up to the first 0, its words with single blanks between them.
@@ -95,12 +112,7 @@ class Tokenizer:
     for i in ids[1:] if skip_first else ids:
       if i == END:
         break
-      if not 0 < i <= self.vocab_size:
-        raise UserError(
-          f'Id {i} is not in the vocabulary of {self.vocab_size}: is this the '
-          f'tokenizer that the model was trained with?'
-        )
-      known.append(int(i))
+      known.append(self.checked(i))
     return self._text_of(known)
 
   def tokens(self, ids: Sequence[int]) -> list[str]:
@@ -130,7 +142,7 @@ class WordTokenizer(Tokenizer):
         f'A vocabulary must be sorted, without doubles, and hold {UNKNOWN!r}; '
         f'these {len(self.words)} words are not one.'
       )
-    self._id_of = {word: i + 1 for i, word in enumerate(self.words)}
+    self._id_of = {w: i for i, w in enumerate(self.words, self.specials)}
     self.vocab_size = len(self.words)
 
   @classmethod
@@ -142,8 +154,18 @@ class WordTokenizer(Tokenizer):
     counts = collections.Counter()
     for report in reports:
       counts.update(CLEANERS[clean](report).split())
-    words = {word for word, count in counts.items() if count >= min_count}
+    words = {
+      word
+      for word, count in counts.items()
+      if count >= min_count and cls.is_word(word)
+    }
     return cls(sorted(words | {UNKNOWN}), clean)
+
+  @staticmethod
+  def is_word(token: str) -> bool:
+    """Whether a cleaned token may be in the vocabulary: any may."""
+    del token
+    return True
 
   def _ids_of(self, report):
     unknown = self._id_of[UNKNOWN]
@@ -151,7 +173,7 @@ class WordTokenizer(Tokenizer):
     return [self._id_of.get(word, unknown) for word in words]
 
   def _text_of(self, ids):
-    return ' '.join(self.words[i - 1] for i in ids)
+    return ' '.join(self.words[i - self.specials] for i in ids)
 
   def normal_form(self, text: str) -> str:
     """Generated text in the words that scores count: rare ones are '<unk>'.

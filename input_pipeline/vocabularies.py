@@ -34,7 +34,7 @@ def from_json(fields: dict[str, Any]) -> Tokenizer:
     UserError: a damaged SentencePiece model.
   """
   if fields.get('numbering') == EKAGEN:
-    return EkagenTokenizer.from_json(fields)
+    return EkagenTokenizer(fields['words'], fields['clean'])
   if 'model' not in fields:
     return WordTokenizer(fields['words'], fields['clean'])
   try:

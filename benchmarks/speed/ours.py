@@ -202,7 +202,7 @@ class Ours:
     from input_pipeline.batches import eval_batches
 
     plan, data = self._plan, films.open_films(self._plan)
-    model = self._model(data.vocabulary)
+    model = self._model(data.tokenizer.vocabulary)
     variables = self._drawn(model)
     images = training_batch(plan)['images_BxIxHxW']
     mask_B = np.ones(plan.batch, bool)

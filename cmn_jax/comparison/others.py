@@ -17,6 +17,7 @@ from cmn_jax.scores.results import is_classifier
 from cmn_jax.scores.scoring import SplitScorer
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import PHANTOM, FindingsReader
+from input_pipeline.layouts.rows import without_doubles
 from input_pipeline.tokenizers import clean_mimic_cxr
 
 _FORMS = (
@@ -59,8 +60,7 @@ def read_predictions(file: Path) -> list[Prediction]:
       rows = [json.loads(line) for line in text.splitlines() if line.strip()]
       found = _pairs(rows, 'ref', 'hyp')
     else:
-      content = json.loads(text, object_pairs_hook=_without_doubles)
-      found = _of_json(content)
+      found = _of_json(json.loads(text, object_pairs_hook=without_doubles))
   except UserError as error:
     raise UserError(f'{file}: {error}') from None
   except Exception as error:  # Files of others raise all there is.
@@ -93,16 +93,6 @@ def _of_json(content) -> list[Prediction]:
     Prediction(id_, None, study['model_prediction'])
     for id_, study in content.items()
   ]
-
-
-def _without_doubles(pairs):
-  """A JSON object; Python would keep the last of two equal keys in silence."""
-  found = dict(pairs)
-  if len(found) < len(pairs):
-    keys = [key for key, _ in pairs]
-    double = next(key for key in keys if keys.count(key) > 1)
-    raise UserError(f'{double!r} is there twice: expected each study once')
-  return found
 
 
 def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:

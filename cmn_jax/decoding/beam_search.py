@@ -94,6 +94,29 @@ def beam_search(
   return state[4], state[5]
 
 
+def attention_while_writing(module, shared, cache, ids_BxT, start: int):
+  """What the last layer looked at when each id was chosen, (B, T, P).
+
+  Args:
+    module: bound, with `decode_step`.
+    shared: of its `start_decoding`, as `cache`, of one beam.
+    cache: likewise.
+    ids_BxT: as written.
+    start: the id before the first.
+  """
+  fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)), constant_values=start)
+
+  def step(cache, position):
+    _, cache, weights = module.decode_step(
+      fed_BxT[:, position, None], position, cache, shared
+    )
+    return cache, weights[:, 0]
+
+  positions_T = jnp.arange(ids_BxT.shape[1])
+  _, weights_TxBxP = jax.lax.scan(step, cache, positions_T)
+  return jnp.swapaxes(weights_TxBxP, 0, 1)
+
+
 def _largest(x_BxX, count: int):
   """The `count` largest values and their indices, first ones first on ties."""
   values, indices = [], []

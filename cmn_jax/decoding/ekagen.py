@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from cmn_jax.decoding.beam_search import beam_search
+from cmn_jax.decoding.beam_search import attention_while_writing, beam_search
 
 START, END = 1, 2
 # Theirs throws the last of 127 words away; ours fills the buffer.
@@ -90,17 +90,8 @@ def attention_of_ids(captioner, films, ids_BxT, knowledge_BxTxD):
     knowledge_BxTxD: of each study; None in a model without.
   """
   length = ids_BxT.shape[1]
-  shared, cache = captioner.start_decoding(films, 1, knowledge_BxTxD, length)
-  fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)), constant_values=START)
-
-  def step(cache, position):
-    _, cache, weights = captioner.decode_step(
-      fed_BxT[:, position, None], position, cache, shared
-    )
-    return cache, weights[:, 0]
-
-  _, weights_TxBxP = jax.lax.scan(step, cache, jnp.arange(length))
-  return jnp.swapaxes(weights_TxBxP, 0, 1)
+  start = captioner.start_decoding(films, 1, knowledge_BxTxD, length)
+  return attention_while_writing(captioner, *start, ids_BxT, START)
 
 
 def make_writer(

@@ -8,9 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cmn_jax.decoding.beam_search import beam_search
+from cmn_jax.decoding.beam_search import (
+  END,
+  attention_while_writing,
+  beam_search,
+)
 from cmn_jax.decoding.sampling import sample
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 
 METHODS = ('beam', 'greedy', 'sample')
 
@@ -34,10 +38,7 @@ class Decoding:
   seed: int
 
   def __post_init__(self):
-    if self.method not in METHODS:
-      raise UserError(
-        f'decode.method is {self.method!r}; choose from {", ".join(METHODS)}'
-      )
+    check_choice('decode.method', self.method, METHODS)
     if self.beam_size < 1:
       raise UserError(f'decode.beam_size is {self.beam_size}; at least 1')
     if self.method == 'sample' and self.temperature <= 0:
@@ -126,21 +127,10 @@ def attention_of_words(model: nn.Module) -> Callable:
   """
 
   def look(module: nn.Module, images_BxIxHxWxC, ids_BxT, mask_BxI):
-    batch, length = ids_BxT.shape
-    patches, mask = module.encode(
-      images_BxIxHxWxC, jnp.ones(batch, bool), mask_BxI=mask_BxI
-    )
-    shared, cache = module.start_decoding(patches, mask, 1)
-    fed_BxT = jnp.pad(ids_BxT, ((0, 0), (1, 0)))[:, :length]
-
-    def step(cache, position):
-      _, cache, weights = module.decode_step(
-        fed_BxT[:, position, None], position, cache, shared
-      )
-      return cache, weights[:, 0]
-
-    _, weights_TxBxP = jax.lax.scan(step, cache, jnp.arange(length))
-    return jnp.swapaxes(weights_TxBxP, 0, 1)
+    real_B = jnp.ones(len(ids_BxT), bool)
+    patches, mask = module.encode(images_BxIxHxWxC, real_B, mask_BxI=mask_BxI)
+    start = module.start_decoding(patches, mask, 1)
+    return attention_while_writing(module, *start, ids_BxT, END)
 
   def run(variables, images_BxIxHxWxC, ids_BxT, mask_BxI=None):
     return model.apply(

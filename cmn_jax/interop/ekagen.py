@@ -10,6 +10,7 @@ from cmn_jax.interop.names import (
   ConversionError,
   Row,
   check_fit,
+  layer_rows,
   linear_rows,
   norm_rows,
   shapes_of,
@@ -58,23 +59,17 @@ def captioner_rows(shape: CaptionerShape) -> list[Row]:
 
 
 def _layer_rows(stack: str, n: int, attentions: dict[str, str]) -> list[Row]:
-  ours, theirs = f'{stack}_layers_{n}', f'transformer.{stack}.layers.{n}'
-  rows = []
+  linears = {'feed_forward/in': 'linear1', 'feed_forward/out': 'linear2'}
   for here, there in attentions.items():
-    for name in _PROJECTIONS:
-      rows += linear_rows(
-        f'params/{ours}/{here}/{name}', f'{theirs}.{there}.{name}'
-      )
-    rows += linear_rows(
-      f'params/{ours}/{here}/out', f'{theirs}.{there}.out_proj'
-    )
-  for here, there in (('in', 'linear1'), ('out', 'linear2')):
-    rows += linear_rows(
-      f'params/{ours}/feed_forward/{here}', f'{theirs}.{there}'
-    )
-  for i in range(len(attentions) + 1):
-    rows += norm_rows(f'params/{ours}/norms_{i}', f'{theirs}.norm{i + 1}')
-  return rows
+    linears |= {f'{here}/{name}': f'{there}.{name}' for name in _PROJECTIONS}
+    linears[f'{here}/out'] = f'{there}.out_proj'
+  norms = {f'norms_{i}': f'norm{i + 1}' for i in range(len(attentions) + 1)}
+  return layer_rows(
+    f'params/{stack}_layers_{n}',
+    f'transformer.{stack}.layers.{n}',
+    linears,
+    norms,
+  )
 
 
 def split_packed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

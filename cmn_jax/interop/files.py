@@ -5,7 +5,6 @@ torch is imported only when a .pth is read or written.
 
 import codecs
 import io
-import os
 import pickle
 import re
 import warnings
@@ -19,6 +18,7 @@ import safetensors.numpy
 
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.models.layers import sinusoids
+from input_pipeline.atomic_write import atomic_path
 
 _MOST_TIMES = 16  # that arrays are larger than what a file stores of them
 
@@ -172,12 +172,8 @@ def write_pth(path: Path | str, content: Mapping):
       return seen[id(value)]
     return value
 
-  partial = Path(f'{path}.partial')
-  try:
+  with atomic_path(path) as partial:
     torch.save(convert(content), partial)
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
 
 
 def torch_positions(length: int, width: int) -> np.ndarray:

@@ -1,10 +1,10 @@
 """A converted checkpoint's folder: model/ and meta/, both or nothing."""
 
-import shutil
 from pathlib import Path
 
 from cmn_jax.interop.names import ConversionError
 from cmn_jax.training.checkpoints import save_model
+from input_pipeline.atomic_write import atomic_folder
 
 
 def check_free(out: Path | str) -> None:
@@ -23,14 +23,6 @@ def check_new(out: Path | str) -> None:
 
 
 def write_folder(out: Path | str, variables: dict, meta: dict) -> None:
-  """Writes out/model and out/meta."""
-  out = Path(out).absolute()
-  partial = out.with_name(f'{out.name}.partial')
-  shutil.rmtree(partial, ignore_errors=True)
-  try:
+  """Writes out/model and out/meta; an empty folder may be there."""
+  with atomic_folder(Path(out).absolute()) as partial:
     save_model(partial, variables, meta)
-    if out.exists():
-      out.rmdir()
-    partial.rename(out)
-  finally:
-    shutil.rmtree(partial, ignore_errors=True)

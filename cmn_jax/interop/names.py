@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 import flax
 import numpy as np
 
+from cmn_jax.training.checkpoints import flatten
+from cmn_jax.training.checkpoints import shapes_of as shapes_of
 from input_pipeline.errors import UserError
 
 # Order of axes here of a torch array: convolutions are OIHW there, HWIO here,
@@ -93,6 +95,30 @@ def norm_rows(
   ]
 
 
+def layer_rows(
+  ours: str,
+  theirs: str,
+  linears: Mapping[str, str],
+  norms: Mapping[str, str],
+  norm_names: tuple[str, str] = ('weight', 'bias'),
+) -> list[Row]:
+  """The linear layers and norms of a part of a network.
+
+  Args:
+    ours: path of the part here, 'params/encoder_layers_0'.
+    theirs: its name there.
+    linears: paths below the part, each to the name there.
+    norms: likewise.
+    norm_names: see `norm_rows`.
+  """
+  rows = []
+  for here, there in linears.items():
+    rows += linear_rows(f'{ours}/{here}', f'{theirs}.{there}')
+  for here, there in norms.items():
+    rows += norm_rows(f'{ours}/{here}', f'{theirs}.{there}', norm_names)
+  return rows
+
+
 def check_fit(
   table: Iterable[Row],
   shapes: Mapping[str, tuple[int, ...]],
@@ -157,13 +183,3 @@ def to_state_dict(table: Iterable[Row], variables) -> dict[str, np.ndarray]:
     array = row.to_theirs(flat[row.ours])
     arrays.update(dict.fromkeys(row.names, array))
   return arrays
-
-
-def flatten(variables) -> dict:
-  """Variables by path, 'params/patch_embed/kernel'."""
-  return flax.traverse_util.flatten_dict(variables, sep='/')
-
-
-def shapes_of(variables) -> dict[str, tuple[int, ...]]:
-  """Shapes of arrays, abstract ones too, by path."""
-  return {path: tuple(x.shape) for path, x in flatten(variables).items()}

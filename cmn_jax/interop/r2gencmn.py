@@ -8,6 +8,7 @@ from cmn_jax.interop.names import (
   ConversionError,
   Row,
   check_fit,
+  layer_rows,
   linear_rows,
   norm_rows,
   shapes_of,
@@ -61,23 +62,17 @@ def r2gencmn_rows(config: ModelConfig) -> list[Row]:
 
 
 def _layer_rows(stack: str, n: int, attentions: dict[str, str]) -> list[Row]:
-  ours, theirs = f'{stack}_layers_{n}', f'{stack}.layers.{n}'
-  root = f'{_ROOT}.model.{theirs}'
-  rows = []
+  linears = {
+    'feed_forward/in': 'feed_forward.w_1',
+    'feed_forward/out': 'feed_forward.w_2',
+  }
   for here, there in attentions.items():
     for i, name in enumerate(_PROJECTIONS):
-      rows += linear_rows(
-        f'params/{ours}/{here}/{name}', f'{root}.{there}.linears.{i}'
-      )
-  for here, there in (('in', 'w_1'), ('out', 'w_2')):
-    rows += linear_rows(
-      f'params/{ours}/feed_forward/{here}', f'{root}.feed_forward.{there}'
-    )
-  for i in range(len(attentions) + 1):
-    rows += norm_rows(
-      f'params/{ours}/norms_{i}', f'{root}.sublayer.{i}.norm', _NORM
-    )
-  return rows
+      linears[f'{here}/{name}'] = f'{there}.linears.{i}'
+  sublayers = range(len(attentions) + 1)
+  norms = {f'norms_{i}': f'sublayer.{i}.norm' for i in sublayers}
+  theirs = f'{_ROOT}.model.{stack}.layers.{n}'
+  return layer_rows(f'params/{stack}_layers_{n}', theirs, linears, norms, _NORM)
 
 
 def from_r2gencmn(

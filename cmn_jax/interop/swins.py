@@ -4,12 +4,19 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from cmn_jax.interop.names import ConversionError, Row, linear_rows, norm_rows
+from cmn_jax.interop.names import ConversionError, Row, layer_rows, norm_rows
 from cmn_jax.models.swin import relative_places
 
 SWINS = ('swin_t',)
 _STAGES = (2, 2, 6, 2)
 _PLACES = relative_places(7)
+_LINEARS = {
+  'attn/qkv': 'attn.qkv',
+  'attn/proj': 'attn.proj',
+  'fc1': 'mlp.fc1',
+  'fc2': 'mlp.fc2',
+}
+_NORMS = {'norm1': 'norm1', 'norm2': 'norm2'}
 
 
 def swin_rows(root: str = 'visual_encoder/') -> list[Row]:
@@ -27,15 +34,7 @@ def swin_rows(root: str = 'visual_encoder/') -> list[Row]:
     for n in range(size):
       ours = f'{root}layer{stage + 1}_{n}'
       theirs = f'layers.{stage}.blocks.{n}'
-      for norm in ('norm1', 'norm2'):
-        rows += norm_rows(f'params/{ours}/{norm}', f'{theirs}.{norm}')
-      for here, there in (
-        ('attn/qkv', 'attn.qkv'),
-        ('attn/proj', 'attn.proj'),
-        ('fc1', 'mlp.fc1'),
-        ('fc2', 'mlp.fc2'),
-      ):
-        rows += linear_rows(f'params/{ours}/{here}', f'{theirs}.{there}')
+      rows += layer_rows(f'params/{ours}', theirs, _LINEARS, _NORMS)
       table = f'{theirs}.attn.relative_position_bias_table'
       rows.append(Row(f'params/{ours}/attn/relative_bias', table))
     if stage < len(_STAGES) - 1:

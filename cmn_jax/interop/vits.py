@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cmn_jax.interop.names import ConversionError, Row, linear_rows, norm_rows
+from cmn_jax.interop.names import ConversionError, Row, layer_rows, norm_rows
 from cmn_jax.models.images import IMAGENET_MEAN, IMAGENET_STD
 
 VITS = ('vit_b16',)
@@ -74,19 +74,14 @@ def _rows(names: Mapping[str, str]) -> list[Row]:
     Row('params/patches/bias', f'{names["patches"]}.bias'),
     *norm_rows('params/norm', names['norm']),
   ]
+  linears = {f'self_attention/{part}': names[part] for part in _PROJECTIONS}
+  linears['self_attention/out'] = names['attention_out']
+  linears |= {part: names[part] for part in ('in', 'out')}
+  norms = {part: names[part] for part in ('norm1', 'norm2')}
   for index in range(_LAYERS):
-    ours, theirs = f'layer_{index}', names['layer'].format(index)
-    for part in _PROJECTIONS:
-      rows += linear_rows(
-        f'params/{ours}/self_attention/{part}', f'{theirs}.{names[part]}'
-      )
-    rows += linear_rows(
-      f'params/{ours}/self_attention/out', f'{theirs}.{names["attention_out"]}'
+    rows += layer_rows(
+      f'params/layer_{index}', names['layer'].format(index), linears, norms
     )
-    for part in ('norm1', 'norm2'):
-      rows += norm_rows(f'params/{ours}/{part}', f'{theirs}.{names[part]}')
-    for part in ('in', 'out'):
-      rows += linear_rows(f'params/{ours}/{part}', f'{theirs}.{names[part]}')
   return rows
 
 

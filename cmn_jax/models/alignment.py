@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from cmn_jax.models.layers import torch_uniform
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice, check_least
 
 FORMS = ('cosine', 'infonce')
 TEXTS = ('report', 'report+films')
@@ -50,16 +50,9 @@ class AlignmentConfig:
 
   def __post_init__(self):
     for name, choices in (('form', FORMS), ('text', TEXTS)):
-      value = getattr(self, name)
-      if value not in choices:
-        raise UserError(
-          f'alignment.{name} is {value!r}; choose from {", ".join(choices)}'
-        )
+      check_choice(f'alignment.{name}', getattr(self, name), choices)
     for name in ('weight', 'warmup_steps'):
-      if not getattr(self, name) >= 0:  # NaN is neither
-        raise UserError(
-          f'alignment.{name} is {getattr(self, name)}; it must not be negative'
-        )
+      check_least(f'alignment.{name}', getattr(self, name), 0)
     if not -1 <= self.margin <= 1:
       raise UserError(
         f'alignment.margin is {self.margin}; a cosine lies from -1 to 1'

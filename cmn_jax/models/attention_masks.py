@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from input_pipeline.errors import check_choice
+
 JET, THRESHOLD = 'jet', 'threshold'
 RULES = (JET, THRESHOLD)
 # Of a map's peak, for the rule 'threshold': chosen on the lesions of phantom
@@ -72,12 +74,9 @@ def attention_mask(
     threshold: of the rule 'threshold'.
 
   Raises:
-    ValueError: another rule.
+    UserError: another rule.
   """
-  if rule not in RULES:
-    raise ValueError(
-      f'ekagen.mask_rule is {rule!r}; choose from {", ".join(RULES)}'
-    )
+  check_choice('ekagen.mask_rule', rule, RULES)
   present = jnp.asarray(present_BxG)[..., None, None]
   if rule == THRESHOLD:
     return jnp.any(present & (maps_BxGxHxW > threshold), axis=1)
@@ -132,20 +131,17 @@ def class_masks(
   return masks.reshape(maps.shape)
 
 
-def dim_outside(
-  films_xHxW, masks_xHxW, min_cover: float = 0.0, light: float = DIMMED
-):
-  """Films with what lies outside their masks dimmed, uint8.
+def dim_outside(films_xHxW, masks_xHxW, min_cover: float = 0.0):
+  """Films with what lies outside their masks dimmed, rounded down, uint8.
 
   Args:
     films_xHxW: grey films, uint8.
     masks_xHxW: bool.
     min_cover: share of the film; a mask that covers no more is not used. With
       0 an empty mask darkens nothing.
-    light: what is left of the grey values outside, rounded down.
   """
   # A table, as float32 would round 0.4 * 5 to either side of 2.
-  dimmed = jnp.asarray(np.floor(np.arange(256) * light).astype(np.uint8))
+  dimmed = jnp.asarray(np.floor(np.arange(256) * DIMMED).astype(np.uint8))
   pixels = masks_xHxW.shape[-2] * masks_xHxW.shape[-1]
   covered = jnp.sum(masks_xHxW, axis=(-2, -1), keepdims=True)
   lit = masks_xHxW | (covered <= min_cover * pixels)

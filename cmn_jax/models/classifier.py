@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from cmn_jax.models.layers import Dropout, Linear
 from cmn_jax.models.report_generator import ReportGenerator
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice, check_least
 
 IMAGE, REFERENCE, GENERATED = 'image', 'image+reference', 'image+generated'
 INPUTS = (IMAGE, REFERENCE, GENERATED)
@@ -63,16 +63,9 @@ class ClassifierConfig:
 
   def __post_init__(self):
     for name, choices in (('inputs', INPUTS), ('task', TASKS)):
-      value = getattr(self, name)
-      if value not in choices:
-        raise UserError(
-          f'classifier.{name} is {value!r}; choose from {", ".join(choices)}'
-        )
+      check_choice(f'classifier.{name}', getattr(self, name), choices)
     for name, least in (('hidden', 1), ('gamma', 0), ('class_weights', 0)):
-      if getattr(self, name) < least:
-        raise UserError(
-          f'classifier.{name} is {getattr(self, name)}; at least {least}'
-        )
+      check_least(f'classifier.{name}', getattr(self, name), least)
     if not 0 <= self.alpha <= 1:
       raise UserError(
         f'classifier.alpha is {self.alpha}; it must be between 0 and 1'

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_features import OpinionConfig, feature_sizes
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 
 MEMORIES = ('none', 'separate', 'shared')
 PROMPTS = ('', 'findings')
@@ -72,9 +72,9 @@ class ModelConfig:
   opinion: OpinionConfig | None = None
 
   def __post_init__(self):
-    _require('encoder', self.encoder, ENCODERS)
-    _require('memory', self.memory, MEMORIES)
-    _require('dtype', self.dtype, DTYPES)
+    check_choice('model.encoder', self.encoder, ENCODERS)
+    check_choice('model.memory', self.memory, MEMORIES)
+    check_choice('model.dtype', self.dtype, DTYPES)
     if self.prompts not in PROMPTS:
       raise UserError(
         f"model.prompts is {self.prompts!r}; choose from '' and 'findings'"
@@ -129,18 +129,7 @@ class ModelConfig:
       opinion=opinion,
     )
 
-  def with_alignment(self, alignment: AlignmentConfig) -> 'ModelConfig':
-    """The same with another alignment."""
-    return dataclasses.replace(self, alignment=alignment)
-
   @property
   def precision(self) -> Any:
     """The JAX type of `dtype`."""
     return DTYPES[self.dtype]
-
-
-def _require(field, value, choices):
-  if value not in choices:
-    raise UserError(
-      f'model.{field} is {value!r}; choose from {", ".join(choices)}'
-    )

@@ -26,6 +26,8 @@ from cmn_jax.models.film_classifier import build_encoder
 from cmn_jax.models.images import Encoded
 from cmn_jax.models.layers import Dropout, Linear
 from cmn_jax.models.resnet import ResNet
+from cmn_jax.models.transformer import empty_cache, written_at
+from input_pipeline.errors import UserError, check_choice
 
 PAD, START, END = 0, 1, 2
 # Ids that are no words: these are numbered first.
@@ -70,16 +72,10 @@ class CaptionerShape:
   knowledge: bool = True
 
   def __post_init__(self):
-    if self.encoder not in ENCODERS:
-      raise ValueError(
-        f'model.encoder is {self.encoder!r}; choose from {", ".join(ENCODERS)}'
-      )
-    if self.frozen not in FROZEN:
-      raise ValueError(
-        f'ekagen.frozen is {self.frozen!r}; choose from {", ".join(FROZEN)}'
-      )
+    check_choice('model.encoder', self.encoder, ENCODERS)
+    check_choice('ekagen.frozen', self.frozen, FROZEN)
     if self.width % self.heads or self.width % 4:
-      raise ValueError(
+      raise UserError(
         f'model.width is {self.width}; it must be divisible by the '
         f'{self.heads} heads, and by 4'
       )
@@ -135,7 +131,7 @@ class Captioner(nn.Module):
       FilmLayer(*sizes, self.dtype) for _ in range(s.layers)
     ]
     self.decoder_layers = [
-      KnowledgeLayer(*sizes, s.knowledge, self.dtype) for _ in range(s.layers)
+      KnowledgeLayer(*sizes, self.dtype, s.knowledge) for _ in range(s.layers)
     ]
     self.encoder_norm = layer_norm(EPSILON, self.dtype)
     self.decoder_norm = layer_norm(EPSILON, self.dtype)
@@ -224,11 +220,7 @@ class Captioner(nn.Module):
   def start_decoding(
     self, films: Films, beams: int, knowledge_BxTxD=None, length: int = 0
   ):
-    """What all steps of decoding share, and an empty cache for K beams.
-
-    The cache is a pair: the beam that each position of a beam was written by,
-    (B, K, T), which follows the beams when these are dealt anew, and keys and
-    values by the beam that wrote them, which stay where they are.
+    """What all steps of decoding share, and an `empty_cache` of K beams.
 
     Args:
       films: from `encode`.
@@ -254,9 +246,7 @@ class Captioner(nn.Module):
     }
     b = films.tokens_BxPxD.shape[0]
     size = (b, s.heads, length, beams, s.width // s.heads)
-    empty = jnp.zeros(size, self.dtype)
-    writers_BxKxT = jnp.zeros((b, beams, length), jnp.int32)
-    return shared, (writers_BxKxT, [(empty, empty)] * s.layers)
+    return shared, empty_cache(s.layers, size, self.dtype)
 
   def decode_step(self, ids_BxK, position, cache, shared):
     """One word of each beam; whatever was written before is seen, PAD too.
@@ -272,25 +262,19 @@ class Captioner(nn.Module):
       attention over the films' tokens, (B, K, P), averaged over heads.
     """
     writers_BxKxT, kept = cache
-    beams = jnp.arange(ids_BxK.shape[1])
-    writers_BxKxT = writers_BxKxT.at[:, :, position].set(beams)
-    positions_T = jnp.arange(writers_BxKxT.shape[2])
-    seen = (writers_BxKxT[..., None] == beams) & (
-      positions_T[:, None] <= position
-    )
-    seen_Bx1xKxTK = seen.reshape(*ids_BxK.shape, -1)[:, None]
+    writers_BxKxT, seen_Bx1xKxTK = written_at(writers_BxKxT, position)
     query_D = jnp.asarray(self.positions)[position]
     x = self.word_norm(self._words(ids_BxK) + query_D)
     query_D = query_D.astype(self.dtype)
-    longer = []
+    extended = []
     for layer, old, kv, folded in zip(
       self.decoder_layers, kept, shared['films'], shared['folded'], strict=True
     ):
       x, new, weight = layer.step(
         x, old, position, seen_Bx1xKxTK, query_D, kv, shared['mask'], folded
       )
-      longer.append(new)
-    cache = (writers_BxKxT, longer)
+      extended.append(new)
+    cache = (writers_BxKxT, extended)
     return self._log_probs(x), cache, jnp.mean(weight, axis=1)
 
   def _words(self, ids):

@@ -9,7 +9,7 @@ from typing import Any
 
 from cmn_jax.models.attention_masks import COMPAT_MIN_COVER, RULES
 from cmn_jax.models.ekagen import FROZEN, CaptionerShape
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice, check_least
 
 PLAIN, MASKED = 'plain', 'masked'
 # The authors' side of each switch.
@@ -66,16 +66,9 @@ class EkagenConfig:
 
   def __post_init__(self):
     for name, choices in _CHOICES.items():
-      if getattr(self, name) not in choices:
-        raise UserError(
-          f'ekagen.{name} is {getattr(self, name)!r}; choose from '
-          f'{", ".join(choices)}'
-        )
+      check_choice(f'ekagen.{name}', getattr(self, name), choices)
     for name, least in _AT_LEAST.items():
-      if getattr(self, name) < least:
-        raise UserError(
-          f'ekagen.{name} is {getattr(self, name)}; expected {least} or more'
-        )
+      check_least(f'ekagen.{name}', getattr(self, name), least)
     if self.temperature <= 0:
       raise UserError(
         f'ekagen.temperature is {self.temperature}; it must be above 0'
@@ -111,21 +104,18 @@ def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
     UserError: a value that cannot be.
   """
   model, own = config.model, config.ekagen
-  try:
-    return CaptionerShape(
-      vocabulary=vocabulary,
-      encoder=model.encoder,
-      encoder_width=model.encoder_width,
-      dilated=own.dilated,
-      frozen='all' if config.train.freeze else own.frozen,
-      width=model.width,
-      heads=model.heads,
-      hidden=model.hidden,
-      word_hidden=own.word_hidden,
-      layers=model.layers,
-      dropout=model.dropout,
-      max_length=config.data.max_length - 1,
-      knowledge=knowledge,
-    )
-  except ValueError as error:
-    raise UserError(str(error)) from error
+  return CaptionerShape(
+    vocabulary=vocabulary,
+    encoder=model.encoder,
+    encoder_width=model.encoder_width,
+    dilated=own.dilated,
+    frozen='all' if config.train.freeze else own.frozen,
+    width=model.width,
+    heads=model.heads,
+    hidden=model.hidden,
+    word_hidden=own.word_hidden,
+    layers=model.layers,
+    dropout=model.dropout,
+    max_length=config.data.max_length - 1,
+    knowledge=knowledge,
+  )

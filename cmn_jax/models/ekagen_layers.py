@@ -5,15 +5,14 @@ added to queries and keys in each layer, never to values.
 """
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cmn_jax.models.layers import Dropout, Linear
-from cmn_jax.models.transformer import Attention, FeedForward
+from cmn_jax.models.layers import Linear
+from cmn_jax.models.transformer import Attention, EncoderLayer, longer
 
 # Of all norms but the one on words, which has WORD_EPSILON.
 EPSILON = 1e-5
@@ -72,30 +71,18 @@ class PackedAttention(Attention):
     return keys, values
 
 
-class FilmLayer(nn.Module):
-  """Self-attention over a film's tokens, then feed-forward.
+class FilmLayer(EncoderLayer):
+  """Self-attention over a film's tokens, then feed-forward."""
 
-  Attributes:
-    width: D.
-    heads: N.
-    hidden: width inside the feed-forward.
-    dropout: rate; attention weights have ATTENTION_DROPOUT unless it is 0.
-    dtype: type of the arithmetic.
-  """
+  @nn.nowrap
+  def attention(self) -> PackedAttention:
+    """See `EncoderLayer`, as for `norm`."""
+    return PackedAttention(self.width, self.heads, self.dropout > 0, self.dtype)
 
-  width: int
-  heads: int
-  hidden: int
-  dropout: float
-  dtype: Any = jnp.float32
-
-  def setup(self):
-    self.self_attention = PackedAttention(
-      self.width, self.heads, self.dropout > 0, self.dtype
-    )
-    self.feed_forward = FeedForward(self.hidden, self.dropout, self.dtype)
-    self.norms = [layer_norm(EPSILON, self.dtype) for _ in range(2)]
-    self.drops = [Dropout(self.dropout) for _ in range(2)]
+  @nn.nowrap
+  def norm(self) -> nn.LayerNorm:
+    """The usual one."""
+    return layer_norm(EPSILON, self.dtype)
 
   def __call__(self, x_BxPxD, places_PxD, mask_Bx1x1xP, train: bool):
     """Returns (B, P, D)."""
@@ -107,36 +94,19 @@ class FilmLayer(nn.Module):
     return x + self.drops[1](y, train)
 
 
-class KnowledgeLayer(nn.Module):
+class KnowledgeLayer(FilmLayer):
   """A decoder layer whose outcome is fused with the study's knowledge.
 
   Attributes:
-    width: D.
-    heads: N.
-    hidden: width inside the feed-forward.
-    dropout: rate; attention weights have ATTENTION_DROPOUT unless it is 0.
     knowledge: whether knowledge is fused in at all.
-    dtype: type of the arithmetic.
   """
 
-  width: int
-  heads: int
-  hidden: int
-  dropout: float
-  knowledge: bool
-  dtype: Any = jnp.float32
+  knowledge: bool = True
+  attentions = ('self_attention', 'cross_attention')
 
   def setup(self):
-    def attention():
-      return PackedAttention(
-        self.width, self.heads, self.dropout > 0, self.dtype
-      )
-
-    self.self_attention = attention()
-    self.cross_attention = attention()
-    self.feed_forward = FeedForward(self.hidden, self.dropout, self.dtype)
-    self.norms = [layer_norm(EPSILON, self.dtype) for _ in range(3)]
-    self.drops = [Dropout(self.dropout) for _ in range(3)]
+    """As of any layer, and the fusion."""
+    super().setup()
     if self.knowledge:
       self.fuse_text, self.fuse_knowledge, self.fuse = (
         Linear(self.width, 'xavier', self.dtype) for _ in range(3)
@@ -216,12 +186,8 @@ class KnowledgeLayer(nn.Module):
     """
     y = self.norms[0](x_BxKxD)
     new = self.self_attention.keys_values(y, query_D, heads_first=True)
-    cache = tuple(
-      jax.lax.dynamic_update_index_in_dim(old, one[:, :, None], position, 2)
-      for old, one in zip(cache, new, strict=True)
-    )
-    keys, values = (c.reshape(*c.shape[:2], -1, c.shape[-1]) for c in cache)
-    y, _ = self.self_attention.of_beams(y + query_D, keys, values, seen)
+    cache, keys_values = longer(cache, new, position)
+    y, _ = self.self_attention.of_beams(y + query_D, *keys_values, seen)
     x = x_BxKxD + y
     y = self.norms[1](x) + query_D
     y, weight = self.cross_attention.of_beams(y, *films_kv, film_mask)

@@ -44,8 +44,7 @@ class KnowledgeTable(nn.Module):
     keys = self.param('keys', start, (self.rows, self.classes), jnp.int8)
     if self.form == CLASSES:
       return mean_of_classes(table, labels_BxG, self.no_finding)
-    row_B, _ = nearest_combination(keys, labels_BxG)
-    return table[row_B]
+    return table[nearest_combination(keys, labels_BxG)]
 
 
 class EkagenSystem(nn.Module):

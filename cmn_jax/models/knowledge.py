@@ -164,29 +164,13 @@ def mean_of_classes(table_GxTxD, labels_BxG, no_finding: int):
 
 
 def nearest_combination(keys_YxG, labels_BxG):
-  """Row of a table of combinations for each study, and whether it is its own.
+  """Row of a table of combinations for each study, (B,) int32.
 
   A label vector that the table lacks takes the row that differs in the fewest
   labels; of equals the first, which is the most frequent.
-
-  Returns:
-    Rows (B,) int32, and bools (B,), False where the vector was not there.
   """
   keys, labels = (
     jnp.asarray(x).astype(jnp.int32) for x in (keys_YxG, labels_BxG)
   )
   differing_BxY = jnp.sum(labels[:, None] != keys[None], axis=2)
-  row_B = jnp.argmin(differing_BxY, axis=1).astype(jnp.int32)
-  return row_B, jnp.min(differing_BxY, axis=1) == 0
-
-
-def look_up(base: KnowledgeBase, labels_BxG):
-  """Knowledge of studies by their labels, (B, T, D), and which had a row.
-
-  The second, (B,), is True in a table of classes.
-  """
-  if base.form == CLASSES:
-    found = mean_of_classes(base.table_YxTxD, labels_BxG, base.no_finding)
-    return found, jnp.ones(len(labels_BxG), bool)
-  row_B, own_B = nearest_combination(base.keys_YxG, labels_BxG)
-  return jnp.asarray(base.table_YxTxD)[row_B], own_B
+  return jnp.argmin(differing_BxY, axis=1).astype(jnp.int32)

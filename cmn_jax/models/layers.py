@@ -46,6 +46,23 @@ class Linear(nn.Module):
     return x @ kernel.astype(self.dtype) + bias.astype(self.dtype)
 
 
+class Projections(nn.Module):
+  """The four of an attention; a subclass has width, heads and dtype."""
+
+  def setup(self):
+    self.query = Linear(self.width, 'xavier', self.dtype)
+    self.key = Linear(self.width, 'xavier', self.dtype)
+    self.value = Linear(self.width, 'xavier', self.dtype)
+    self.out = Linear(self.width, 'xavier', self.dtype)
+
+  def project(self, x):
+    """Keys and values of x, each (..., N, E)."""
+    return (
+      split_heads(self.key(x), self.heads),
+      split_heads(self.value(x), self.heads),
+    )
+
+
 def _mix(x):
   """A bijection of uint32 that spreads each bit over all (MurmurHash3's)."""
   x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)

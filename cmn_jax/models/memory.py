@@ -8,11 +8,15 @@ head; their values, weighted by a softmax over those K, are the response.
 import functools
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cmn_jax.models.layers import Linear, join_heads, seeded_mask, split_heads
+from cmn_jax.models.layers import (
+  Projections,
+  join_heads,
+  seeded_mask,
+  split_heads,
+)
 
 # Queries of a block at most. With 2,048 slots its scores are four megabytes,
 # which stay in a CPU's cache while the K-th largest is searched.
@@ -196,7 +200,7 @@ def _each_block(function, of_block, of_head):
   )
 
 
-class MemoryQuery(nn.Module):
+class MemoryQuery(Projections):
   """Querying and responding: four projections around `topk_attention`.
 
   Attributes:
@@ -213,22 +217,9 @@ class MemoryQuery(nn.Module):
   dropout: float
   dtype: Any = jnp.float32
 
-  def setup(self):
-    self.query = Linear(self.width, 'xavier', self.dtype)
-    self.key = Linear(self.width, 'xavier', self.dtype)
-    self.value = Linear(self.width, 'xavier', self.dtype)
-    self.out = Linear(self.width, 'xavier', self.dtype)
-
   def __call__(self, x_BxQxD, memory_MxD, train: bool):
     """Returns the memory's responses, (B, Q, D), to be added to x."""
     return self.respond(x_BxQxD, *self.project(memory_MxD), train)
-
-  def project(self, memory_MxD):
-    """Keys and values of the slots, each (M, N, E)."""
-    return (
-      split_heads(self.key(memory_MxD), self.heads),
-      split_heads(self.value(memory_MxD), self.heads),
-    )
 
   def respond(self, x_BxQxD, k_MxNxE, v_MxNxE, train: bool):
     """As `__call__`, with the slots projected before."""

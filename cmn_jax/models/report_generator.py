@@ -14,7 +14,12 @@ from cmn_jax.models.images import Encoded, as_pixels, images_of
 from cmn_jax.models.layers import Dropout, Linear, dropout_mask, sinusoids
 from cmn_jax.models.memory import MemoryQuery
 from cmn_jax.models.normalization import LayerNorm
-from cmn_jax.models.transformer import DecoderLayer, EncoderLayer
+from cmn_jax.models.transformer import (
+  DecoderLayer,
+  EncoderLayer,
+  empty_cache,
+  written_at,
+)
 
 _PROMPT_DROPOUT = 0.1
 
@@ -256,13 +261,7 @@ class ReportGenerator(nn.Module):
     )
 
   def start_decoding(self, patches_BxPxD, mask_Bx1x1xP, beams: int):
-    """What all steps of decoding share, and an empty cache for K beams.
-
-    The cache is a pair: the beam that each position of a beam was written by,
-    (B, K, T), which follows the beams when these are reordered, and keys and
-    values by the beam that wrote them, which stay where they are.
-    """
-    b = patches_BxPxD.shape[0]
+    """What all steps of decoding share, and an `empty_cache` of K beams."""
     s = self.config
     shared = {
       'patches': [
@@ -274,10 +273,9 @@ class ReportGenerator(nn.Module):
     if s.memory != 'none':
       query, memory = self._text_memory()
       shared['memory'] = query.project(memory)
+    b = patches_BxPxD.shape[0]
     size = (b, s.heads, s.max_length, beams, s.width // s.heads)
-    empty = jnp.zeros(size, self.dtype)
-    writers_BxKxT = jnp.zeros((b, beams, s.max_length), jnp.int32)
-    return shared, (writers_BxKxT, [(empty, empty)] * s.layers)
+    return shared, empty_cache(s.layers, size, self.dtype)
 
   def decode_step(self, ids_BxK, position, cache, shared):
     """One word of each beam.
@@ -293,29 +291,23 @@ class ReportGenerator(nn.Module):
       attention over patches without prompts, (B, K, P), averaged over heads.
     """
     writers_BxKxT, kept = cache
-    beams = jnp.arange(ids_BxK.shape[1])
-    writers_BxKxT = writers_BxKxT.at[:, :, position].set(beams)
-    positions_T = jnp.arange(self.config.max_length)
-    seen = (writers_BxKxT[..., None] == beams) & (
-      positions_T[:, None] <= position
-    )
-    seen_Bx1xKxTK = seen.reshape(*ids_BxK.shape, -1)[:, None]
+    writers_BxKxT, seen_Bx1xKxTK = written_at(writers_BxKxT, position)
     x = self._embed(
       ids_BxK[..., None], jnp.asarray(position)[None], False, shared
     )[:, :, 0]
-    longer = []
+    extended = []
     for layer, old, kv in zip(
       self.decoder_layers, kept, shared['patches'], strict=True
     ):
       x, new, weight = layer.step(
         x, old, position, seen_Bx1xKxTK, kv, shared['mask']
       )
-      longer.append(new)
+      extended.append(new)
     logits = self._logits(self.decoder_norm(x))
     log_probs = jax.nn.log_softmax(logits, axis=-1)
     prompts = self.config.opinion.classes if self.config.opinion else 0
     seen_BxKxP = jnp.mean(weight, axis=1)[..., : weight.shape[-1] - prompts]
-    return log_probs, (writers_BxKxT, longer), seen_BxKxP
+    return log_probs, (writers_BxKxT, extended), seen_BxKxP
 
   def _embed(self, ids, positions_T, train: bool, shared=None):
     """Words (..., T) to (..., T, D), positions and memory response added."""

@@ -79,7 +79,16 @@ class Conv(nn.Module):
 
 
 class BasicBlock(nn.Module):
-  """Two 3x3 convolutions and a shortcut (ResNet-18 and -34)."""
+  """Two 3x3 convolutions and a shortcut (ResNet-18 and -34).
+
+  Attributes:
+    features: of all convolutions, but of a bottleneck's last.
+    stride: of the shortcut and of one 3x3 convolution.
+    axis_name: see `ResNet`, as for `dtype` and `frozen`.
+    dtype: likewise.
+    dilation: of the 3x3 convolutions.
+    frozen: likewise.
+  """
 
   features: int
   stride: int
@@ -89,57 +98,41 @@ class BasicBlock(nn.Module):
   frozen: bool = False
   expansion = 1
 
+  @property
+  def convolutions(self) -> tuple[tuple[int, int, int], ...]:
+    """(features, size, stride) of each."""
+    return (self.features, 3, self.stride), (self.features, 3, 1)
+
   @nn.compact
   def __call__(self, x, mask_BxI, train: bool):
-    def norm(name):
-      return BatchNorm(self.axis_name, frozen=self.frozen, name=name)
+    def norm(y, name):
+      layer = BatchNorm(self.axis_name, frozen=self.frozen, name=name)
+      return layer(y, mask_BxI, train)
 
-    def conv(stride, name):
-      return Conv(
-        self.features, 3, stride, self.dtype, self.dilation, name=name
-      )
-
-    y = conv(self.stride, 'conv1')(x)
-    y = nn.relu(norm('bn1')(y, mask_BxI, train))
-    y = conv(1, 'conv2')(y)
-    y = norm('bn2')(y, mask_BxI, train)
+    y = x
+    for n, (features, size, stride) in enumerate(self.convolutions, 1):
+      y = y if n == 1 else nn.relu(y)
+      dilation = 1 if size == 1 else self.dilation
+      y = Conv(features, size, stride, self.dtype, dilation, name=f'conv{n}')(y)
+      y = norm(y, f'bn{n}')
     if x.shape != y.shape:
-      x = Conv(
-        self.features, 1, self.stride, self.dtype, name='downsample_conv'
-      )(x)
-      x = norm('downsample_bn')(x, mask_BxI, train)
+      x = Conv(y.shape[-1], 1, self.stride, self.dtype, name='downsample_conv')(
+        x
+      )
+      x = norm(x, 'downsample_bn')
     return computed_once(nn.relu(x + y), mask_BxI)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(BasicBlock):
   """1x1, 3x3 and 1x1 convolutions and a shortcut (ResNet-50 and -101)."""
 
-  features: int
-  stride: int
-  axis_name: str | None
-  dtype: Any
-  dilation: int = 1
-  frozen: bool = False
   expansion = 4
 
-  @nn.compact
-  def __call__(self, x, mask_BxI, train: bool):
-    def norm(name):
-      return BatchNorm(self.axis_name, frozen=self.frozen, name=name)
-
-    out = self.features * self.expansion
-    y = Conv(self.features, 1, 1, self.dtype, name='conv1')(x)
-    y = nn.relu(norm('bn1')(y, mask_BxI, train))
-    y = Conv(
-      self.features, 3, self.stride, self.dtype, self.dilation, name='conv2'
-    )(y)
-    y = nn.relu(norm('bn2')(y, mask_BxI, train))
-    y = Conv(out, 1, 1, self.dtype, name='conv3')(y)
-    y = norm('bn3')(y, mask_BxI, train)
-    if x.shape != y.shape:
-      x = Conv(out, 1, self.stride, self.dtype, name='downsample_conv')(x)
-      x = norm('downsample_bn')(x, mask_BxI, train)
-    return computed_once(nn.relu(x + y), mask_BxI)
+  @property
+  def convolutions(self) -> tuple[tuple[int, int, int], ...]:
+    """(features, size, stride) of each."""
+    inner, out = self.features, self.features * self.expansion
+    return (inner, 1, 1), (inner, 3, self.stride), (out, 1, 1)
 
 
 class ResNet(nn.Module):

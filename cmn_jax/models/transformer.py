@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from cmn_jax.models.layers import (
   Dropout,
   Linear,
+  Projections,
   dropout_mask,
   join_heads,
   split_heads,
@@ -47,26 +48,13 @@ def attend(q, k, v, mask, dropout_key=None):
   return jnp.einsum('bnqp,bpne->bqne', weight.astype(v.dtype), v)
 
 
-class Attention(nn.Module):
+class Attention(Projections):
   """Multi-head attention with its projections apart, so caches can use them."""
 
   width: int
   heads: int
   dropout: bool
   dtype: Any = jnp.float32
-
-  def setup(self):
-    self.query = Linear(self.width, 'xavier', self.dtype)
-    self.key = Linear(self.width, 'xavier', self.dtype)
-    self.value = Linear(self.width, 'xavier', self.dtype)
-    self.out = Linear(self.width, 'xavier', self.dtype)
-
-  def project(self, x):
-    """Keys and values of x, each (..., N, E)."""
-    return (
-      split_heads(self.key(x), self.heads),
-      split_heads(self.value(x), self.heads),
-    )
 
   def __call__(self, x, k, v, mask, train: bool):
     """Queries from x against given keys and values."""
@@ -100,6 +88,56 @@ class Attention(nn.Module):
     return self.out(join_heads(answer)), weight
 
 
+def empty_cache(layers: int, size: tuple[int, ...], dtype) -> tuple:
+  """What a decoder has written before its first step.
+
+  A pair: the beam that each position of a beam was written by, (B, K, T),
+  which follows the beams when these are dealt anew, and of each layer keys and
+  values by the beam that wrote them, which stay where they are.
+
+  Args:
+    layers: of the decoder.
+    size: of keys and values, (B, N, T, K, E).
+    dtype: of them.
+  """
+  b, _, length, beams, _ = size
+  empty = jnp.zeros(size, dtype)
+  return jnp.zeros((b, beams, length), jnp.int32), [(empty, empty)] * layers
+
+
+def written_at(writers_BxKxT, position) -> tuple:
+  """Each beam writes a position itself; what it then sees of `longer`'s keys.
+
+  Returns:
+    The writers, and bools (B, 1, K, T * K).
+  """
+  b, k, length = writers_BxKxT.shape
+  beams = jnp.arange(k)
+  writers_BxKxT = writers_BxKxT.at[:, :, position].set(beams)
+  seen = (writers_BxKxT[..., None] == beams) & (
+    jnp.arange(length)[:, None] <= position
+  )
+  return writers_BxKxT, seen.reshape(b, k, -1)[:, None]
+
+
+def longer(cache, new, position) -> tuple:
+  """A layer's cache with a position written, and its keys and values.
+
+  Args:
+    cache: keys and values of all beams so far, each (B, N, T, K, E).
+    new: those of this position, (B, N, K, E).
+    position: index of it.
+
+  Returns:
+    The cache, and keys and values as `Attention.of_beams` takes them.
+  """
+  cache = tuple(
+    jax.lax.dynamic_update_index_in_dim(old, one[:, :, None], position, 2)
+    for old, one in zip(cache, new, strict=True)
+  )
+  return cache, [c.reshape(*c.shape[:2], -1, c.shape[-1]) for c in cache]
+
+
 class FeedForward(nn.Module):
   """Two linear layers with a rectifier and dropout between them."""
 
@@ -115,23 +153,44 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-  """Self-attention over patches, then feed-forward."""
+  """Self-attention over patches, then feed-forward.
+
+  Attributes:
+    width: D.
+    heads: N.
+    hidden: width inside the feed-forward.
+    dropout: rate; attention weights have ATTENTION_DROPOUT unless it is 0.
+    dtype: type of the arithmetic.
+    attentions: their names, in order; each has a norm before it.
+  """
 
   width: int
   heads: int
   hidden: int
   dropout: float
   dtype: Any = jnp.float32
+  attentions = ('self_attention',)
 
   def setup(self):
-    self.self_attention = Attention(
-      self.width, self.heads, self.dropout > 0, self.dtype
-    )
+    for name in self.attentions:
+      setattr(self, name, self.attention())
     self.feed_forward = FeedForward(self.hidden, self.dropout, self.dtype)
-    self.norms = [LayerNorm() for _ in range(2)]
-    self.drops = [Dropout(self.dropout) for _ in range(2)]
+    sublayers = len(self.attentions) + 1
+    self.norms = [self.norm() for _ in range(sublayers)]
+    self.drops = [Dropout(self.dropout) for _ in range(sublayers)]
+
+  @nn.nowrap
+  def attention(self) -> Attention:
+    """One of the attentions."""
+    return Attention(self.width, self.heads, self.dropout > 0, self.dtype)
+
+  @nn.nowrap
+  def norm(self) -> nn.Module:
+    """One of the norms."""
+    return LayerNorm()
 
   def __call__(self, x_BxPxD, mask_Bx1x1xP, train: bool):
+    """Returns (B, P, D)."""
     y = self.norms[0](x_BxPxD)
     k, v = self.self_attention.project(y)
     y = self.self_attention(y, k, v, mask_Bx1x1xP, train)
@@ -140,24 +199,10 @@ class EncoderLayer(nn.Module):
     return x_BxPxD + self.drops[1](y, train)
 
 
-class DecoderLayer(nn.Module):
+class DecoderLayer(EncoderLayer):
   """Causal self-attention, attention to the patches, feed-forward."""
 
-  width: int
-  heads: int
-  hidden: int
-  dropout: float
-  dtype: Any = jnp.float32
-
-  def setup(self):
-    def attention():
-      return Attention(self.width, self.heads, self.dropout > 0, self.dtype)
-
-    self.self_attention = attention()
-    self.cross_attention = attention()
-    self.feed_forward = FeedForward(self.hidden, self.dropout, self.dtype)
-    self.norms = [LayerNorm() for _ in range(3)]
-    self.drops = [Dropout(self.dropout) for _ in range(3)]
+  attentions = ('self_attention', 'cross_attention')
 
   def __call__(self, x_BxTxD, patches_kv, text_mask, patch_mask, train: bool):
     """Whole reports at once; returns (B, T, D)."""
@@ -187,12 +232,8 @@ class DecoderLayer(nn.Module):
     """
     y = self.norms[0](x_BxKxD)
     new = (jnp.swapaxes(one, 1, 2) for one in self.self_attention.project(y))
-    cache = tuple(
-      jax.lax.dynamic_update_index_in_dim(old, one[:, :, None], position, 2)
-      for old, one in zip(cache, new, strict=True)
-    )
-    keys, values = (c.reshape(*c.shape[:2], -1, c.shape[-1]) for c in cache)
-    y, _ = self.self_attention.of_beams(y, keys, values, seen_Bx1xKxTK)
+    cache, keys_values = longer(cache, new, position)
+    y, _ = self.self_attention.of_beams(y, *keys_values, seen_Bx1xKxTK)
     x = x_BxKxD + y
     y, weight = self.cross_attention.of_beams(
       self.norms[1](x), *patches_kv, mask

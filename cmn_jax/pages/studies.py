@@ -71,6 +71,16 @@ class Example:
   note: str = ''
 
 
+def attention_of(
+  attention_TxP: np.ndarray, words: int, mask_I: np.ndarray
+) -> np.ndarray:
+  """A row of a model's attention on the films that there are, (T, I, h, w)."""
+  views = len(mask_I)
+  side = round((attention_TxP.shape[1] / views) ** 0.5)
+  attention = attention_TxP[:words].reshape(-1, views, side, side)
+  return attention[:, mask_I]
+
+
 class Judged(NamedTuple):
   """A finding with its verdict; `wrong` lists (attribute, truth, guess)."""
 

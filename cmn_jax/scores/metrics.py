@@ -30,29 +30,20 @@ _CIDER_SIGMA = 6.0  # words by which lengths may differ before it costs
 def score_reports(
   references: list[str], hypotheses: list[str]
 ) -> dict[str, float | None]:
-  """All scores; `meteor` is None where METEOR 1.5 cannot run.
+  """All scores: those of METRICS, and `meteor`, which is METEOR 1.5.
 
   Args:
     references: the reference of each study.
     hypotheses: the generated report of each study, in the same order.
 
   Returns:
-    bleu_1..bleu_4, rouge_l, cider, meteor_nltk, bleu_2_rexrank and meteor
-    (METEOR 1.5).
+    The scores; `meteor` is None where METEOR 1.5 cannot run.
 
   Raises:
     ValueError: no studies, or lists of unequal length.
   """
-  scores = fast_scores(references, hypotheses)
-  scores['meteor'] = meteor_java(references, hypotheses)
-  return scores
-
-
-def fast_scores(
-  references: list[str], hypotheses: list[str]
-) -> dict[str, float]:
-  """The scores of `score_reports` without METEOR 1.5, which starts Java."""
-  return TextCounts.of(references, hypotheses).values()
+  scores = TextCounts.of(references, hypotheses).values()
+  return {**scores, 'meteor': meteor_java(references, hypotheses)}
 
 
 class TextCounts(NamedTuple):
@@ -103,7 +94,7 @@ class TextCounts(NamedTuple):
     return np.concatenate([corpus_bleu(*self[:4]), means], axis=-1)
 
   def values(self) -> dict[str, float]:
-    """The scores of all studies, {metric: score}."""
+    """The scores of all studies, {metric: score}: all but METEOR 1.5."""
     bleus = corpus_bleu(*(counts.sum(0) for counts in self[:4]))
     means = [float(scores_S.mean()) for scores_S in self.means_SxM.T]
     return dict(zip(METRICS, [*bleus.tolist(), *means], strict=True))

@@ -27,6 +27,7 @@ from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import FindingsReader
 
 _FINDINGS = 'findings'
+_THUMBNAIL = 32  # pixels
 _SHUFFLES = 20  # a single shuffle's chance hits vary by a third
 
 
@@ -69,7 +70,7 @@ class SplitScorer:
       meteor: adds METEOR 1.5, which starts Java.
 
     Returns:
-      The scores of `score_reports`, studies, distinct_reports,
+      The scores of METRICS and METEOR 1.5, studies, distinct_reports,
       commonest_share (of the studies, how many get the commonest report),
       abnormal_share (get a report with any finding), findings (of
       `score_findings` and `score_attributes`), the same by each other label set
@@ -184,16 +185,14 @@ def _abnormal_share(labels) -> float:
   return sum(bool(set(x) - {NO_FINDING}) for x in labels) / max(len(labels), 1)
 
 
-def text_intervals(
-  counts: TextCounts, samples: int, seed: int = 0
-) -> dict[str, list[float]]:
+def text_intervals(counts: TextCounts, samples: int) -> dict[str, list[float]]:
   """95 % percentile intervals over studies, {metric: [low, high]}."""
 
   def scores_of(weights_RxS):
     scores_RxM = counts.summed(weights_RxS).scores()
     return dict(zip(METRICS, scores_RxM.T, strict=True))
 
-  resampled = bootstrap(scores_of, len(counts.words_S), samples, seed)
+  resampled = bootstrap(scores_of, len(counts.words_S), samples, seed=0)
   return {name: interval(values_R) for name, values_R in resampled.items()}
 
 
@@ -220,15 +219,15 @@ def trivial_reports(
 
 
 def thumbnails(
-  batches: Iterable[Mapping[str, np.ndarray]], studies: int, size: int = 32
+  batches: Iterable[Mapping[str, np.ndarray]], studies: int
 ) -> np.ndarray:
-  """Images of a split on a coarse grid, float32 (S, I, size, size)."""
+  """Images of a split on a coarse grid, float32 (S, I, 32, 32) or smaller."""
   small = None
   for batch in batches:
     kept = batch['mask_B']
     images = batch['images_BxIxHxW'][kept]
     b, i, h, w = images.shape
-    size = min(size, h, w)
+    size = min(_THUMBNAIL, h, w)
     cut = images[:, :, : h // size * size, : w // size * size]
     means = cut.reshape(b, i, size, h // size, size, w // size).mean(
       axis=(3, 5), dtype=np.float32

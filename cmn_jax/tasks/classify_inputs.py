@@ -10,11 +10,8 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.models.classifier import GENERATED, Classifier, ClassifierConfig
 from cmn_jax.tasks import precomputed
 from cmn_jax.tasks.report_model import report_network_of
-from cmn_jax.training import distributed
-from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.state import study_batch
-from cmn_jax.training.studies import OverStudies
-from input_pipeline import batches
 
 
 class ReportFeatures:
@@ -40,8 +37,6 @@ class ReportFeatures:
   ):
     self._config, self._data = config, data
     self._report, self._classifier = report, classifier
-    self._parallel = Parallel(config.train.parallel)
-    self._network = report_network_of(report.meta, AXIS)
     self._ids, self._features = {}, {}
 
   def arrays(self, split: str) -> dict[str, np.ndarray]:
@@ -63,56 +58,50 @@ class ReportFeatures:
 
   def ids(self, split: str) -> np.ndarray:
     """The reports that are read, [0] + words + zeros, (S, T)."""
+    if self._classifier.inputs != GENERATED:
+      return self._data.ids[split]
     if split not in self._ids:
-      ids_SxT = self._data.ids[split]
-      if self._classifier.inputs == GENERATED:
-        key = [self._report.fingerprint, self._config.decode.to_dict()]
-        ids_SxT = self._cached(
-          'reports', split, key, lambda: self._write(split)
-        )['ids']
-      self._ids[split] = ids_SxT
+      key = [self._report.fingerprint, self._config.decode.to_dict()]
+      found = self._computed('reports', split, key, self._writer())
+      self._ids[split] = found['ids']
     return self._ids[split]
 
   def features(self, split: str) -> dict[str, np.ndarray]:
     """The frozen report model's features of every study, {name: (S, A)}."""
     if split not in self._features:
+      ids_SxT = self.ids(split)
       reads = self._classifier.reads_report
-      ids = self.ids(split).tobytes() if reads else b''
+      ids = ids_SxT.tobytes() if reads else b''
       key = [self._report.fingerprint, 'report' if reads else 'image', ids]
-      self._features[split] = self._cached(
-        'features', split, key, lambda: self._compute(split)
+      self._features[split] = self._computed(
+        'features', split, key, self._features_with(AXIS), {'ids_BxT': ids_SxT}
       )
     return self._features[split]
 
-  def _cached(self, name, split, key, compute):
-    return precomputed.per_study(
-      self._config.data.cache_dir, name, self._data, split, key, compute
+  def _computed(self, name, split, key, function, more=None):
+    return precomputed.of_images(
+      self._config,
+      self._data,
+      split,
+      name,
+      key,
+      self._report.variables,
+      function,
+      more,
     )
 
-  def _write(self, split) -> dict:
-    """The report model's own reports, as they are read."""
+  def _writer(self):
+    """(variables, batch) -> the report model's own reports, as read."""
+    network = report_network_of(self._report.meta, AXIS)
     decoding = Decoding(**self._config.decode, seed=self._config.seed)
-    write = make_writer(self._network, decoding)
+    write = make_writer(network, decoding)
 
     def ids(variables, batch):
       images, masks = batch['images_BxIxHxW'], batch['mask_B']
-      return {'ids': write(variables, images, masks, batch['mask_BxI'])[0]}
+      ids_BxT = write(variables, images, masks, batch['mask_BxI'])[0]
+      return {'ids': jnp.pad(ids_BxT, ((0, 0), (1, 0)))[:, :-1]}
 
-    ids_SxT = self._over_studies(ids, split, self._images(split))['ids']
-    length = ids_SxT.shape[1]
-    return {'ids': np.pad(ids_SxT, ((0, 0), (1, 0)))[:, :length]}
-
-  def _compute(self, split) -> dict:
-    rows = self._images(split)
-    if self._classifier.inputs == GENERATED:
-      ids_SxT = self.ids(split)
-      rows = (row | {'ids_BxT': ids_SxT[row['study_B']]} for row in rows)
-    return self._over_studies(self._features_with(AXIS), split, rows)
-
-  def _over_studies(self, function, split, rows):
-    variables = self._parallel.replicate(self._report.variables)
-    run = OverStudies(function, self._parallel)
-    return run(variables, rows, len(self._data.studies[split])).arrays
+    return ids
 
   def _features_with(self, axis):
     """(variables, batch) -> features in evaluation mode, {name: (B, A)}."""
@@ -124,11 +113,3 @@ class ReportFeatures:
       return model.apply(tree, batch, method='features')
 
     return features
-
-  def _images(self, split):
-    return batches.eval_batches(
-      self._data,
-      split,
-      batch_size=self._config.eval.batch_size,
-      **distributed.part(),
-    )

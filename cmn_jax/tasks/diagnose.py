@@ -26,7 +26,7 @@ from cmn_jax.tasks.encoder import (
 from cmn_jax.tasks.labelled_studies import LabelledStudies
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.state import init_variables, study_batch
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 
 
 class DiagnoseTask(LabelledStudies):
@@ -133,12 +133,5 @@ def _check(config: ConfigDict, classifier) -> None:
         f'diagnose has {only!r} alone: leave it out, or take the variant '
         'classifier'
       )
-  if config.model.encoder not in ENCODERS:
-    raise UserError(
-      f'model.encoder is {config.model.encoder!r}; choose from '
-      f'{", ".join(ENCODERS)}'
-    )
-  if config.model.dtype not in DTYPES:
-    raise UserError(
-      f'model.dtype is {config.model.dtype!r}; choose from {", ".join(DTYPES)}'
-    )
+  check_choice('model.encoder', config.model.encoder, ENCODERS)
+  check_choice('model.dtype', config.model.dtype, DTYPES)

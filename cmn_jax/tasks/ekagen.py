@@ -1,13 +1,11 @@
 """EKAGen: a captioner with expert knowledge, taught by one of whole films."""
 
 import functools
-from pathlib import Path
 
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax.decoding.ekagen import attention_of_ids, make_film_writer
@@ -46,7 +44,6 @@ from cmn_jax.tasks.encoder import (
 from cmn_jax.tasks.written_reports import WrittenReports
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
-from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
 from input_pipeline.findings_reader import findings_reader
 
@@ -57,8 +54,6 @@ class EkagenTask(WrittenReports):
   Attributes:
     ekagen: the config's section, `compat` resolved.
     parts: what is frozen beside the captioner.
-    tokenizer: its words.
-    encoder_start: what the visual encoder's weights were at the start.
     beams: of writing.
     max_words: ids of a report, at most.
   """
@@ -81,9 +76,8 @@ class EkagenTask(WrittenReports):
     else:
       self.parts = gather(config, data, self.ekagen)
       self.tokenizer, self.encoder_start = data.tokenizer, RANDOM
-    vocabulary = self.tokenizer.vocab_size + self.tokenizer.specials
     fused = loaded.meta['fused'] if loaded else KNOWLEDGE in self.parts
-    self.shape = shape_of(config, vocabulary, fused)
+    self.shape = shape_of(config, self.tokenizer.vocabulary, fused)
     if data is not None:
       self.inputs = EkagenInputs(
         config, data, self.ekagen, self.parts, self._reader
@@ -284,10 +278,7 @@ class EkagenTask(WrittenReports):
     """The report, the findings that it states, and the diagnosis behind it."""
     ids_T = rows['ids'][study]
     text = self.tokenizer.decode(ids_T, self.ekagen.stop_at_end)
-    said = {
-      'report': text,
-      'findings': sorted(self._reader.labels_of_text(text)),
-    }
+    said = self.said(text)
     if KNOWLEDGE in self.parts:
       said['diagnosis'] = {
         name: {'probability': float(p), 'found': bool(found)}
@@ -302,33 +293,18 @@ class EkagenTask(WrittenReports):
 
   def about(self, variables: dict) -> str:
     """Parameters, data, words and parts."""
-    count = parameter_overview.count_parameters(variables['params'][CAPTIONER])
     beside = ', '.join(
       f'{name} of {self.parts[name].origin}'
       for name in PARTS
       if name in self.parts
     )
-    return (
-      f'{self._config.name}: {count:,} parameters; {self._data.name}: '
-      f'{len(self._data.studies["train"])} training studies, '
-      f'{self.tokenizer.vocab_size} words\n'
-      f'beside the captioner: {beside or "nothing"}'
-    )
+    counted = self.counted(variables['params'][CAPTIONER])
+    return f'{counted}\nbeside the captioner: {beside or "nothing"}'
 
   def meta(self) -> dict:
-    """Words, data, labels, start, and the metas of all parts."""
-    return {
-      'tokenizer': self.tokenizer.to_json(),
-      'dataset': self._data.name,
-      'label_source': self._reader.source,
-      'encoder_start': self.encoder_start,
-      'fused': self.shape.knowledge,
-      'parts': self.parts.meta,
-    }
-
-  def check(self, meta: dict, where: Path) -> None:
-    """Raises CheckpointError if the data give other words."""
-    check_same_words(meta['tokenizer'], self._data.tokenizer, where)
+    """As of any writer, and the metas of all parts."""
+    fused = self.shape.knowledge
+    return {**super().meta(), 'fused': fused, 'parts': self.parts.meta}
 
   def _blank(self) -> dict:
     """A batch of one blank study."""

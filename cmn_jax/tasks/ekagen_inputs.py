@@ -12,7 +12,11 @@ from cmn_jax.models.ekagen_system import dim_first
 from cmn_jax.models.film_classifier import build_encoder
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
-from cmn_jax.tasks.diagnosis import film_probabilities, packed_masks
+from cmn_jax.tasks.diagnosis import (
+  film_labels,
+  film_probabilities,
+  packed_masks,
+)
 from cmn_jax.tasks.ekagen_checks import check_masks
 from cmn_jax.tasks.ekagen_parts import (
   DIAGNOSIS,
@@ -175,14 +179,8 @@ class EkagenInputs:
         'folder of knowledge alone: name it as ekagen.knowledge'
       )
     if labels_SxG is None:
-      reader = self._parts.reader(DIAGNOSIS)
-      return np.asarray(
-        reader.decide(
-          film_probabilities(
-            self._parts[DIAGNOSIS], self._config, self._data, 'train'
-          )
-        )
-      )
+      diagnosis = self._parts[DIAGNOSIS]
+      return film_labels(diagnosis, self._config, self._data, 'train')
     if len(labels_SxG) != len(self._data.studies['train']):
       raise UserError(
         f'{self._ekagen.knowledge} has labels of {len(labels_SxG)} training '

@@ -115,8 +115,7 @@ class Parts:
 
 def captioner_shape(meta: dict) -> CaptionerShape:
   """Of the captioner in a checkpoint of the task 'ekagen'."""
-  tokenizer = vocabularies.from_json(meta['tokenizer'])
-  vocabulary = tokenizer.vocab_size + tokenizer.specials
+  vocabulary = vocabularies.from_json(meta['tokenizer']).vocabulary
   return shape_of(ConfigDict(meta['config']), vocabulary, meta['fused'])
 
 

@@ -12,7 +12,7 @@ from cmn_jax.models.attention_masks import PEAK_SHARE, RULES, THRESHOLD
 from cmn_jax.scores.mask_overlap import class_cover, overlap
 from cmn_jax.tasks.diagnosis import FilmReader, packed_masks, unpacked
 from input_pipeline.atomic_write import atomic_path
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 from input_pipeline.phantom.places import study_lesions
 from input_pipeline.study import SPLITS
 
@@ -49,10 +49,7 @@ def write_masks(
   Raises:
     UserError: another task's checkpoint, or no such rule.
   """
-  if rule not in RULES:
-    raise UserError(
-      f'the rule of masks is {rule!r}; choose from {", ".join(RULES)}'
-    )
+  check_choice('the rule of masks', rule, RULES)
   out, size = Path(out), data.image_size
   reader = FilmReader.of(locator.meta)
   about = {

@@ -1,7 +1,7 @@
 """Arrays of a split's studies that are computed once, and then read."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,46 +18,6 @@ from input_pipeline.atomic_write import atomic_path
 _FORMAT = 2
 
 
-def per_study(
-  cache_dir: str,
-  name: str,
-  data,
-  split: str,
-  key: object,
-  compute: Callable[[], dict[str, np.ndarray]],
-) -> dict[str, np.ndarray]:
-  """Arrays (S, ...) of a split, from the cache where they are there.
-
-  Args:
-    cache_dir: the cache's folder.
-    name: what they are, such as 'features'.
-    data: `input_pipeline.data.Data`.
-    split: of which they are.
-    key: all that they depend on beside the split's images and reports, such
-      as a model's fingerprint; told apart by its repr.
-    compute: gives them where they are not there.
-  """
-  about = [
-    _FORMAT,
-    key,
-    data.films.key,
-    [study.id for study in data.studies[split]],
-    data.ids[split].tobytes(),
-  ]
-  digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
-  folder = Path(cache_dir).expanduser() / 'precomputed'
-  path = folder / f'{split}-{name}-{digest}.npz'
-  if path.exists():
-    with np.load(path) as arrays:
-      return dict(arrays)
-  log(f'computing {name} of {len(data.studies[split])} {split} studies, once')
-  arrays = compute()
-  folder.mkdir(parents=True, exist_ok=True)
-  with atomic_path(path) as partial, partial.open('wb') as file:
-    np.savez(file, **arrays)
-  return arrays
-
-
 def of_images(
   config: ConfigDict,
   data,
@@ -66,26 +26,49 @@ def of_images(
   key: object,
   variables: dict,
   function: Callable,
+  more: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-  """What a function gives for the images of each study, computed once.
+  """What a function gives for the images of each study of a split, (S, ...).
+
+  Computed once: the arrays are read from data.cache_dir where they are there.
 
   Args:
     config: the whole one.
     data: `input_pipeline.data.Data`.
     split: of the data; its images are plain, without crop or flip.
-    name: what the arrays are; see `per_study`, as for `key`.
-    key: all that they depend on beside images and reports.
+    name: what the arrays are, such as 'maps'.
+    key: all that they depend on beside the split's images and reports, such
+      as a model's fingerprint; told apart by its repr.
     variables: of the function, on the host.
     function: (variables, batch) to rows (B, ...) by name, of one device.
+    more: arrays (S, ...) that join each batch by its studies.
   """
-
-  def compute():
-    parallel = Parallel(config.train.parallel)
-    rows = batches.eval_batches(
-      data, split, batch_size=config.eval.batch_size, **distributed.part()
-    )
-    run = OverStudies(function, parallel)
-    studies = len(data.studies[split])
-    return dict(run(parallel.replicate(variables), rows, studies).arrays)
-
-  return per_study(config.data.cache_dir, name, data, split, key, compute)
+  studies = data.studies[split]
+  about = [
+    _FORMAT,
+    key,
+    data.films.key,
+    [study.id for study in studies],
+    data.ids[split].tobytes(),
+  ]
+  digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
+  folder = Path(config.data.cache_dir).expanduser() / 'precomputed'
+  path = folder / f'{split}-{name}-{digest}.npz'
+  if path.exists():
+    with np.load(path) as arrays:
+      return dict(arrays)
+  log(f'computing {name} of {len(studies)} {split} studies, once')
+  parallel = Parallel(config.train.parallel)
+  plain = batches.eval_batches(
+    data, split, batch_size=config.eval.batch_size, **distributed.part()
+  )
+  rows = (
+    {**batch, **{k: x[batch['study_B']] for k, x in (more or {}).items()}}
+    for batch in plain
+  )
+  run = OverStudies(function, parallel)
+  arrays = run(parallel.replicate(variables), rows, len(studies)).arrays
+  folder.mkdir(parents=True, exist_ok=True)
+  with atomic_path(path) as partial, partial.open('wb') as file:
+    np.savez(file, **arrays)
+  return dict(arrays)

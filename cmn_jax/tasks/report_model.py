@@ -27,7 +27,7 @@ _META = (
 
 def report_network_of(meta: dict, axis: str | None) -> ReportGenerator:
   """The network that a report model's checkpoint belongs to."""
-  vocabulary = vocabularies.from_json(meta['tokenizer']).vocab_size + 1
+  vocabulary = vocabularies.from_json(meta['tokenizer']).vocabulary
   prompted = prompted_findings(findings_reader(meta['label_source']))
   model = ModelConfig.of(
     meta['config'], vocabulary, meta['finding_targets'], prompted

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from cmn_jax.pages.report import Example
+from cmn_jax.pages.studies import Example, attention_of
 from cmn_jax.scores import scoring
 from cmn_jax.scores.baselines import retrieval_reports, template_reports
 from cmn_jax.scores.retrieval import retrieval_scores
@@ -174,8 +174,6 @@ def _example(
   study, text, words, images_IxHxW, mask_I, attention_TxP, reader
 ) -> Example:
   """One study for the page, with the images that it has."""
-  views = images_IxHxW.shape[0]
-  side = round((attention_TxP.shape[1] / views) ** 0.5)
   return Example(
     study_id=study.id,
     images_IxHxW=images_IxHxW[mask_I],
@@ -184,7 +182,5 @@ def _example(
     reference_findings=reader.of_study(study),
     predicted_findings=reader.of_text(text),
     words=words,
-    attention_TxIxhxw=attention_TxP[: len(words)].reshape(
-      -1, views, side, side
-    )[:, mask_I],
+    attention_TxIxhxw=attention_of(attention_TxP, len(words), mask_I),
   )

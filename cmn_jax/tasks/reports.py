@@ -1,11 +1,10 @@
 """Report generation: R2GenCMN, its ablations, and `proposed`."""
 
-from pathlib import Path
+import dataclasses
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax.decoding.generate import (
@@ -36,7 +35,6 @@ from cmn_jax.tasks.report_model import prompted_findings
 from cmn_jax.tasks.written_reports import WrittenReports, names_of
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
-from cmn_jax.training.resuming import check_same_words
 from cmn_jax.training.state import init_variables, study_batch
 from input_pipeline.errors import UserError
 from input_pipeline.findings import NO_FINDING
@@ -67,12 +65,10 @@ class ReportTask(WrittenReports):
   """Trains a report generator; see `training.task.Task` for the members.
 
   Attributes:
-    tokenizer: its words.
     prompted: findings that the decoder is told of, none without prompts: in
       training those of the report, else those that a classifier of the frozen
       features states.
     finding_targets: names of the findings head's logits.
-    encoder_start: what the visual encoder's weights were at the start.
   """
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
@@ -105,9 +101,11 @@ class ReportTask(WrittenReports):
 
   def network(self, axis: str | None) -> ReportGenerator:
     """The generator, with batch statistics over a mapped axis or not."""
-    vocabulary = self.tokenizer.vocab_size + 1
     model = ModelConfig.of(
-      self._config, vocabulary, self.finding_targets, self.prompted
+      self._config,
+      self.tokenizer.vocabulary,
+      self.finding_targets,
+      self.prompted,
     )
     return ReportGenerator(model, axis)
 
@@ -240,7 +238,10 @@ class ReportTask(WrittenReports):
     model = self.model
     if not model.config.alignment:
       # What features are worth before any alignment: a random projection.
-      model = self._network_with(self._alignment)
+      with_alignment = dataclasses.replace(
+        model.config, alignment=self._alignment
+      )
+      model = model.clone(config=with_alignment)
       params = variables['params']
       words = params['logits']['kernel'].shape[1]
       features = params['patch_embed']['kernel'].shape[0]
@@ -254,10 +255,6 @@ class ReportTask(WrittenReports):
       variables = {**variables, 'params': params}
     return model.apply(variables, batch, method='align')
 
-  def _network_with(self, alignment: AlignmentConfig) -> ReportGenerator:
-    """The generator with an alignment that it was not trained with."""
-    return self.model.clone(config=self.model.config.with_alignment(alignment))
-
   def page(self, results: dict, rows: dict, variables: dict) -> list:
     """Scores, curves, and examples with the words' attention."""
     attention = attention_of_words(self.network(None))
@@ -270,34 +267,15 @@ class ReportTask(WrittenReports):
 
   def describe(self, rows: dict, study: int) -> dict:
     """The report and the findings that it states."""
-    text = self.tokenizer.decode(rows['ids'][study])
-    return {
-      'report': text,
-      'findings': sorted(self._reader.labels_of_text(text)),
-    }
+    return self.said(self.tokenizer.decode(rows['ids'][study]))
 
   def about(self, variables: dict) -> str:
     """Parameters, data and words."""
-    count = parameter_overview.count_parameters(variables['params'])
-    return (
-      f'{self._config.name}: {count:,} parameters; {self._data.name}: '
-      f'{len(self._data.studies["train"])} training studies, '
-      f'{self.tokenizer.vocab_size} words'
-    )
+    return self.counted(variables['params'])
 
   def meta(self) -> dict:
-    """Words, data, labels and start."""
-    return {
-      'tokenizer': self.tokenizer.to_json(),
-      'dataset': self._data.name,
-      'label_source': self._reader.source,
-      'finding_targets': list(self.finding_targets),
-      'encoder_start': self.encoder_start,
-    }
-
-  def check(self, meta: dict, where: Path) -> None:
-    """Raises CheckpointError if the data give other words."""
-    check_same_words(meta['tokenizer'], self._data.tokenizer, where)
+    """As of any writer, and the targets of the findings head."""
+    return {**super().meta(), 'finding_targets': list(self.finding_targets)}
 
   def texts(self, rows: dict) -> list[str]:
     """See `WrittenReports`."""

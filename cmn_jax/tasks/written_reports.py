@@ -2,14 +2,17 @@
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
+from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from cmn_jax.pages.report import report_sections
 from cmn_jax.scores import catalogue
 from cmn_jax.scores.scoring import SplitScorer
 from cmn_jax.tasks.report_results import page_examples, report_results
+from cmn_jax.training.resuming import check_same_words
 from input_pipeline.findings_reader import FindingsReader
 
 # Where each row of the terminal's table stands in the results.
@@ -37,6 +40,10 @@ class WrittenReports:
   """Scores, predictions and table of a task that writes reports.
 
   A subclass gives the texts of its rows, `texts(rows)`.
+
+  Attributes:
+    tokenizer: its words.
+    encoder_start: what the visual encoder's weights were at the start.
   """
 
   selectable = catalogue.selectable(catalogue.REPORT_SCORES)
@@ -143,6 +150,33 @@ class WrittenReports:
       self.texts(rows),
     )
     return report_sections(results, history, examples)
+
+  def counted(self, params: Mapping) -> str:
+    """Parameters, data and words; for `about`."""
+    count = parameter_overview.count_parameters(params)
+    return (
+      f'{self._config.name}: {count:,} parameters; {self._data.name}: '
+      f'{len(self._data.studies["train"])} training studies, '
+      f'{self.tokenizer.vocab_size} words'
+    )
+
+  def said(self, text: str) -> dict:
+    """A report and the findings that it states; for `describe`."""
+    findings = sorted(self._reader.labels_of_text(text))
+    return {'report': text, 'findings': findings}
+
+  def meta(self) -> dict:
+    """Words, data, labels and start."""
+    return {
+      'tokenizer': self.tokenizer.to_json(),
+      'dataset': self._data.name,
+      'label_source': self._reader.source,
+      'encoder_start': self.encoder_start,
+    }
+
+  def check(self, meta: dict, where: Path) -> None:
+    """Raises CheckpointError if the data give other words."""
+    check_same_words(meta['tokenizer'], self._data.tokenizer, where)
 
   def lines(self, results: dict) -> list[str]:
     """The model beside its baselines, and how well studies are retrieved."""

@@ -5,7 +5,6 @@ and the step, `meta` a JSON of all else that a reader needs. Evaluating and
 predicting touch only `model` and `meta`.
 """
 
-import contextlib
 import importlib.metadata
 import json
 from collections.abc import Sequence
@@ -15,14 +14,14 @@ import flax
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from ml_collections import ConfigDict
 
 from cmn_jax.training.distributed import log
 from cmn_jax.training.meta_fields import Fields, fault_of
 from configs import difference
 from input_pipeline.atomic_write import write_text
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, first_line
+from input_pipeline.quiet import without_warnings
 
 META_FORMAT = 3  # goes up when older checkpoints need to be read otherwise
 _NO_TASK = 2
@@ -114,10 +113,10 @@ def replace_meta(step_folder: Path, meta: dict) -> None:
   write_text(path, json.dumps(meta))
 
 
-def find_step(folder: Path | str, step: int | None = None) -> Path:
+def find_step(folder: Path | str) -> Path:
   """The folder of one step: DIR may be a workdir, its checkpoints, or a step.
 
-  Without `step` it is the best by validation.
+  Of several it is the best by validation.
 
   Raises:
     CheckpointError: nothing complete was found there.
@@ -134,16 +133,11 @@ def find_step(folder: Path | str, step: int | None = None) -> Path:
       'checkpoints/<step>/, or a folder that holds model/ and meta/; train one '
       'with main.py'
     )
-  if step is None:
-    step = best_step(list(scores), scores)
-    if scores[step] == -np.inf:
-      raise CheckpointError(
-        f'no checkpoint in {root} has been validated yet: give the command '
-        'that trains it again, or name the step'
-      )
-  if step not in scores:
+  step = best_step(list(scores), scores)
+  if scores[step] == -np.inf:
     raise CheckpointError(
-      f'no checkpoint of step {step} in {root}: there are {sorted(scores)}'
+      f'no checkpoint in {root} has been validated yet: give the command '
+      'that trains it again, or name the step'
     )
   return root / str(step)
 
@@ -171,7 +165,8 @@ def load_model(step_folder: Path) -> tuple[dict, dict]:
 
 def read_arrays(folder: Path) -> dict:
   """The tree of numpy arrays in a checkpoint's model/ or train/."""
-  with _without_warnings(), ocp.StandardCheckpointer() as checkpointer:
+  # Orbax misses a file that its manager does not write for an item.
+  with without_warnings(), ocp.StandardCheckpointer() as checkpointer:
     tree = checkpointer.metadata(folder).item_metadata.tree
     return checkpointer.restore(folder, as_numpy(tree))
 
@@ -213,10 +208,10 @@ def checked_meta(meta: object, where: Path) -> dict:
 
 def _unreadable(step_folder: Path, error: Exception) -> CheckpointError:
   """What to say of a checkpoint that cannot be read."""
-  lines = str(error).strip().splitlines() or [type(error).__name__]
-  denied = isinstance(error, PermissionError) or 'PERMISSION' in lines[0]
+  said = first_line(error)
+  denied = isinstance(error, PermissionError) or 'PERMISSION' in said
   kind = CheckpointError if denied else DamagedError
-  return kind(f'cannot read the checkpoint {step_folder}: {lines[0][:200]}')
+  return kind(f'cannot read the checkpoint {step_folder}: {said}')
 
 
 def _completed(meta: dict) -> dict:
@@ -254,17 +249,6 @@ def as_numpy(tree):
   return jax.tree.map(lambda x: np.empty(x.shape, x.dtype), tree)
 
 
-@contextlib.contextmanager
-def _without_warnings():
-  """Orbax misses a file that its manager does not write for an item."""
-  before = logging.get_verbosity()
-  logging.set_verbosity(min(before, logging.ERROR))  # Less is quieter.
-  try:
-    yield
-  finally:
-    logging.set_verbosity(before)
-
-
 def _read_json(folder: Path):
   if not folder.is_dir():
     return None
@@ -274,8 +258,7 @@ def _read_json(folder: Path):
 
 def check_same_shapes(variables, expected, what: str):
   """Raises CheckpointError that lists every array that does not fit."""
-  have = _flat_shapes(variables)
-  want = _flat_shapes(expected)
+  have, want = shapes_of(variables), shapes_of(expected)
   faults = [f'{k} is missing' for k in sorted(want.keys() - have.keys())]
   faults += [f'{k} is surplus' for k in sorted(have.keys() - want.keys())]
   faults += [
@@ -289,6 +272,11 @@ def check_same_shapes(variables, expected, what: str):
     raise CheckpointError(f'{what} does not fit the model: {shown}{more}')
 
 
-def _flat_shapes(tree) -> dict:
-  flat = flax.traverse_util.flatten_dict(tree, sep='/')
-  return {k: tuple(v.shape) for k, v in flat.items()}
+def flatten(variables) -> dict:
+  """Variables by path, 'params/patch_embed/kernel'."""
+  return flax.traverse_util.flatten_dict(variables, sep='/')
+
+
+def shapes_of(variables) -> dict[str, tuple[int, ...]]:
+  """Shapes of arrays, abstract ones too, by path."""
+  return {path: tuple(x.shape) for path, x in flatten(variables).items()}

@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
 from input_pipeline import stopping
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, first_line
 
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
 _START_SECONDS = 300
@@ -76,11 +76,10 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
       shutdown_timeout_seconds=_WAIT_SECONDS,
     )
   except (ValueError, RuntimeError) as error:
-    reason = str(error).split('\n')[0]
     hint = '' if all(given) else ' (elsewhere than on TPU pods give all three)'
     raise UserError(
-      f'the processes did not find each other: {reason}; --coordinator, '
-      f'--processes and --process say where they are{hint}'
+      f'the processes did not find each other: {first_line(error)}; '
+      f'--coordinator, --processes and --process say where they are{hint}'
     ) from error
 
 
@@ -133,7 +132,7 @@ def together() -> Iterator[None]:
       raise
     print(
       f'error: process {jax.process_index()} of {jax.process_count()} has lost '
-      f'another ({str(error).splitlines()[0][:200]}); JAX names it below '
+      f'another ({first_line(error)}); JAX names it below '
       f'within {2 * _HEARTBEAT_SECONDS} s; the same commands continue from the '
       'last save',
       file=sys.stderr,

@@ -14,9 +14,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cmn_jax.training.checkpoints import CheckpointError, checked_meta
+from cmn_jax.training.checkpoints import CheckpointError, checked_meta, flatten
 from input_pipeline.atomic_write import write_json, write_text
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, first_line
 
 WEIGHTS, CONFIG = 'model.safetensors', 'config.json'
 _TOKENIZER, _CARD = 'tokenizer.json', 'README.md'
@@ -68,8 +68,8 @@ def write_hub_folder(
     meta: of the checkpoint.
     card: README.md.
   """
-  flat = flax.traverse_util.flatten_dict(variables, sep='/')
-  arrays = {name: np.array(x, order='C') for name, x in flat.items()}
+  flat = flatten(variables).items()
+  arrays = {name: np.array(x, order='C') for name, x in flat}
   safetensors.numpy.save_file(arrays, folder / WEIGHTS, {'format': 'np'})
   about = {'library_name': 'cmn_jax', **meta}
   write_json(folder / _TOKENIZER, about.pop('tokenizer', None))
@@ -92,10 +92,9 @@ def read_hub_folder(folder: Path | str) -> tuple[dict, dict]:
     if named != 'cmn_jax':
       raise ValueError(f'{CONFIG} names no library cmn_jax')
   except Exception as error:  # Broken files raise all there is.
-    reason = str(error).strip().split('\n')[0][:200]
     raise CheckpointError(
-      f'cannot read the checkpoint {folder}: {reason}: expected what '
-      '`cmn_jax.export --to hub` writes'
+      f'cannot read the checkpoint {folder}: {first_line(error)}: expected '
+      'what `cmn_jax.export --to hub` writes'
     ) from error
   meta |= {'tokenizer': tokenizer} if tokenizer is not None else {}
   variables = flax.traverse_util.unflatten_dict(arrays, sep='/')

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 
 VISUAL = 'visual_encoder'
 SCHEDULES = ('step', 'cosine')
@@ -80,11 +80,7 @@ class OptimConfig:
   clip_norm: float
 
   def __post_init__(self):
-    if self.schedule not in SCHEDULES:
-      raise UserError(
-        f'optim.schedule is {self.schedule!r}; choose from '
-        f'{", ".join(SCHEDULES)}'
-      )
+    check_choice('optim.schedule', self.schedule, SCHEDULES)
     if self.step_epochs < 1:
       raise UserError(
         f'optim.step_epochs is {self.step_epochs}; it must be at least 1'

@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 
 AXIS = 'devices'
 KINDS = ('pmap', 'shard_map')
@@ -27,10 +27,7 @@ class Parallel:
   """
 
   def __init__(self, kind: str, devices=None):
-    if kind not in KINDS:
-      raise UserError(
-        f'train.parallel is {kind!r}; choose from {", ".join(KINDS)}'
-      )
+    check_choice('train.parallel', kind, KINDS)
     self.kind = kind
     self.devices = list(devices or jax.devices())
     self._local = [

@@ -34,7 +34,7 @@ from cmn_jax.training.checkpoints import (
 )
 from cmn_jax.training.distributed import log
 from cmn_jax.training.state import TrainState, init_state
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, first_line
 
 # Where a damaged checkpoint is moved to, beside the folder of the whole ones.
 DAMAGED = 'damaged_checkpoints'
@@ -228,20 +228,15 @@ def _damage(path: Path, arrays: bool) -> str | None:
   except CheckpointError as error:
     if not isinstance(error, DamagedError) or distributed.of_another(error):
       raise
-    return _first_line(error.__cause__ or error)
+    return first_line(error.__cause__ or error)
   except Exception as error:
     if distributed.of_another(error):
       raise
-    return _first_line(error)
+    return first_line(error)
   return None
 
 
 def _reason(error: BaseException) -> str:
   """What the system said, within what Orbax says, or its first line."""
   said = _SYSTEM.search(str(error))
-  return said[0] if said else _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-  lines = str(error).strip().splitlines()
-  return lines[0][:200] if lines else type(error).__name__
+  return said[0] if said else first_line(error)

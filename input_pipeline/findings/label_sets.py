@@ -145,6 +145,7 @@ def chexpert_labels(report: str) -> dict[str, str | None]:
   return CHEXPERT.from_text(report)
 
 
-def mesh_labels(terms: Iterable[str]) -> dict[str, str | None]:
-  """`CHEXPERT.from_mesh`."""
-  return CHEXPERT.from_mesh(terms)
+def mesh_labels(terms: Iterable[str]) -> dict[str, str] | None:
+  """`CHEXPERT.from_mesh`; None without an index."""
+  labels = CHEXPERT.from_mesh(terms)
+  return {name: status for name, status in labels.items() if status} or None

@@ -1,10 +1,33 @@
-"""Where the films of the Indiana collection lie in a folder."""
+"""The Indiana collection, however its films lie in a folder."""
 
 import os
 import pathlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from input_pipeline.study import ANYWHERE, FILM_SUFFIXES, join_key
+from input_pipeline.study import (
+  ANYWHERE,
+  FILM_SUFFIXES,
+  OPENI_LICENCE,
+  Listing,
+  Study,
+  join_key,
+)
+
+
+def indiana_listing(
+  studies: Iterator[Study], found: Counter, dropped: Counter
+) -> Listing:
+  """The `Listing` of the collection, which names no split."""
+  return Listing(
+    name='iu_xray',
+    label_source='mesh',
+    split_name=None,
+    licence=OPENI_LICENCE,
+    studies=studies,
+    found=found,
+    dropped=dropped,
+  )
 
 
 def index_films(folders: Iterable[pathlib.Path]) -> dict[str, str]:

@@ -6,11 +6,14 @@ import pathlib
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.archives import unpack
-from input_pipeline.layouts.films import film_path, index_films
+from input_pipeline.layouts.films import (
+  film_path,
+  index_films,
+  indiana_listing,
+)
 from input_pipeline.layouts.rows import find_table, need_table, read_csv
 from input_pipeline.study import (
   FILM_SUFFIXES,
-  OPENI_LICENCE,
   Listing,
   Study,
   join_key,
@@ -36,15 +39,8 @@ def read_kaggle(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
     if (folder / name).is_file() and not find_table(folder, REPORTS):
       suffixes = (*FILM_SUFFIXES, '.csv')
       folder = unpack(folder / name, scratch, suffixes, dropped)
-  return Listing(
-    name='iu_xray',
-    label_source='mesh',
-    split_name=None,
-    licence=OPENI_LICENCE,
-    studies=_read_studies(folder, given, found, dropped),
-    found=found,
-    dropped=dropped,
-  )
+  studies = _read_studies(folder, given, found, dropped)
+  return indiana_listing(studies, found, dropped)
 
 
 def _read_studies(folder, given, found, dropped):
@@ -52,12 +48,9 @@ def _read_studies(folder, given, found, dropped):
   found['films on disk'] = len(film_of)
   views_of = _read_projections(folder, dropped)
   _add_unnamed(views_of, film_of, found, dropped)
-  rows = []
-  for row in read_csv(
-    need_table(folder, REPORTS), ('uid', 'MeSH', *_SECTIONS), dropped
-  ):
-    found['reports'] += 1
-    rows.append(row)
+  table = need_table(folder, REPORTS)
+  rows = list(read_csv(table, ('uid', 'MeSH', *_SECTIONS), dropped))
+  found['reports'] = len(rows)
   seen = set()
   for row in sorted(rows, key=lambda row: _number(row['uid'])):
     if len(row['uid']) > _LONGEST_UID:
@@ -119,15 +112,11 @@ def _number(uid):
 def _study(row, films, film_of, folder):
   first = join_key(films[0][0])
   mesh = tuple(t.strip() for t in row['MeSH'].split(';') if t.strip())
-  labels = {k: v for k, v in mesh_labels(mesh).items() if v}
   return Study(
     id='CXR' + first.rsplit('-', 1)[0],
-    split=None,
-    report='',
     films=tuple(film_path(film_of, name, folder) for name, _ in films),
-    findings=None,
     views=tuple(view for _, view in films),
     sections={name: row[name] for name in _SECTIONS},
     mesh=mesh or None,
-    labels=labels or None,
+    labels=mesh_labels(mesh),
   )

@@ -78,12 +78,9 @@ def _read_studies(folder, found, dropped):
     yield Study(
       id=f's{study}',
       split=split_of[study],
-      report='',
       films=tuple(str(folder / name / f'{film}.jpg') for film, _ in films),
-      findings=None,
       views=tuple(view for _, view in films),
       sections=cut_sections(text),
-      mesh=None,
       labels=_labels(labels_of.get(study)),
     )
 

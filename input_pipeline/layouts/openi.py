@@ -11,10 +11,13 @@ import xml.parsers.expat as expat
 
 from input_pipeline.findings import mesh_labels
 from input_pipeline.layouts.archives import read_members, unpack
-from input_pipeline.layouts.films import film_path, index_films
+from input_pipeline.layouts.films import (
+  film_path,
+  index_films,
+  indiana_listing,
+)
 from input_pipeline.study import (
   FILM_SUFFIXES,
-  OPENI_LICENCE,
   Listing,
   Study,
   join_key,
@@ -33,15 +36,8 @@ def read_openi(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   Film archives are unpacked into `scratch`; the reports are read in place.
   """
   found, dropped = collections.Counter(), collections.Counter()
-  return Listing(
-    name='iu_xray',
-    label_source='mesh',
-    split_name=None,
-    licence=OPENI_LICENCE,
-    studies=_read_studies(folder, scratch, found, dropped),
-    found=found,
-    dropped=dropped,
-  )
+  studies = _read_studies(folder, scratch, found, dropped)
+  return indiana_listing(studies, found, dropped)
 
 
 def _read_studies(folder, scratch, found, dropped):
@@ -127,15 +123,11 @@ def _study(root, images, film_of, folder):
     for text in root.iter('AbstractText')
   }
   mesh = tuple(term.text or '' for term in root.iterfind('MeSH/major'))
-  labels = {k: v for k, v in mesh_labels(mesh).items() if v}
   return Study(
     id=images[0].rsplit('-', 1)[0],
-    split=None,
-    report='',
     films=tuple(film_path(film_of, f'{image}.png', folder) for image in images),
-    findings=None,
     views=(None,) * len(images),
     sections=sections,
     mesh=mesh or None,
-    labels=labels or None,
+    labels=mesh_labels(mesh),
   )

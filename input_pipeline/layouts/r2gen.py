@@ -47,7 +47,7 @@ def read_r2gen(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   _check_splits(path, annotation)
   entries = [(split, e) for split in SPLITS for e in annotation[split]]
   ids = [str(e.get('id')) for _, e in entries if isinstance(e, dict)]
-  described = _read_dataset_json(folder)
+  described = read_description(folder)
   found, problems = collections.Counter(reports=len(entries)), []
   return Listing(
     name=described.get('name') or _name_of(ids) or folder.name,
@@ -75,7 +75,6 @@ def _read_studies(folder, annotation, problems):
       yield Study(
         id=entry['id'],
         split=split,
-        report='',
         films=tuple(path_inside(path, folder / 'images') for path in paths),
         findings=entry.get('findings'),
         views=tuple(
@@ -83,8 +82,6 @@ def _read_studies(folder, annotation, problems):
           or (views.get((entry['id'], n)) for n in range(len(paths)))
         ),
         sections={'findings': entry['report']},
-        mesh=None,
-        labels=None,
       )
 
 
@@ -124,8 +121,8 @@ def _read_views(folder):
   return views
 
 
-def _read_dataset_json(folder):
-  """Name of the data and source of its labels, as far as they are there."""
+def read_description(folder: pathlib.Path) -> dict:
+  """Name of the data and source of its labels; {} without a dataset.json."""
   path = folder / 'dataset.json'
   if not path.exists():
     return {}

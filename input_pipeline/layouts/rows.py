@@ -114,10 +114,11 @@ def read_json(path: pathlib.Path) -> object:
 
 
 def _parse(text):
-  return json.loads(text, object_pairs_hook=_object)
+  return json.loads(text, object_pairs_hook=without_doubles)
 
 
-def _object(pairs):
+def without_doubles(pairs: Sequence[tuple[str, object]]) -> dict:
+  """JSON's object; ValueError where a name is there twice."""
   fields = dict(pairs)
   if len(fields) < len(pairs):
     names = Counter(name for name, _ in pairs)

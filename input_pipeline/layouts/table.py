@@ -93,20 +93,17 @@ def _read_studies(folder, rows, found, dropped):
       continue
     views = list(map(view_of, views)) or [None] * len(films)
     mesh = tuple(_listed(row.get('mesh')))
-    labels = {k: v for k, v in mesh_labels(mesh).items() if v}
     yield Study(
       id=str(row['id']).strip(),
       split=_SPLIT_OF[_lower(row.get('split'))],
-      report='',
       films=tuple(path_inside(film, folder) for film in films),
-      findings=None,
       views=tuple(views),
       sections={
         'findings': said(row.get('findings')) or row['report'],
         'impression': row.get('impression') or '',
       },
       mesh=mesh or None,
-      labels=labels or None,
+      labels=mesh_labels(mesh),
     )
 
 

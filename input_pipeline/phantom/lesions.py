@@ -133,17 +133,18 @@ def _add_opacity(scene, body, finding, rng):
 
 
 def _add_nodule(scene, body, finding, rng):
-  for side in _sides(finding):
-    center = _place(body, side, finding.zone, rng, spread=0.05)
-    radius = rng.uniform(0.060, 0.070)
-    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 6.5))
+  _add_ball(scene, body, finding, rng, 0.05, (0.060, 0.070), 6.5)
 
 
 def _add_granuloma(scene, body, finding, rng):
+  _add_ball(scene, body, finding, rng, 0.06, (0.028, 0.034), 20.0)
+
+
+def _add_ball(scene, body, finding, rng, spread, radii, density):
   for side in _sides(finding):
-    center = _place(body, side, finding.zone, rng, spread=0.06)
-    radius = rng.uniform(0.028, 0.034)
-    scene.solids.append(Solid(Ellipsoid(tuple(center), (radius,) * 3), 20.0))
+    center = _place(body, side, finding.zone, rng, spread)
+    ball = Ellipsoid(tuple(center), (rng.uniform(*radii),) * 3)
+    scene.solids.append(Solid(ball, density))
 
 
 def _place(body, side, zone, rng, spread):

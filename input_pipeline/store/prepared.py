@@ -15,6 +15,7 @@ from input_pipeline import folder_lock
 from input_pipeline.atomic_write import write_json, write_text
 from input_pipeline.config import DataConfig
 from input_pipeline.layouts.rows import read_json
+from input_pipeline.quiet import without_warnings
 from input_pipeline.store.shards import (
   count_odd_films,
   write_metadata,
@@ -28,7 +29,7 @@ from input_pipeline.study import (
   no_study_left,
   refuse_problems,
 )
-from input_pipeline.tensorflow_cpu import tfds, without_warnings
+from input_pipeline.tensorflow_cpu import tfds
 
 _INFO, _STUDIES, _PROGRESS = 'prepared.json', 'studies.jsonl', 'progress'
 _FORMAT, _KEY = 1, 'key'

@@ -11,9 +11,10 @@ import numpy as np
 from absl import logging
 
 from input_pipeline.config import DataConfig
+from input_pipeline.quiet import without_warnings
 from input_pipeline.store.shards import film_key, read_films
 from input_pipeline.study import DataError, Study
-from input_pipeline.tensorflow_cpu import tf, tfds, without_warnings
+from input_pipeline.tensorflow_cpu import tf, tfds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ OPTIMIZER = optax.sgd(0.1)
 @pytest.fixture(scope='module')
 def model():
   alignment = AlignmentConfig(form='infonce', temperature=0.1)
-  return ReportGenerator(small.shape(findings=FINDINGS, alignment=alignment))
+  return ReportGenerator(small.tiny(findings=FINDINGS, alignment=alignment))
 
 
 @pytest.fixture(scope='module')
@@ -133,11 +133,13 @@ def test_predict_masks_the_film_that_is_not_given(tmp_path):
     {
       'data.image_size': small.SIZE,
       'data.max_length': 10,
+      'model.encoder': small.add_tiny_encoder(),
       'model.encoder_width': 4,
       'model.memory_slots': 24,
       'model.memory_top_k': 4,
       'model.width': 16,
       'model.hidden': 20,
+      'model.layers': 1,
     }
   )
   words = WordTokenizer(
@@ -155,7 +157,7 @@ def test_predict_masks_the_film_that_is_not_given(tmp_path):
   path = tmp_path / 'film.png'
   Image.fromarray(rng.integers(0, 256, (80, 70), np.uint8)).save(path)
   report = reporter.report([path], beam_size=1)
-  assert report.attention.shape[1:] == (1, 2, 2)
+  assert report.attention.shape[1:] == (1, 8, 8)
   np.testing.assert_allclose(report.attention.sum((1, 2, 3)), 1, atol=1e-5)
   film = prepare_films([path], small.SIZE)
   films = np.stack([film, rng.integers(0, 256, film.shape, np.uint8)], axis=1)

@@ -49,7 +49,7 @@ def test_studies_have_ids_and_references(data):
   assert study.id == 'val-1'
   ids = data.tokenizer.encode(study.report, 12)
   assert data.ids['val'][1].tolist() == ids + [0] * (12 - len(ids))
-  assert data.vocabulary == len(data.words.words) + 1
+  assert data.tokenizer.vocabulary == len(data.words.words) + 1
   assert study.reference == data.tokenizer.reference(study.report, 12)
   assert len(study.films) == 2
   assert data.problems == []

@@ -14,7 +14,7 @@ from tests.made.small_layouts import ODD, many
 
 def studies_of(ids):
   """{split: studies}, with nothing but their ids."""
-  empty = Study('', '', '', (), None, (), {}, None, None)
+  empty = Study(id='', films=(), views=(), sections={})
   return {
     split: [dataclasses.replace(empty, id=name) for name in names]
     for split, names in ids.items()

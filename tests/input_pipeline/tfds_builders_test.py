@@ -13,8 +13,9 @@ import pytest
 
 from input_pipeline import images, tfds_builders
 from input_pipeline.findings import CHEXPERT_14
+from input_pipeline.quiet import without_warnings
 from input_pipeline.study import DataError
-from input_pipeline.tensorflow_cpu import tfds, without_warnings
+from input_pipeline.tensorflow_cpu import tfds
 from input_pipeline.tfds_builders import iu_xray
 from tests.made import small_layouts
 from tests.made.selecting import kept, scan

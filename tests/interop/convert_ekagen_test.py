@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
   config.update_from_flattened_dict(FIELDS)
   reports = [entry['report'] for entry in annotation['train']]
   words = EkagenTokenizer.fit(reports, 1, 'iu_xray')
-  shape = shape_of(config, words.vocab_size + words.specials, knowledge=True)
+  shape = shape_of(config, words.vocabulary, knowledge=True)
   captioner = _drawn(captioner_variables(Captioner(shape)), rng)
   arrays = to_captioner(shape, captioner)
   tensors = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items()}

@@ -24,6 +24,7 @@ from cmn_jax.train import train
 from cmn_jax.training.checkpoints import load_model
 from cmn_jax.training.loop import Run
 from configs import phantom
+from tests.made import small
 from tests.made.reads import recorded
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,7 @@ SMALL = {
   'data.stored_size': 72,
   'data.max_length': 40,
   'data.reference_length': 40,
+  'model.encoder': small.add_tiny_encoder(),
   'model.encoder_width': 4,
   'model.memory_slots': 32,
   'model.memory_top_k': 8,
@@ -162,13 +164,24 @@ def make_runs(root: Path) -> None:
   (root / 'reads.json').write_text(json.dumps(sorted(reads)))
 
 
+# main.py, where there is the small encoder too.
+PROGRAM = f"""
+import runpy, sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.made import small
+small.add_tiny_encoder()
+runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')
+"""
+
+
 def start(root: Path, workdir: Path, *flags: str) -> subprocess.Popen:
   """main.py on the report model's config, as a process of its own."""
   fields = settings(root)
   return subprocess.Popen(
     [
       sys.executable,
-      str(ROOT / 'main.py'),
+      '-c',
+      PROGRAM,
       f'--config={ROOT}/configs/phantom.py:proposed',
       f'--workdir={workdir}',
       *(f'--config.{name}={value}' for name, value in fields.items()),

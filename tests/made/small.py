@@ -2,14 +2,14 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import numpy as np
 
 from cmn_jax.models.config import ModelConfig
 from cmn_jax.models.encoders import ENCODERS
-from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.resnet import BasicBlock, ResNet
-from cmn_jax.training.state import init_variables, study_batch
+from cmn_jax.training.state import study_batch, variable_shapes
 
 SIZE = 64
 VIEWS = 2
@@ -44,6 +44,11 @@ def shape(**changes) -> ModelConfig:
   return ModelConfig(**{**fields, **changes})
 
 
+def tiny(**changes) -> ModelConfig:
+  """`shape` of one layer on the tiny encoder, for what holds of any depth."""
+  return shape(**{'encoder': add_tiny_encoder(), 'layers': 1, **changes})
+
+
 def flags(shape: ModelConfig) -> list[str]:
   """Of a command, those that make the model of its config this one."""
   fields = 'encoder encoder_width memory_slots memory_top_k'.split()
@@ -74,14 +79,23 @@ def images(studies: int, seed: int = 0, size: int = SIZE, views: int = VIEWS):
   return rng.normal(size=(studies, views, size, size, 3)).astype(np.float32)
 
 
-def variables(model: ReportGenerator, seed: int = 0, noise: float = 0.2):
-  """Random variables far from the start: biases and memory matter."""
-  start = init_variables(
-    model, seed, study_batch(1, SIZE, model.config.max_length)
-  )
+def drawn(shapes, seed: int = 0, noise: float = 0.2):
+  """Variables of these shapes, far from any start; nothing is compiled."""
   rng = np.random.default_rng(seed)
-  params = jax.tree.map(
-    lambda x: x + noise * rng.normal(size=x.shape).astype(np.float32),
-    start['params'],
-  )
-  return {'params': params, 'batch_stats': start['batch_stats']}
+
+  def draw(path, x):
+    one = path[-1].key in ('scale', 'var')
+    spread = 0.0 if path[0].key == 'batch_stats' else noise
+    if x.ndim > 1:
+      spread = np.hypot(spread, np.prod(x.shape[:-1]) ** -0.5)
+    return (one + spread * rng.normal(size=x.shape)).astype(np.float32)
+
+  return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def variables(
+  model: nn.Module, seed: int = 0, noise: float = 0.2, views: int = 1
+) -> dict:
+  """As `drawn`, of a report generator: biases and memory matter."""
+  batch = study_batch(views, SIZE, model.config.max_length)
+  return drawn(variable_shapes(model, batch), seed, noise)

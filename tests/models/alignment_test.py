@@ -183,7 +183,7 @@ def test_extreme_batches_are_finite(form, reports, real):
 @pytest.fixture(scope='module')
 def aligned():
   """(text, method, films' seed) -> vectors of three studies, one empty."""
-  shape = small.shape(alignment=AlignmentConfig())
+  shape = small.tiny(alignment=AlignmentConfig())
   variables = small.variables(ReportGenerator(shape))
   data = small.batch(3)
   data['ids_BxT'][1, 1:] = 0
@@ -191,7 +191,7 @@ def aligned():
 
   def run(text, method, seed):
     if (text, method) not in compiled:
-      shape = small.shape(alignment=AlignmentConfig(text=text))
+      shape = small.tiny(alignment=AlignmentConfig(text=text))
       compiled[text, method] = jax.jit(
         lambda images: ReportGenerator(shape).apply(
           variables, {**data, 'images_BxIxHxW': images}, method=method

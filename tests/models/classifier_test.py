@@ -16,7 +16,7 @@ from tests.made import small
 
 def _classifier(inputs):
   config = ClassifierConfig(inputs=inputs, hidden=8, dropout=0.5)
-  return Classifier(ReportGenerator(small.shape()), config, classes=5)
+  return Classifier(ReportGenerator(small.tiny()), config, classes=5)
 
 
 @pytest.fixture(scope='module')
@@ -49,9 +49,9 @@ def test_shapes_and_parts(reading):
   assert set(variables['params']) == {'report', 'head'}
   logits, found = read(variables, small.batch(3)['ids_BxT'], np.ones(3, bool))
   assert logits.shape == (3, 5)
-  # Mean and maximum: of the visual encoder's 8 x 4 channels, of the width 16.
+  # Mean and maximum: of the visual encoder's 2 x 4 channels, of the width 16.
   shapes = {name: x.shape for name, x in found.items()}
-  assert shapes == {'visual': (3, 64), 'encoded': (3, 32), 'textual': (3, 32)}
+  assert shapes == {'visual': (3, 16), 'encoded': (3, 32), 'textual': (3, 32)}
 
 
 def test_without_a_report_there_is_no_textual_branch(reading):
@@ -66,9 +66,9 @@ def test_without_a_report_there_is_no_textual_branch(reading):
 def test_features_computed_before_give_the_logits_of_the_images(reading):
   read, variables = reading
   batch = {**small.batch(3), 'images_BxIxHxW': small.images(3)}
-  whole = _classifier('image+generated').apply(variables, batch)['logits']
+  whole = jax.jit(_classifier('image+generated').apply)(variables, batch)
   logits, _ = read(variables, batch['ids_BxT'], batch['mask_B'])
-  np.testing.assert_allclose(whole, logits, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(whole['logits'], logits, rtol=1e-4, atol=1e-5)
 
 
 def test_the_report_moves_the_textual_features_alone(reading):

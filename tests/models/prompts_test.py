@@ -16,7 +16,6 @@ from cmn_jax.models.film_features import (
 from cmn_jax.models.images import Encoded
 from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.tasks.opinion import feature_scale, fit_opinion
-from cmn_jax.training.state import init_variables, study_batch
 from tests.made import small
 
 ENCODER = small.add_tiny_encoder()
@@ -26,18 +25,8 @@ STATING = OpinionConfig(sum(SIZES), 3, stated_above=0.3, study_above=0.6)
 
 @pytest.fixture(scope='module')
 def prompted():
-  model = ReportGenerator(
-    small.shape(encoder=ENCODER, layers=1, opinion=STATING)
-  )
-  start = init_variables(
-    model, 0, study_batch(small.VIEWS, small.SIZE, model.config.max_length)
-  )
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda x: x + 0.2 * rng.normal(size=x.shape).astype(np.float32),
-    start['params'],
-  )
-  return model, {**start, 'params': params}
+  model = ReportGenerator(small.tiny(opinion=STATING))
+  return model, small.variables(model, views=small.VIEWS)
 
 
 def _encoded(model, variables, images, stated_BxG, train=False):
@@ -49,8 +38,10 @@ def _encoded(model, variables, images, stated_BxG, train=False):
     given = Encoded(maps, stated_BxG)
     return module.encode(given, np.ones(len(maps), bool), train, mask_BxI)
 
-  key = jax.random.key(1)
-  return model.apply(variables, images, method=encode, rngs={'dropout': key})
+  rngs = {'dropout': jax.random.key(1)}
+  return jax.jit(lambda v, x: model.apply(v, x, method=encode, rngs=rngs))(
+    variables, images
+  )
 
 
 def test_a_finding_is_stated_in_a_study_that_is_sure_of_any():
@@ -88,7 +79,8 @@ def test_films_alone_give_the_opinion_of_their_pooled_maps(prompted):
   images, mask_B = small.images(4), np.ones(4, bool)
   mask_BxI = np.ones((4, small.VIEWS), bool)
 
-  def pooled(images):
+  @jax.jit
+  def pooled(images, mask_BxI):
     return model.apply(
       variables,
       images,
@@ -97,22 +89,23 @@ def test_films_alone_give_the_opinion_of_their_pooled_maps(prompted):
 
   rng = np.random.default_rng(0)
   opinion = {
-    **feature_scale(np.asarray(pooled(images)), SIZES),
+    **feature_scale(np.asarray(pooled(images, mask_BxI)), SIZES),
     'findings': 20 * rng.normal(size=(sum(SIZES), 3)),
     'findings_bias': np.zeros(3),
   }
   params = {**variables['params'], 'opinion': opinion}
   variables = {**variables, 'params': params}
-  said = Opinion(STATING).apply({'params': opinion}, pooled(images))
+  said = Opinion(STATING).apply({'params': opinion}, pooled(images, mask_BxI))
   assert 0 < np.mean(said) < 1
-  patches, mask = model.apply(variables, images, mask_B, method='encode')
+  patches, mask = jax.jit(
+    lambda v, x: model.apply(v, x, mask_B, method='encode')
+  )(variables, images)
   given, given_mask = _encoded(model, variables, images, said)
   np.testing.assert_allclose(patches, given, atol=1e-5)
   np.testing.assert_array_equal(mask, given_mask)
   # An image that a study does not have says what the mean of them does.
-  seen = pooled(images)
-  mask_BxI[:, 1] = False
-  one = pooled(images)
+  seen = pooled(images, mask_BxI)
+  one = pooled(images, mask_BxI & np.array([True, False]))
   missing = np.isnan(one)
   assert (missing.mean(axis=0) % 1 == 0).all() and missing.mean() == 0.5
   np.testing.assert_array_equal(one[~missing], seen[~missing])
@@ -150,17 +143,18 @@ def test_decoding_step_by_step_sees_them_too(prompted):
   patches, mask = _encoded(
     model, variables, images, np.array([[True] * 3, [False] * 3])
   )
-  full = model.apply(variables, ids[:, :-1], patches, mask, method='decode')
-  shared, cache = model.apply(
-    variables, patches, mask, 1, method='start_decoding'
+  full = jax.jit(lambda v, *x: model.apply(v, *x, method='decode'))(
+    variables, ids[:, :-1], patches, mask
   )
+  shared, cache = jax.jit(
+    lambda v, *x: model.apply(v, *x, 1, method='start_decoding')
+  )(variables, patches, mask)
+  step = jax.jit(lambda v, *x: model.apply(v, *x, method='decode_step'))
   for t in range(4):
-    row, cache, seen = model.apply(
-      variables, ids[:, t : t + 1], t, cache, shared, method='decode_step'
-    )
+    row, cache, seen = step(variables, ids[:, t : t + 1], t, cache, shared)
     np.testing.assert_allclose(row[:, 0], full[:, t], atol=3e-5)
   # What a word looks at is patches; the rest of it went to prompts.
   assert seen.shape[-1] == patches.shape[1] - 3
   assert (seen.sum(-1) < 1).all()
-  look = attention_of_words(model)(variables, images, ids)
+  look = jax.jit(attention_of_words(model))(variables, images, ids)
   assert look.shape[-1] == seen.shape[-1]

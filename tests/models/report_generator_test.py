@@ -25,7 +25,7 @@ def _log_probs(model, variables, images, ids):
 
 @pytest.mark.parametrize('memory', MEMORIES)
 def test_cached_decoding_equals_full_decoding(memory):
-  model = ReportGenerator(small.shape(memory=memory))
+  model = ReportGenerator(small.tiny(memory=memory))
   variables, images = small.variables(model), small.images(3)
   # No inner zeros: full decoding would hide them as padding.
   ids = np.random.default_rng(0).integers(1, 30, (3, 10))
@@ -50,7 +50,7 @@ def test_cached_decoding_equals_full_decoding(memory):
 
 
 def test_the_findings_head_alone_says_the_same():
-  model = ReportGenerator(small.shape(findings=3))
+  model = ReportGenerator(small.tiny(findings=3))
   variables, batch = small.variables(model), small.batch(2)
   batch['mask_BxI'][0, 1] = False
   heads = jax.jit(
@@ -63,7 +63,7 @@ def test_the_findings_head_alone_says_the_same():
 
 
 def test_words_do_not_see_later_words():
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables, images = small.variables(model), small.images(1)
   ids = np.full((1, 10), 5)
   ids[:, 0] = 0
@@ -87,7 +87,7 @@ def test_words_do_not_see_later_words():
 
 
 def test_padding_does_not_change_what_stands_before():
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables, images = small.variables(model), small.images(2)
   ids = small.batch(2)['ids_BxT']
   ids[:, 5:] = 0
@@ -98,7 +98,7 @@ def test_padding_does_not_change_what_stands_before():
 
 
 def test_a_report_depends_on_its_own_films_alone():
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables, images = small.variables(model), small.images(3)
   ids = small.batch(3)['ids_BxT']
   together = _log_probs(model, variables, images, ids)
@@ -107,7 +107,7 @@ def test_a_report_depends_on_its_own_films_alone():
 
 
 def test_one_view_from_the_weights_of_two():
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables = small.variables(model)
   ids = small.batch(2)['ids_BxT']
   one = _log_probs(model, variables, small.images(2, views=1), ids)
@@ -116,7 +116,7 @@ def test_one_view_from_the_weights_of_two():
 
 
 def test_memory_changes_what_is_written():
-  model = ReportGenerator(small.shape(memory='separate'))
+  model = ReportGenerator(small.tiny(memory='separate'))
   variables, images = small.variables(model), small.images(1)
   ids = small.batch(1)['ids_BxT']
   before = _log_probs(model, variables, images, ids)
@@ -128,26 +128,27 @@ def test_memory_changes_what_is_written():
 
 
 def test_attention_of_words_sums_to_one_over_patches():
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables = small.variables(model)
   ids = np.random.default_rng(0).integers(1, 30, (2, 10))
-  weights = attention_of_words(model)(variables, small.images(2), ids)
-  assert weights.shape == (2, 10, 8)
+  look = jax.jit(attention_of_words(model))
+  weights = look(variables, small.images(2), ids)
+  assert weights.shape == (2, 10, 2 * 8 * 8)
   np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
 
 
 def test_bfloat16_stays_close_and_remat_is_the_same():
   images, ids = small.images(2), small.batch(2)['ids_BxT']
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables = small.variables(model)
   exact = _log_probs(model, variables, images, ids)
   half = _log_probs(
-    ReportGenerator(small.shape(dtype='bfloat16')), variables, images, ids
+    ReportGenerator(small.tiny(dtype='bfloat16')), variables, images, ids
   )
   assert half.dtype == jnp.float32
   assert 0 < np.abs(half - exact).mean() < 0.1
   remat = _log_probs(
-    ReportGenerator(small.shape(remat=True)), variables, images, ids
+    ReportGenerator(small.tiny(remat=True)), variables, images, ids
   )
   np.testing.assert_allclose(remat, exact, atol=1e-6)
 
@@ -167,7 +168,7 @@ def test_wrong_sizes_are_named(field, value, says):
 
 
 def test_a_bucketed_writer_pads_little_and_changes_nothing():
-  model = ReportGenerator(small.shape())
+  model = ReportGenerator(small.tiny())
   variables, images = small.variables(model), small.images(7)
   write = make_writer(model, Decoding('greedy', 1, 1.0, 1.0, 0))
   want, _ = jax.jit(write)(variables, images, np.ones(7, bool))

@@ -21,7 +21,7 @@ from cmn_jax.models.report_generator import ReportGenerator
 from cmn_jax.models.vit import ViT
 from cmn_jax.training.checkpoints import META_FORMAT as FORMAT
 from cmn_jax.training.checkpoints import find_step, load_model, save_model
-from cmn_jax.training.state import init_state, init_variables, study_batch
+from cmn_jax.training.state import init_state
 from cmn_jax.training.step import make_train_step
 from tests.made import small
 from tests.parity.draw import draw_films
@@ -183,7 +183,7 @@ def two_layers(monkeypatch):
 def test_every_array_has_a_gradient(two_layers):
   encoder = ENCODERS[ARCH](width=WIDTH)
   images, mask = small.images(1), np.ones((1, 2), bool)
-  params = encoder.init(jax.random.key(0), images, mask, True)
+  params = small.drawn(encoder_shapes(ARCH, WIDTH))
   weight = np.random.default_rng(1).normal(size=(1, 2, 4, 4, 12 * WIDTH))
   grads = jax.jit(
     jax.grad(lambda p: jnp.sum(weight * encoder.apply(p, images, mask, True)))
@@ -195,9 +195,7 @@ def test_every_array_has_a_gradient(two_layers):
 
 def test_in_a_model(tmp_path, two_layers):
   model = ReportGenerator(small.shape(encoder=ARCH, encoder_width=WIDTH))
-  variables = init_variables(
-    model, 0, study_batch(small.VIEWS, small.SIZE, model.config.max_length)
-  )
+  variables = small.variables(model)
   assert variables['batch_stats'] == {}
   optimizer = optax.sgd(0.1)
   state = init_state(variables, optimizer)
@@ -210,12 +208,7 @@ def test_in_a_model(tmp_path, two_layers):
   again, _ = load_model(find_step(tmp_path / 'run'))
   assert flatten(again).keys() == flatten(variables).keys()
   encoder = load_encoder(str(tmp_path / 'run'), ARCH, WIDTH)
-  start = put_encoder(
-    init_variables(
-      model, 1, study_batch(2, small.SIZE, model.config.max_length)
-    ),
-    encoder,
-  )
+  start = put_encoder(small.variables(model, seed=1), encoder)
   np.testing.assert_array_equal(
     start['params']['visual_encoder']['class_token'],
     variables['params']['visual_encoder']['class_token'],

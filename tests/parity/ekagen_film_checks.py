@@ -177,11 +177,11 @@ def words(checkout: Path, annotation: Path) -> list[Row]:
   ours = EkagenTokenizer.fit([study['report'] for study in splits['train']])
   numbered = dict(enumerate(ours.words, 3))
   reports = [study['report'] for part in splits.values() for study in part]
-  ids = sum(ours.encode(r) != theirs(r)[:129] for r in reports)
+  ids = sum(ours.encode(r, 129) != theirs(r)[:129] for r in reports)
   texts = 0
   for report in reports:
     kept = [i for i in theirs(report)[1:129] if i not in (0, 1, 2)]
-    texts += theirs.decode(kept) != ours.reference(report)
+    texts += theirs.decode(kept) != ours.reference(report, 129)
   on = f'{len(reports)} reports of IU X-Ray'
   return [
     none_of(

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cmn_jax.convert import convert_r2gencmn, read_config
+from cmn_jax.arguments import read_config
+from cmn_jax.convert import convert_r2gencmn
 from cmn_jax.models.images import normalise_images
 from cmn_jax.predict import Reporter
 from cmn_jax.training.checkpoints import find_step, load_model

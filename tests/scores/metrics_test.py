@@ -64,7 +64,7 @@ def test_equals_pycocoevalcap(system):
   cider, cider_S = Cider().compute_score(truths, tests)
 
   near = {'rel': 0, 'abs': 1e-9}
-  scores = metrics.fast_scores(references, hypotheses)
+  scores = metrics.TextCounts.of(references, hypotheses).values()
   ours = [scores[f'bleu_{k}'] for k in (1, 2, 3, 4)]
   assert ours == pytest.approx(bleus, **near)
   assert scores['rouge_l'] == pytest.approx(rouge_l, **near)
@@ -94,7 +94,9 @@ def test_bleu_2_of_rexrank_is_nltks_with_its_first_smoothing(system):
   ]
   ours = metrics.bleu_2_rexrank_per_study(references, hypotheses)
   assert ours == pytest.approx(expected, abs=1e-12)
-  mean = metrics.fast_scores(references, hypotheses)['bleu_2_rexrank']
+  mean = metrics.TextCounts.of(references, hypotheses).values()[
+    'bleu_2_rexrank'
+  ]
   assert mean == pytest.approx(sum(expected) / len(expected))
 
 
@@ -114,7 +116,7 @@ def test_bleu_by_hand():
     brevity * (5 / 6 * 2 / 4 * 1 / 2) ** (1 / 3),
     0,
   ]
-  scores = metrics.fast_scores(references, hypotheses)
+  scores = metrics.TextCounts.of(references, hypotheses).values()
   assert [scores[f'bleu_{k}'] for k in (1, 2, 3, 4)] == pytest.approx(
     expected, abs=3e-4
   )
@@ -140,20 +142,22 @@ def test_cider_by_hand():
 
 
 def test_full_stop_is_a_word():
-  with_stop = metrics.fast_scores(['clear lungs .'], ['clear lungs .'])
-  without = metrics.fast_scores(['clear lungs .'], ['clear lungs'])
+  with_stop = metrics.TextCounts.of(
+    ['clear lungs .'], ['clear lungs .']
+  ).values()
+  without = metrics.TextCounts.of(['clear lungs .'], ['clear lungs']).values()
   assert with_stop['bleu_1'] == pytest.approx(1)
   assert without['bleu_1'] < 0.7
   assert without['rouge_l'] < 0.8
 
 
-def test_score_reports_adds_meteor_to_fast_scores(monkeypatch):
+def test_score_reports_adds_meteor(monkeypatch):
   monkeypatch.setattr(metrics, 'meteor_java', lambda r, h: 0.5)
   reports = SYSTEMS['usual']
   scores = metrics.score_reports(*reports)
   assert set(scores) == {*metrics.METRICS, 'meteor'}
   assert scores.pop('meteor') == 0.5
-  assert scores == metrics.fast_scores(*reports)
+  assert scores == metrics.TextCounts.of(*reports).values()
   assert all(type(score) is float for score in scores.values())
 
 
@@ -167,5 +171,5 @@ def test_a_test_split_takes_seconds():
   references = _random_reports(600, 120, 6)
   hypotheses = _random_reports(600, 120, 7)
   begin = time.process_time()
-  metrics.fast_scores(references, hypotheses)
+  metrics.TextCounts.of(references, hypotheses).values()
   assert time.process_time() - begin < 5

@@ -11,7 +11,7 @@ from nltk.translate import bleu_score
 
 from cmn_jax.scores.baselines import retrieval_reports
 from cmn_jax.scores.decisions import confusion_matrix, decide
-from cmn_jax.scores.metrics import TextCounts, fast_scores
+from cmn_jax.scores.metrics import TextCounts
 from cmn_jax.scores.multilabel import score_classification, score_findings
 from cmn_jax.scores.resampling import bootstrap, interval
 from cmn_jax.scores.significance import paired_test
@@ -105,7 +105,7 @@ def test_bleu_of_sacrebleu_and_of_nltk():
   sacrebleu = pytest.importorskip('sacrebleu', reason='sacrebleu')
   references = reports_of(80, 7)
   hypotheses = spoilt(references, 8, rate=0.3)
-  scores = fast_scores(references, hypotheses)
+  scores = TextCounts.of(references, hypotheses).values()
   for order in (1, 2, 3, 4):
     bleu = sacrebleu.metrics.BLEU(
       tokenize='none', smooth_method='none', max_ngram_order=order, force=True

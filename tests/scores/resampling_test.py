@@ -20,9 +20,9 @@ def test_a_draw_of_studies_scores_as_their_texts_do():
 
   scores = counts.summed(weights).scores().tolist()
 
-  expected = metrics.fast_scores(
+  expected = metrics.TextCounts.of(
     [references[i] for i in drawn], [hypotheses[i] for i in drawn]
-  )
+  ).values()
   # CIDEr's document frequencies are those of the whole split, not of the draw.
   whole = metrics.cider_per_study(references, hypotheses)
   assert abs(whole[drawn].mean() - expected['cider']) > 1e-3

@@ -24,8 +24,8 @@ def test_equal_systems_do_not_differ():
 def test_a_clear_difference_has_the_smallest_p_value():
   references = reports_of(40, 11)
   good, bad = spoilt(references, 12, 0.1), spoilt(references, 13, 0.7)
-  scores_good = metrics.fast_scores(references, good)
-  scores_bad = metrics.fast_scores(references, bad)
+  scores_good = metrics.TextCounts.of(references, good).values()
+  scores_bad = metrics.TextCounts.of(references, bad).values()
   for name, result in paired_test(references, good, bad, samples=1999).items():
     assert result['p_value'] == pytest.approx(1 / 2000)
     assert result['difference'] == pytest.approx(
@@ -48,7 +48,10 @@ def test_p_values_are_those_of_all_swaps(runs):
       ]
       for one, other in ((a, b), (b, a))
     )
-    scores = [metrics.fast_scores(references * runs, x) for x in (left, right)]
+    scores = [
+      metrics.TextCounts.of(references * runs, x).values()
+      for x in (left, right)
+    ]
     return {name: scores[0][name] - scores[1][name] for name in scores[0]}
 
   observed = difference([False] * 7)

@@ -259,7 +259,7 @@ def test_reporter_agrees_with_the_evaluation(runs):
   assert report.attention.shape == (words, 2, *report.attention.shape[2:])
   images = normalise_images(prepare_films(study.films, 64)[None])
   rows = reporter.log_probs(images, data.ids['test'][2:3])
-  assert rows.shape == (1, 39, data.vocabulary)
+  assert rows.shape == (1, 39, data.tokenizer.vocabulary)
   np.testing.assert_allclose(np.exp(rows).sum(-1), 1, atol=1e-5)
 
 

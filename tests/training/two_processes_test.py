@@ -16,13 +16,11 @@ import pytest
 
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.phantom.write import write_phantom
-from tests.made import small
-from tests.made.runs import ROOT, SMALL, assert_same_training
+from tests.made.runs import PROGRAM, ROOT, SMALL, assert_same_training
 
 pytestmark = pytest.mark.processes
 SECONDS = 600  # No process is waited for longer: all are killed then.
 FLAGS = SMALL | {
-  'model.encoder': small.TINY,
   'data.phantom_studies': 0,
   'data.max_length': 20,
   'decode.method': 'greedy',
@@ -32,16 +30,6 @@ FLAGS = SMALL | {
   'eval.bootstrap': 5,
   'eval.examples': 1,
 }
-
-
-# main.py, where there is the small encoder too.
-PROGRAM = f"""
-import runpy, sys
-sys.path.insert(0, {str(ROOT)!r})
-from tests.made import small
-small.add_tiny_encoder()
-runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')
-"""
 
 
 def _start(root: Path, workdir: Path, devices: int, *flags, **environment):
