@@ -8,6 +8,8 @@ from ml_collections import ConfigDict, config_flags
 
 from input_pipeline.errors import UserError
 
+CMN = 'configs/iu_xray.py:cmn'
+
 
 def command(module: str, doc: str) -> argparse.ArgumentParser:
   """The parser of `python -m cmn_jax.MODULE`, whose help is its docstring."""
@@ -18,7 +20,7 @@ def command(module: str, doc: str) -> argparse.ArgumentParser:
   )
 
 
-def read_config(arguments: list[str], named: str = '') -> ConfigDict:
+def read_config(arguments: list[str], named: str = CMN) -> ConfigDict:
   """The config of `--config FILE[:VARIANT]` and `--config.field=value`s.
 
   Args:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from cmn_jax.arguments import command, read_config
+from cmn_jax.arguments import CMN, command, read_config
 from cmn_jax.convert_classifiers import (
   CLASSIFIERS,
   convert_classifier,
@@ -56,8 +56,6 @@ from input_pipeline.layouts.r2gen import read_description
 from input_pipeline.layouts.rows import read_json
 from input_pipeline.study import DataError
 from input_pipeline.tokenizers import WordTokenizer
-
-_CONFIG = 'configs/iu_xray.py:cmn'
 
 
 def convert_r2gencmn(
@@ -221,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.add_argument('folder', metavar='DIR')
     verb.add_argument('--out', required=True, help='file to be made')
 
-  comes('r2gencmn', 'an R2GenCMN checkpoint to one of ours', _CONFIG)
+  comes('r2gencmn', 'an R2GenCMN checkpoint to one of ours', CMN)
   goes('to-r2gencmn', 'a checkpoint of ours to .pth')
   verb = verbs.add_parser('encoder', help='a pretrained visual encoder')
   verb.add_argument('source', help='.pth, .safetensors or name on the hub')
@@ -250,7 +248,7 @@ def main(argv: list[str]):
   args, rest = parser.parse_known_args(argv)
   try:
     if args.verb == 'r2gencmn':
-      config = read_config(rest, _CONFIG)
+      config = read_config(rest)
       convert_r2gencmn(args.path, args.annotation, args.out, config)
     elif args.verb == 'ekagen':
       config = read_config(rest, EKAGEN_CONFIG)
