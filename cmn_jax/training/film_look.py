@@ -3,11 +3,10 @@
 import numpy as np
 
 from cmn_jax.training.distributed import log
+from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline import batches
 from input_pipeline.film_statistics import fit_statistics, statistics_of
 
-# Key of the meta; older checkpoints have none, and no film is judged by them.
-FILM_STATISTICS = 'film_statistics'
 _MOST_STUDIES = 2000
 
 

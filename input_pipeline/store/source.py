@@ -4,6 +4,8 @@ Both give the same pixels: a training film with its short side at
 `stored_size`, the others square at `image_size`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
