@@ -13,21 +13,20 @@ import tempfile
 # Read when TensorFlow is imported, so set before.
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')  # it announces itself
-# Another Keras, which is not there, is not imported beside it.
-os.environ.setdefault('TF_USE_LEGACY_KERAS', '1')
 if os.path.expanduser('~') == '~':  # Keras would make a folder of that name.
   os.environ.setdefault('KERAS_HOME', f'{tempfile.gettempdir()}/keras')
 
-__all__ = ['tf', 'tfds']
+__all__ = ['load', 'tf', 'tfds']
 
 
 @functools.cache
-def _loaded(name):
+def load(name: str = 'tensorflow'):
+  """The module; for who imports what imports TensorFlow by itself."""
   module = importlib.import_module(name)
   if name == 'tensorflow':
     module.config.set_visible_devices([], 'GPU')
   else:
-    _loaded('tensorflow')
+    load()
     module.disable_progress_bar()  # the builders show their own, with a total
   return module
 
@@ -39,7 +38,7 @@ class _Late:
     self._name = name
 
   def __getattr__(self, attribute: str):
-    return getattr(_loaded(self._name), attribute)
+    return getattr(load(self._name), attribute)
 
 
 tf, tfds = _Late('tensorflow'), _Late('tensorflow_datasets')

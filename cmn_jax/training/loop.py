@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optax
-from clu import metric_writers
 from ml_collections import ConfigDict
 
 from cmn_jax.training import distributed, goodput
@@ -21,7 +20,7 @@ from cmn_jax.training.state import TrainState
 from cmn_jax.training.step import make_loss_step, make_train_step
 from cmn_jax.training.studies import OverStudies, StudyBatches, place
 from cmn_jax.training.task import Task
-from input_pipeline import stopping
+from input_pipeline import stopping, tensorflow_cpu
 from input_pipeline.augmentation import Augmentation
 from input_pipeline.errors import UserError
 
@@ -325,8 +324,11 @@ def _line(task: Task, row: dict) -> str:
   )
 
 
-def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
+def _scalar_writer(workdir: Path):
   """TensorBoard rows of the first process; the others write none."""
+  tensorflow_cpu.load()
+  from clu import metric_writers  # late: it imports TensorFlow
+
   if distributed.is_first():
     return metric_writers.SummaryWriter(str(workdir))
   return metric_writers.MultiWriter([])
