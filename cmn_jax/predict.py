@@ -202,7 +202,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f'left out: {count} x {reason}', file=sys.stderr)
       predict_many(reporter, studies, args.out, args.beam_size, args.page)
       return
-    report = reporter.report(args.image, args.beam_size)
+    report = reporter.report(args.image, args.beam_size, attention=False)
   except (UserError, OSError) as error:
     sys.exit(f'error: {error}')
   print_report(reporter, args.image, report, args.json)
