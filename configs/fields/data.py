@@ -17,6 +17,10 @@ def data() -> dict:
     # Read, decode and resize the films each time instead: slower, but
     # nothing is prepared or kept. The batches are the same.
     'stream': False,
+    # Train on one batch of made-up films of the same shapes, no film read, to
+    # see whether a run waits for its input or its arithmetic. Its steps are
+    # timed; nothing is validated, evaluated or saved.
+    'synthetic': False,
     # Films per study that the model sees.
     'views': 2,
     # Pixels of a film as the model sees it.

@@ -52,6 +52,9 @@ def train() -> dict:
     'parallel': 'pmap',
     # TensorBoard rows every so many steps.
     'log_every': 10,
+    # '10:15' writes a profiler's trace of the steps 10 to 14 into the workdir's
+    # profile/, and says how to open it; '' writes none.
+    'profile': '',
   }
 
 
