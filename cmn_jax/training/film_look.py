@@ -10,7 +10,7 @@ from input_pipeline.film_statistics import fit_statistics, statistics_of
 _MOST_STUDIES = 2000
 
 
-def film_meta(data, batch_size: int, meta: dict) -> dict:
+def film_meta(data, batch_size: int) -> dict:
   """{FILM_STATISTICS: of training films as the model sees them}, or {}.
 
   Of many studies so many are read as tell enough, evenly spread; every process
@@ -19,10 +19,7 @@ def film_meta(data, batch_size: int, meta: dict) -> dict:
   Args:
     data: `input_pipeline.data.Data`.
     batch_size: studies read at once.
-    meta: of an earlier checkpoint of the run, which has it; {} without.
   """
-  if FILM_STATISTICS in meta:
-    return {FILM_STATISTICS: meta[FILM_STATISTICS]}
   studies = len(data.studies['train'])
   count = min(studies, _MOST_STUDIES)
   log(f'looking at the films of {count} training studies, to know others')

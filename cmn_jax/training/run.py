@@ -11,6 +11,7 @@ from cmn_jax.training import goodput
 from cmn_jax.training.checkpoints import make_meta
 from cmn_jax.training.distributed import log
 from cmn_jax.training.film_look import film_meta
+from cmn_jax.training.meta_fields import FILM_STATISTICS
 from cmn_jax.training.optimizer import OptimConfig, make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.program import Program
@@ -65,7 +66,7 @@ class Run:
           f'train.{field} is {c[field]}: expected 1 or more, or 0 for never'
         )
     self.task, self.config, self.workdir = task, config, workdir
-    self._data, self._film_meta = data, {}
+    self._data, self._film_meta = data, None
     self.parallel = parallel
     self.studies = len(data.studies['train'])
     self.steps_per_epoch = -(-self.studies // c.batch_size)
@@ -106,6 +107,8 @@ class Run:
 
   def validate(self, state: TrainState) -> dict:
     """The validation loss, and the scores of what is predicted."""
+    if self._film_meta is None:
+      self._film_meta = film_meta(self._data, self.config.eval.batch_size)
     variables, total, count = state.variables, 0.0, 0.0
     for batch in self._batches.split('val'):
       pair = self._loss(variables, place(self.parallel, batch))['loss']
@@ -117,15 +120,16 @@ class Run:
     return {'loss': mean(total, count), **scores}
 
   def know_films(self, meta: dict) -> None:
-    """Puts into all metas what training films look like.
+    """Takes what training films look like from a checkpoint that says it.
+
+    Else they are looked at before the first validation, so that the first step
+    need not wait.
 
     Args:
-      meta: of the checkpoint that is resumed, which may say it; {} to begin.
+      meta: of the checkpoint that is resumed; {} to begin.
     """
-    if self.config.data.synthetic:
-      return
-    size = self.config.eval.batch_size
-    self._film_meta = film_meta(self._data, size, meta)
+    if FILM_STATISTICS in meta:
+      self._film_meta = {FILM_STATISTICS: meta[FILM_STATISTICS]}
 
   def save(
     self,
@@ -145,7 +149,7 @@ class Run:
     """
     about = {
       **self.task.meta(),
-      **self._film_meta,
+      **(self._film_meta or {}),
       'devices': len(self.parallel.devices),
     }
     if partial is None:
