@@ -14,11 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from cmn_jax import compilation_cache
 from cmn_jax.comparison.exports import EMPTY, prose
-from cmn_jax.own_films import write_reports
-from cmn_jax.report import Writer
-from cmn_jax.reporter import Reporter
 from input_pipeline import stopping
 from input_pipeline.atomic_write import write_json
 from input_pipeline.errors import UserError
@@ -88,13 +84,11 @@ def study_of(name: str, fields: dict, root: Path, views: int) -> FilmStudy:
   )
 
 
-def predict(
-  writer: Writer, given: dict[str, dict], out: Path, root: Path
-) -> list[str]:
+def predict(writer, given: dict[str, dict], out: Path, root: Path) -> list[str]:
   """Writes the file of predictions; what it has already stays.
 
   Args:
-    writer: of `Reporter.load`.
+    writer: `Writer`, of `Reporter.load`.
     given: studies by id.
     out: the file.
     root: of the films.
@@ -102,6 +96,8 @@ def predict(
   Returns:
     Why studies have no report, but an `EMPTY` one.
   """
+  from cmn_jax.own_films import write_reports
+
   known, faults = read_studies(out) if out.exists() else {}, []
   todo = [name for name in given if name not in known]
   views = writer.config.data.views
@@ -127,6 +123,10 @@ def main(argv: list[str] | None = None) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
   stopping.install()
   args = _parser().parse_args(argv)
+  # After the arguments, as in every verb: --help waits for no JAX.
+  from cmn_jax import compilation_cache
+  from cmn_jax.reporter import Reporter
+
   compilation_cache.enable()
   try:
     given = read_studies(args.input_json_file)

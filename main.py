@@ -9,17 +9,10 @@ each other; elsewhere add --coordinator=HOST:PORT --processes=N --process=I.
 import os
 import sys
 
-from input_pipeline import tensorflow_cpu  # noqa: F401  (before clu's import)
-
-# isort: split
 from absl import app, flags, logging
 
-from cmn_jax import compilation_cache
 from cmn_jax.command_line import CONFIG, fields_given, parse
-from cmn_jax.evaluate import evaluate
-from cmn_jax.opening import runs_of
-from cmn_jax.train import train
-from cmn_jax.training import distributed, goodput
+from cmn_jax.training import goodput
 from input_pipeline import stopping
 from input_pipeline.errors import UserError, of_the_disk
 
@@ -45,6 +38,13 @@ def main(_):
   stopping.install()
   # Orbax logs every file it opens, and errors that it raises as well.
   logging.set_verbosity(logging.FATAL)
+  # After the arguments, as in every verb: --help waits for no JAX.
+  from cmn_jax import compilation_cache
+  from cmn_jax.evaluate import evaluate
+  from cmn_jax.opening import runs_of
+  from cmn_jax.train import train
+  from cmn_jax.training import distributed
+
   compilation_cache.enable()
   if _DETERMINISTIC.value:  # Read when JAX first asks for its devices.
     given = os.environ.get('XLA_FLAGS', '')

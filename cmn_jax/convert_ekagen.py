@@ -13,7 +13,8 @@ from cmn_jax.interop.names import ConversionError
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import Captioner
 from cmn_jax.models.ekagen_config import shape_of
-from cmn_jax.models.knowledge import COMBINATIONS, KnowledgeBase
+from cmn_jax.models.ekagen_names import COMBINATIONS
+from cmn_jax.models.knowledge import KnowledgeBase
 from cmn_jax.tasks.diagnosis import FilmReader
 from cmn_jax.tasks.ekagen_knowledge import classes_of, knowledge_meta
 from cmn_jax.tasks.ekagen_parts import (
@@ -29,8 +30,6 @@ from cmn_jax.training.checkpoints import make_meta
 from input_pipeline.ekagen_words import EkagenTokenizer
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import findings_reader
-
-CONFIG = 'configs/iu_xray.py:ekagen_rn101'
 
 
 def convert_captioner(

@@ -11,53 +11,20 @@ stopped; --STEP.field=value changes a field of one step alone, see its help.
 
 import argparse
 import sys
-from collections.abc import Callable
 
-from ml_collections import ConfigDict
-
-from input_pipeline import tensorflow_cpu  # noqa: F401  (before clu's import)
-
-# isort: split
-from cmn_jax import compilation_cache
 from cmn_jax.arguments import command, read_config
-from cmn_jax.ekagen_build import STEPS, build
-from cmn_jax.loaded import Loaded
-from cmn_jax.models.attention_masks import PEAK_SHARE, RULES, THRESHOLD
-from cmn_jax.models.knowledge import CLASSES, DISTANCES, FLAT, FORMS
-from cmn_jax.tasks.ekagen_knowledge import make_knowledge
-from cmn_jax.tasks.ekagen_parts import load_captioner
-from cmn_jax.tasks.mask_files import write_masks
+from cmn_jax.models.ekagen_names import (
+  CLASSES,
+  DISTANCES,
+  FLAT,
+  FORMS,
+  PEAK_SHARE,
+  RULES,
+  THRESHOLD,
+)
+from configs.ekagen import STEPS
 from input_pipeline import stopping
-from input_pipeline.data import DataConfig, open_data
 from input_pipeline.errors import UserError
-
-
-def knowledge(args, config: ConfigDict) -> list[str]:
-  """Writes a folder of knowledge; a line for each of its rows."""
-  return make_knowledge(
-    load_captioner(args.captioner, '--captioner'),
-    Loaded.load(args.diagnosis),
-    config,
-    open_data(DataConfig(**config.data)),
-    args.out,
-    args.form,
-    args.distance,
-    [Loaded.load(folder) for folder in args.fold],
-  )
-
-
-def masks(args, config: ConfigDict) -> list[str]:
-  """Writes masks of all films; lines on what they cover."""
-  return write_masks(
-    Loaded.load(args.locator),
-    config,
-    open_data(DataConfig(**config.data)),
-    args.out,
-    args.rule,
-    args.threshold,
-    args.no_finding,
-    args.npy,
-  )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,21 +65,54 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
+def _run(args, rest: list[str]) -> list[str]:
+  """Does what the verb says; a line for each thing that it wrote."""
+  # After the arguments, as in every verb: --help waits for no JAX.
+  from cmn_jax import compilation_cache, ekagen_build
+  from cmn_jax.loaded import Loaded
+  from cmn_jax.tasks.ekagen_knowledge import make_knowledge
+  from cmn_jax.tasks.ekagen_parts import load_captioner
+  from cmn_jax.tasks.mask_files import write_masks
+  from input_pipeline.data import DataConfig, open_data
+
+  compilation_cache.enable()
+  if args.verb == 'build':
+    ekagen_build.build(rest, args.workdir, args.rounds, args.folds)
+    return []
+  config = read_config(rest)
+  if args.verb == 'masks':
+    return write_masks(
+      Loaded.load(args.locator),
+      config,
+      open_data(DataConfig(**config.data)),
+      args.out,
+      args.rule,
+      args.threshold,
+      args.no_finding,
+      args.npy,
+    )
+  return make_knowledge(
+    load_captioner(args.captioner, '--captioner'),
+    Loaded.load(args.diagnosis),
+    config,
+    open_data(DataConfig(**config.data)),
+    args.out,
+    args.form,
+    args.distance,
+    [Loaded.load(folder) for folder in args.fold],
+  )
+
+
 def main(argv: list[str]) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
   stopping.install()
-  parser = _parser()
-  args, rest = parser.parse_known_args(argv)
-  compilation_cache.enable()
+  args, rest = _parser().parse_known_args(argv)
   try:
-    if args.verb == 'build':
-      build(rest, args.workdir, args.rounds, args.folds)
-      return
-    run: Callable = {'knowledge': knowledge, 'masks': masks}[args.verb]
-    print('\n'.join(run(args, read_config(rest))))
+    lines = _run(args, rest)
   except UserError as error:
     sys.exit(f'error: {error}')
-  print(f'wrote {args.out}')
+  if lines:
+    print('\n'.join([*lines, f'wrote {args.out}']))
 
 
 if __name__ == '__main__':

@@ -21,18 +21,10 @@ from cmn_jax.train import train
 from cmn_jax.training.checkpoints import find_step, load_meta, score_of
 from cmn_jax.training.distributed import log
 from cmn_jax.training.resuming import check_same_run
+from configs.ekagen import STEPS, STUDENT
 from input_pipeline.data import DataConfig, open_data
 from input_pipeline.errors import UserError
 
-STUDENT = 'ekagen_rn101'
-# Steps by the name that changes a field of theirs, and their variants.
-STEPS = {
-  'diagnosis': 'ekagen_diagnosis',
-  'locator': 'ekagen_locator',
-  'first_teacher': 'ekagen_teacher',
-  'teacher': 'ekagen_teacher',
-  'student': STUDENT,
-}
 _OF_STEP = re.compile(rf'--({"|".join(STEPS)})\.(.*)', re.DOTALL)
 
 

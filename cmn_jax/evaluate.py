@@ -38,11 +38,17 @@ def evaluate(
     given: fields that the command names, with their defaults or others.
 
   Returns:
-    The content of evaluation/test.json; None where another process has it.
+    The content of evaluation/test.json; None where another process has it, and
+    with data.synthetic.
 
   Raises:
     UserError: no checkpoint, or one that does not fit config and data.
   """
+  if config.data.synthetic:
+    distributed.log(
+      'data.synthetic: nothing is evaluated, as films are made up'
+    )
+    return None
   workdir = Path(workdir)
   loaded = Loaded.load(workdir)
   origin = Path(loaded.origin)

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.training import hub
 from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
-from cmn_jax.training.film_look import FILM_STATISTICS
+from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline import vocabularies
 from input_pipeline.errors import UserError
 from input_pipeline.film_statistics import FilmLook, FilmStatistics

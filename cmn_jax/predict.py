@@ -174,14 +174,12 @@ def main(argv: list[str] | None = None) -> None:
   parser = _parser()
   args = parser.parse_args(argv)
   _check_flags(parser, args)
-  # Imported late: --help must not wait for JAX.
+  # After the arguments, as in every verb: --help waits for no JAX.
   from cmn_jax import compilation_cache
   from cmn_jax.loaded import Loaded
-  from cmn_jax.predict_many import predict_many
   from cmn_jax.predictor import Predictor
   from cmn_jax.reporter import Reporter, writes_reports
   from input_pipeline.errors import UserError
-  from input_pipeline.film_list import read_film_list
   from input_pipeline.images import prepare_films
 
   compilation_cache.enable()
@@ -196,12 +194,15 @@ def main(argv: list[str] | None = None) -> None:
       return
     reporter = Reporter.load(loaded, args.classifier)
     if args.images:
+      from cmn_jax.predict_many import predict_many
+      from input_pipeline.film_list import read_film_list
+
       studies, dropped = read_film_list(args.images)
       for reason, count in dropped.items():
         print(f'left out: {count} x {reason}', file=sys.stderr)
       predict_many(reporter, studies, args.out, args.beam_size, args.page)
       return
-    report = reporter.report(args.image, args.beam_size)
+    report = reporter.report(args.image, args.beam_size, attention=False)
   except (UserError, OSError) as error:
     sys.exit(f'error: {error}')
   print_report(reporter, args.image, report, args.json)

@@ -99,7 +99,10 @@ class Writer:
     raise NotImplementedError
 
   def report(
-    self, paths: Sequence[Path | str], beam_size: int | None = None
+    self,
+    paths: Sequence[Path | str],
+    beam_size: int | None = None,
+    attention: bool = True,
   ) -> Report:
     """The report for the images of one study, given by their files.
 
@@ -108,6 +111,7 @@ class Writer:
     Args:
       paths: PNG, JPEG or DICOM files.
       beam_size: as for `reports`.
+      attention: likewise; who shows none saves a program.
 
     Raises:
       ImageError: a file is not a readable image.
@@ -116,7 +120,7 @@ class Writer:
     c = self.config.data
     batch = read_study(paths, c.views, c.image_size)
     looks = self.loaded.looks(batch['images_BxIxHxW'][0, : len(paths)])
-    report = self.reports(batch, beam_size)[0]
+    report = self.reports(batch, beam_size, attention)[0]
     return dataclasses.replace(report, looks=looks)
 
   @property

@@ -28,7 +28,7 @@ from cmn_jax.report import (
 )
 from cmn_jax.tasks.report_model import inside, report_network_of
 from cmn_jax.training.checkpoints import CheckpointError
-from cmn_jax.training.film_look import FILM_STATISTICS
+from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.labels import or_no_finding

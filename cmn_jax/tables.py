@@ -13,10 +13,6 @@ import sys
 from pathlib import Path
 
 from cmn_jax.arguments import command
-from cmn_jax.comparison.comparison import tables_of
-from cmn_jax.comparison.others import score_predictions
-from cmn_jax.comparison.paired import own_tests, paired_tables, paired_tests
-from cmn_jax.comparison.runs import read_saved, save
 from cmn_jax.comparison.table import FORMATS
 from input_pipeline.errors import UserError
 
@@ -68,6 +64,12 @@ def main(argv: list[str] | None = None) -> None:
     argv: the arguments, those of the command line by default.
   """
   args = _parser().parse_args(argv)
+  # After the arguments, as in every verb: --help waits for no scores.
+  from cmn_jax.comparison.comparison import tables_of
+  from cmn_jax.comparison.others import score_predictions
+  from cmn_jax.comparison.paired import own_tests, paired_tables, paired_tests
+  from cmn_jax.comparison.runs import read_saved, save
+
   try:
     saved = [read_saved(path) for path in args.runs]
     runs = [run for one in saved for run in one.runs]

@@ -7,15 +7,18 @@ from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
 from cmn_jax.opening import open_task
+from cmn_jax.tasks import Task
 from cmn_jax.training.checkpoints import latest_folder
 from cmn_jax.training.distributed import is_first, log
-from cmn_jax.training.loop import Run, run_epochs
+from cmn_jax.training.loop import run_epochs
 from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.resuming import check_same_run
+from cmn_jax.training.run import Run
 from cmn_jax.training.saving import Checkpoints, set_aside_damaged
 from cmn_jax.training.state import init_state
 from input_pipeline import folder_lock
 from input_pipeline.data import DataConfig
+from input_pipeline.errors import UserError
 
 
 def train(config: ConfigDict, workdir: Path | str) -> None:
@@ -44,6 +47,8 @@ def _train(config: ConfigDict, workdir: Path, held: contextlib.ExitStack):
   if loaded:
     check_same_run(loaded.meta['config'], config, workdir)
   task, data = open_task(config, loaded)
+  if config.data.synthetic:
+    _check_synthetic(task, config, folder)
   run = Run(task, data, config, augmentation, workdir, parallel)
   if loaded:
     task.check(loaded.meta, workdir)
@@ -56,6 +61,9 @@ def _train(config: ConfigDict, workdir: Path, held: contextlib.ExitStack):
     state = init_state(variables, run.optimizer, task.frozen)
   if not there:
     _hold(held, workdir)
+  if config.data.synthetic:
+    run_epochs(run, state, {}, None)
+    return
   checkpoints = Checkpoints(workdir)
   if loaded:
     log(f'continuing {workdir} after step {checkpoints.latest_step}')
@@ -67,6 +75,25 @@ def _train(config: ConfigDict, workdir: Path, held: contextlib.ExitStack):
       )
     state = checkpoints.restore(loaded.variables, run.optimizer, task.frozen)
   run_epochs(run, state, loaded.meta if loaded else {}, checkpoints)
+
+
+def _check_synthetic(task: Task, config: ConfigDict, folder: Path | None):
+  """Says what data.synthetic does; raises UserError where it cannot."""
+  if folder:
+    raise UserError(
+      f'{folder} is of a run, and data.synthetic=True trains on made-up films: '
+      'choose another --workdir'
+    )
+  if not (task.reads_images and config.train.epochs):
+    raise UserError(
+      'data.synthetic is True, but this run trains on what is computed of '
+      'films at its start: set it to False, or train.freeze and '
+      'classifier.finetune so that steps read films'
+    )
+  log(
+    'data.synthetic: every step has the same batch of made-up films; nothing '
+    'is validated, evaluated or saved'
+  )
 
 
 def _hold(held: contextlib.ExitStack, workdir: Path) -> None:

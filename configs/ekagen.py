@@ -46,6 +46,16 @@ VARIANTS = {
   'ekagen_rn101': ('ekagen', {}),
   'ekagen_vitb16': ('ekagen', VIT),
 }
+STUDENT = 'ekagen_rn101'
+# Steps of `python -m cmn_jax.ekagen build` by the name that changes a field of
+# theirs, and their variants.
+STEPS = {
+  'diagnosis': 'ekagen_diagnosis',
+  'locator': 'ekagen_locator',
+  'first_teacher': 'ekagen_teacher',
+  'teacher': 'ekagen_teacher',
+  'student': STUDENT,
+}
 
 
 def section() -> dict:

@@ -4,6 +4,8 @@ Each step takes and gives a uint8 film of grey levels. All that `Augmentation`
 has at zero is left out of the program, so the authors' recipe stays as it is.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 

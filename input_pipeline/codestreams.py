@@ -5,10 +5,6 @@ import itertools
 import os
 import struct
 
-import pydicom
-from pydicom.encaps import generate_fragments, generate_frames
-from pydicom.uid import RLELossless
-
 from input_pipeline.film_limits import MAX_PIXELS, ImageError
 
 _MAX_FRAGMENTS = 100_000
@@ -19,12 +15,19 @@ _BOXED = b'\x00\x00\x00\x0cjP  '  # a JP2 file around the codestream
 _TEXTS = (b'tEXt', b'zTXt', b'iTXt', b'iCCP')
 
 
-def check_frame(dicom: pydicom.Dataset, path: str | os.PathLike) -> None:
+def check_frame(dicom, path: str | os.PathLike) -> None:
   """What is compressed must say of itself what the header says of it.
+
+  Args:
+    dicom: of pydicom, which is not imported for other films.
+    path: for the message.
 
   Raises:
     ImageError: another size, several frames, or more work than a film is.
   """
+  from pydicom.encaps import generate_fragments, generate_frames
+  from pydicom.uid import RLELossless
+
   run_lengths = dicom.file_meta.TransferSyntaxUID == RLELossless
   data = dicom.PixelData
   (table,) = struct.unpack('<L', data[4:8])  # bytes of the offsets of frames

@@ -96,6 +96,7 @@ class DataConfig(Augmentation):
     phantom_size: side of the phantom's films, in pixels.
     cache_dir: where resized films, and those out of archives, are cached.
     stream: read films from their files each time, and prepare nothing.
+    synthetic: read no films, and show made-up ones in their place.
     views: films of each study that are used.
     image_size: side of the square images in a batch, in pixels.
     stored_size: short side of stored train films, which crops are cut of.
@@ -127,6 +128,7 @@ class DataConfig(Augmentation):
   phantom_size: int = 256
   cache_dir: str = '~/.cache/cmn_jax'
   stream: bool = False
+  synthetic: bool = False
   views: int = 2
   image_size: int = 224
   stored_size: int = 256

@@ -11,7 +11,11 @@ from input_pipeline.config import DataConfig
 from input_pipeline.layouts import detect, splits
 from input_pipeline.phantom.write import write_phantom
 from input_pipeline.store import prepared
-from input_pipeline.store.source import PreparedFilms, StreamedFilms
+from input_pipeline.store.source import (
+  MadeUpFilms,
+  PreparedFilms,
+  StreamedFilms,
+)
 from input_pipeline.study import DataError, Study, refuse_problems
 from input_pipeline.tokenizers import (
   Tokenizer,
@@ -58,7 +62,7 @@ class Data:
   image_size: int
   max_length: int
   skip_bad: bool
-  films: PreparedFilms | StreamedFilms
+  films: PreparedFilms | StreamedFilms | MadeUpFilms
 
   def text_of(self, ids: np.ndarray) -> str:
     """Generated ids as the text that is scored, in words of the references."""
@@ -70,7 +74,7 @@ def open_data(config: DataConfig) -> Data:
 
   A phantom that is asked for is drawn first. The films of another folder are
   decoded into `config.cache_dir` on first use, or with `config.stream` each
-  time that they are read.
+  time that they are read; with `config.synthetic` not at all.
 
   Raises:
     DataError: there are no such data, or bad studies among them.
@@ -84,6 +88,8 @@ def open_data(config: DataConfig) -> Data:
       workers=os.cpu_count() or 1,
     )
   open_films = _open_streamed if config.stream else _open_prepared
+  if config.synthetic:
+    open_films = _open_made_up
   info, studies, films = open_films(config)
   reports = [study.report for study in studies['train']]
   words = WordTokenizer.fit(reports, config.min_count, config.clean)
@@ -146,11 +152,20 @@ def _open_streamed(config):
   return vars(dataset), dataset.studies, films
 
 
+def _open_made_up(config):
+  """As `_open_prepared`, of films that are neither read nor prepared."""
+  if prepared.is_prepared(config.dir):
+    info, studies, _ = _open_prepared(config)
+  else:
+    info, studies, _ = _open_streamed(config)
+  return info, studies, MadeUpFilms(config)
+
+
 def _cache_dir(config):
   try:
     folder = pathlib.Path(config.cache_dir).expanduser().absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (config.stream or os.access(there, os.W_OK)):
+    if not (config.stream or config.synthetic or os.access(there, os.W_OK)):
       raise PermissionError(f'{there} cannot be written')
   except (OSError, RuntimeError) as error:  # of a user without a home
     raise DataError(

@@ -41,13 +41,6 @@ _MAX_READS = 100_000  # of a header: a film has some hundred elements
 _INFLATED = 3 * MAX_PIXELS + 16_000_000  # bytes: colours, and a header
 
 
-def is_dicom(content: bytes) -> bool:
-  """Whether bytes begin as a DICOM file, or as one that lost its preamble."""
-  # Then group 2 or 8 comes first, and its elements are small numbers.
-  bare = content[:2] in (b'\2\0', b'\x08\0') and content[3:4] == b'\0'
-  return content[128:132] == b'DICM' or bare
-
-
 def decode_dicom(content: bytes, path: str | os.PathLike) -> np.ndarray:
   """DICOM bytes to uint8 (H, W), bright bone on dark lung."""
   dicom = _read_dataset(content, path)

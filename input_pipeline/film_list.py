@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pydicom
-
 from input_pipeline.errors import UserError
 from input_pipeline.layouts.rows import read_csv, read_json_lines
 from input_pipeline.study import FILM_SUFFIXES, FRONTAL, LATERAL, view_of
@@ -202,6 +200,8 @@ def _tags(film: str | Path) -> dict[str, str]:
   """What a DICOM file says of its study; {} of others and of broken ones."""
   if not _is_dicom(str(film)):
     return {}
+  import pydicom  # late: lists of other films need none
+
   try:
     dicom = pydicom.dcmread(
       film, stop_before_pixels=True, specific_tags=list(_TAGS)

@@ -7,7 +7,6 @@ pixel can be (W of them, 256 or 65,536), and looked up for each pixel.
 import os
 
 import numpy as np
-import pydicom
 
 from input_pipeline.film_limits import ImageError
 
@@ -24,7 +23,7 @@ def show_own_range(words_HxW: np.ndarray) -> np.ndarray:
 
 def show_dicom(
   words_HxW: np.ndarray,
-  dicom: pydicom.Dataset,
+  dicom,
   low: int,
   stored: int,
   path: str | os.PathLike,
@@ -37,7 +36,7 @@ def show_dicom(
 
   Args:
     words_HxW: unsigned, the bits as they are stored.
-    dicom: its header, complete.
+    dicom: its header, complete; of pydicom, which only DICOM films import.
     low: place of the lowest bit that is of the film.
     stored: how many bits are.
     path: of the file, for messages.
@@ -201,7 +200,9 @@ def _table(dicom, name, path):
 
 def _first(value):
   """The first of several: what a viewer opens with. None where none is."""
-  if isinstance(value, pydicom.multival.MultiValue):
+  from pydicom.multival import MultiValue
+
+  if isinstance(value, MultiValue):
     value = value[0] if value else None
   number = None if value in (None, '') else float(value)
   return number if number is None or np.isfinite(number) else None

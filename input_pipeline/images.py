@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from input_pipeline.codestreams import check_scans, without_texts
-from input_pipeline.dicom import decode_dicom, is_dicom
 from input_pipeline.film_limits import MAX_BYTES, ImageError, check_size
 from input_pipeline.grey_levels import show_own_range
 
@@ -38,7 +37,7 @@ def read_film(path: str | pathlib.Path) -> np.ndarray:
       f'{MAX_BYTES:,}.',
     )
   content = file.read_bytes()
-  decode = decode_dicom if is_dicom(content) else _decode_picture
+  decode = _decode_dicom if _is_dicom(content) else _decode_picture
   try:
     return decode(content, path)
   except ImageError:
@@ -73,6 +72,20 @@ def _resize(film_HxW, height, width):
     return film_HxW
   film = Image.fromarray(film_HxW)
   return np.asarray(film.resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _is_dicom(content):
+  """Whether bytes begin as a DICOM file, or as one that lost its preamble."""
+  # Then group 2 or 8 comes first, and its elements are small numbers.
+  bare = content[:2] in (b'\2\0', b'\x08\0') and content[3:4] == b'\0'
+  return content[128:132] == b'DICM' or bare
+
+
+def _decode_dicom(content, path):
+  """As `decode_dicom`; what reads them is not imported for other films."""
+  from input_pipeline.dicom import decode_dicom
+
+  return decode_dicom(content, path)
 
 
 def _decode_picture(content, path):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 PROGRAM = """
 import sys
-from cmn_jax import compilation_cache, predict
+from cmn_jax import compilation_cache, loaded, predictor, reporter
 compilation_cache.enable()
 import jax
 jax.jit(lambda x: x + 1)(1)
-sys.exit('tensorflow' in sys.modules)
+sys.exit(bool({'tensorflow', 'scipy', 'pydicom'} & set(sys.modules)))
 """
 
 

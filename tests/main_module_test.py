@@ -32,6 +32,16 @@ def test_help_lists_the_verbs_and_imports_nothing_heavy():
   assert not imported & {'numpy', 'jax', 'tensorflow', 'absl', 'argparse'}
 
 
+@pytest.mark.parametrize('verb', VERBS)
+def test_help_of_a_verb_waits_for_nothing_heavy(verb):
+  done = _run(verb, '--help', options=['-X', 'importtime'])
+  assert 'usage: ' in done.stdout or '--workdir' in done.stdout
+  imported = {line.split('|')[-1].strip() for line in done.stderr.splitlines()}
+  assert imported & {'argparse', 'absl.flags'}  # what was imported is told
+  heavy = {'jax', 'flax', 'tensorflow', 'orbax', 'clu', 'scipy', 'torch'}
+  assert not imported & heavy
+
+
 def test_each_verb_is_a_module_that_runs():
   for module, _, _ in VERBS.values():
     spec = importlib.util.find_spec(module)

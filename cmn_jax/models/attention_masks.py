@@ -12,13 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cmn_jax.models.ekagen_names import PEAK_SHARE, RULES, THRESHOLD
 from input_pipeline.errors import check_choice
 
-JET, THRESHOLD = 'jet', 'threshold'
-RULES = (JET, THRESHOLD)
-# Of a map's peak, for the rule 'threshold': chosen on the lesions of phantom
-# films of validation, see `python -m cmn_jax.ekagen masks`.
-PEAK_SHARE = 0.25
 # Levels of 255 at which a channel of OpenCV's JET is above 0.6. The very peak
 # is dark red, and so is not among them.
 _JET_LEVELS = (7, 248)

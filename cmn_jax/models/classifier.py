@@ -23,7 +23,7 @@ TASKS = (MULTI_LABEL, SINGLE_LABEL)
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig:
-  """The `classifier` section of a config; configs/base.py explains each field.
+  """The `classifier` section of a config; configs/fields/ explains each.
 
   Attributes:
     checkpoint: workdir or step of the report model to start from.

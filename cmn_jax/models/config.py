@@ -20,7 +20,7 @@ DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 class ModelConfig:
   """Sizes and rates of a report generator, and what its data give.
 
-  The first fields are those of `config.model`; configs/base.py says what each
+  The first fields are those of `config.model`; configs/fields/ says what each
   is for.
 
   Attributes:

@@ -7,8 +7,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from cmn_jax.models.attention_masks import COMPAT_MIN_COVER, RULES
+from cmn_jax.models.attention_masks import COMPAT_MIN_COVER
 from cmn_jax.models.ekagen import FROZEN, CaptionerShape
+from cmn_jax.models.ekagen_names import RULES
 from input_pipeline.errors import UserError, check_choice, check_least
 
 PLAIN, MASKED = 'plain', 'masked'

@@ -11,10 +11,15 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-FLAT, WORDS = 'flat', 'words'
-DISTANCES = (FLAT, WORDS)
-CLASSES, COMBINATIONS = 'classes', 'combinations'
-FORMS = (CLASSES, COMBINATIONS)
+from cmn_jax.models.ekagen_names import (
+  CLASSES,
+  COMBINATIONS,
+  DISTANCES,
+  FLAT,
+  FORMS,
+  WORDS,
+)
+
 _BATCH = 256
 
 

@@ -20,8 +20,12 @@ from absl import logging
 _ALPHA, _BETA, _GAMMA = 0.9, 3.0, 0.5  # NLTK's defaults (Lavie, Agarwal 2007)
 
 
+@functools.cache
 def _stemmer():
-  """nltk's import raises for a user without a home, which it does not need."""
+  """Imported late, as it brings all of scipy.
+
+  nltk's import raises for a user without a home, which it does not need.
+  """
   homeless = os.path.expanduser('~/') == '~/'
   if homeless:
     os.environ['HOME'] = os.sep
@@ -31,9 +35,6 @@ def _stemmer():
     if homeless:
       del os.environ['HOME']
   return PorterStemmer()
-
-
-_STEMMER = _stemmer()
 
 
 def meteor_java(
@@ -187,4 +188,4 @@ def _match(reference, hypothesis):
 
 @functools.lru_cache(maxsize=100_000)
 def _stem(word):
-  return _STEMMER.stem(word)
+  return _stemmer().stem(word)

@@ -9,7 +9,6 @@ seconds. They are smooth relatives of the scores in `metrics`, not those.
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
 
 from cmn_jax.scores.metrics import count_ngrams
 
@@ -58,6 +57,8 @@ def text_utility(
 
 def _matrices(counted, others, order):
   """Counts of the n-grams of one order, sparse (R, G) and (S, G)."""
+  from scipy import sparse  # late: who only writes a report needs none
+
   columns = {}
   for counts in (*counted, *others):
     for ngram in counts[order - 1]:
@@ -78,6 +79,8 @@ def _matrices(counted, others, order):
 
 def _cosines(ours, theirs):
   """Of tf-idf rows, dense (R, S)."""
+  from scipy import sparse
+
   frequency_G = np.asarray((theirs > 0).sum(axis=0)).ravel()
   idf_G = np.log(theirs.shape[0] / np.maximum(frequency_G, 1.0))
   weighted = [matrix @ sparse.diags(idf_G) for matrix in (ours, theirs)]

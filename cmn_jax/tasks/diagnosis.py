@@ -14,8 +14,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
-from cmn_jax.models.attention_masks import PEAK_SHARE, THRESHOLD, class_masks
+from cmn_jax.models.attention_masks import class_masks
 from cmn_jax.models.config import DTYPES
+from cmn_jax.models.ekagen_names import PEAK_SHARE, THRESHOLD
 from cmn_jax.models.film_classifier import FilmClassifier
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed

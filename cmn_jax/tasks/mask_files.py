@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
-from cmn_jax.models.attention_masks import PEAK_SHARE, RULES, THRESHOLD
+from cmn_jax.models.ekagen_names import PEAK_SHARE, RULES, THRESHOLD
 from cmn_jax.scores.mask_overlap import class_cover, overlap
 from cmn_jax.tasks.diagnosis import FilmReader, packed_masks, unpacked
 from input_pipeline.atomic_write import atomic_path

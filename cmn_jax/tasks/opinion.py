@@ -1,7 +1,6 @@
 """What a classifier of frozen features says of a study: fitted, not trained."""
 
 import numpy as np
-import scipy.optimize
 
 from cmn_jax.models.film_features import standardise
 
@@ -67,6 +66,8 @@ def fit_findings(
   Returns:
     findings (D, C) and findings_bias (C,).
   """
+  import scipy.optimize  # late: who only writes a report needs none
+
   values_S, vectors_SxS = np.linalg.eigh(kernel_SxS)
   large = values_S > values_S[-1] * 1e-6
   # x = coordinates @ basis, whose rows are orthonormal.

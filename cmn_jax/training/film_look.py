@@ -3,15 +3,14 @@
 import numpy as np
 
 from cmn_jax.training.distributed import log
+from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline import batches
 from input_pipeline.film_statistics import fit_statistics, statistics_of
 
-# Key of the meta; older checkpoints have none, and no film is judged by them.
-FILM_STATISTICS = 'film_statistics'
 _MOST_STUDIES = 2000
 
 
-def film_meta(data, batch_size: int, meta: dict) -> dict:
+def film_meta(data, batch_size: int) -> dict:
   """{FILM_STATISTICS: of training films as the model sees them}, or {}.
 
   Of many studies so many are read as tell enough, evenly spread; every process
@@ -20,10 +19,7 @@ def film_meta(data, batch_size: int, meta: dict) -> dict:
   Args:
     data: `input_pipeline.data.Data`.
     batch_size: studies read at once.
-    meta: of an earlier checkpoint of the run, which has it; {} without.
   """
-  if FILM_STATISTICS in meta:
-    return {FILM_STATISTICS: meta[FILM_STATISTICS]}
   studies = len(data.studies['train'])
   count = min(studies, _MOST_STUDIES)
   log(f'looking at the films of {count} training studies, to know others')

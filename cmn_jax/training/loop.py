@@ -1,191 +1,55 @@
 """The loop: epochs of steps, validation, checkpoints, patience, signals."""
 
-import math
-from collections.abc import Iterator
+import contextlib
 from pathlib import Path
 
-import optax
-from clu import metric_writers
 from ml_collections import ConfigDict
 
 from cmn_jax.training import distributed, goodput
-from cmn_jax.training.checkpoints import make_meta
 from cmn_jax.training.distributed import log
-from cmn_jax.training.film_look import film_meta
-from cmn_jax.training.optimizer import OptimConfig, make_optimizer
-from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.program import Program
-from cmn_jax.training.progress import EpochProgress, mean
+from cmn_jax.training.progress import EpochProgress
+from cmn_jax.training.run import Run
 from cmn_jax.training.saving import Checkpoints
 from cmn_jax.training.state import TrainState
-from cmn_jax.training.step import make_loss_step, make_train_step
-from cmn_jax.training.studies import OverStudies, StudyBatches, place
 from cmn_jax.training.task import Task
-from input_pipeline import stopping
-from input_pipeline.augmentation import Augmentation
-from input_pipeline.errors import UserError
+from input_pipeline import stopping, tensorflow_cpu
 
 # Steps between two looks at the clock, on which processes agree.
 _CLOCK_STEPS = 10
-
-
-class Run:
-  """One run: the compiled functions and batches that its epochs need.
-
-  Attributes:
-    task: what is trained.
-    config: the whole config.
-    workdir: where checkpoints and TensorBoard rows go.
-    parallel: the devices.
-    studies: training studies.
-    steps_per_epoch: steps that see every training study once.
-    optimizer: of the trained parameters.
-    schedule: learning rate by step, of all but the visual encoder.
-    program: the compiled step; None before the first.
-  """
-
-  def __init__(
-    self,
-    task: Task,
-    data,
-    config: ConfigDict,
-    augmentation: Augmentation,
-    workdir: Path,
-    parallel: Parallel,
-  ):
-    c = config.train
-    parallel.check_batch_size(c.batch_size, 'train.batch_size')
-    parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
-    if c.select_by not in task.selectable:
-      raise UserError(
-        f'train.select_by is {c.select_by!r}; choose from '
-        f'{", ".join(task.selectable)}'
-      )
-    for field in ('save_every_steps', 'save_every_seconds'):
-      if not 0 <= c[field] < math.inf:
-        raise UserError(
-          f'train.{field} is {c[field]}: expected 1 or more, or 0 for never'
-        )
-    self.task, self.config, self.workdir = task, config, workdir
-    self._data, self._film_meta = data, {}
-    self.parallel = parallel
-    self.studies = len(data.studies['train'])
-    self.steps_per_epoch = -(-self.studies // c.batch_size)
-    optim = OptimConfig(**config.optim)
-    self.schedule = optim.schedules(self.steps_per_epoch, c.epochs)[1]
-    self.optimizer: optax.GradientTransformation = make_optimizer(
-      optim, self.steps_per_epoch, c.epochs
-    )
-    self._val_studies = len(data.studies['val'])
-    self._batches = StudyBatches(task, data, config, augmentation)
-    self._step = parallel.map_step(
-      make_train_step(task, self.optimizer, config.seed, AXIS),
-      donate_state=True,
-    )
-    self.program: Program | None = None
-    self._loss = parallel.map_step(make_loss_step(task, AXIS))
-    self._predict = OverStudies(
-      lambda variables, batch: task.predict(variables, batch, full=False),
-      parallel,
-    )
-
-  def batches(self, first_step: int) -> Iterator[dict]:
-    """Training batches of this process from a step on, without end."""
-    return self._batches.train(first_step)
-
-  def step(self, state: TrainState, batch: dict):
-    """Dispatches one step: the new state, and {name: (sum, count)}."""
-    batch = place(self.parallel, batch)
-    if self.program is None:
-      device = self.parallel.devices[0]
-      # A signal need not wait for the compiler.
-      with stopping.unpolled(), goodput.spent('compiling'):
-        self.program = Program(self._step, state, batch, device)
-      log(self.program.about())
-    return self.program(state, batch)
-
-  def validate(self, state: TrainState) -> dict:
-    """The validation loss, and the scores of what is predicted."""
-    variables, total, count = state.variables, 0.0, 0.0
-    for batch in self._batches.split('val'):
-      pair = self._loss(variables, place(self.parallel, batch))['loss']
-      total, count = total + float(pair[0]), count + float(pair[1])
-    rows = self._predict(
-      variables, self._batches.split('val'), self._val_studies
-    )
-    scores = self.task.score('val', rows.arrays, False, variables)
-    return {'loss': mean(total, count), **scores}
-
-  def know_films(self, meta: dict) -> None:
-    """Puts into all metas what training films look like.
-
-    Args:
-      meta: of the checkpoint that is resumed, which may say it; {} to begin.
-    """
-    size = self.config.eval.batch_size
-    self._film_meta = film_meta(self._data, size, meta)
-
-  def save(
-    self,
-    checkpoints: Checkpoints,
-    state: TrainState,
-    history: list[dict],
-    partial: dict | None = None,
-  ) -> None:
-    """Saves the state after the last row of the history, or within an epoch.
-
-    Args:
-      checkpoints: where to.
-      state: as it is.
-      history: a row for each epoch so far.
-      partial: 'step' and 'totals' of the epoch that runs, see EpochProgress;
-        None where the last row was validated.
-    """
-    about = {
-      **self.task.meta(),
-      **self._film_meta,
-      'devices': len(self.parallel.devices),
-    }
-    if partial is None:
-      step = history[-1]['step']
-      score = history[-1]['val'][self.config.train.select_by]
-    else:
-      step, score = partial['step'], None
-      about = {**about, 'partial': partial}
-    meta = make_meta(self.config, history, score, about)
-    with goodput.spent('saving'):
-      checkpoints.save(step, state, meta)
 
 
 def run_epochs(
   run: Run,
   state: TrainState,
   meta: dict,
-  checkpoints: Checkpoints,
+  checkpoints: Checkpoints | None,
 ) -> None:
   """Trains to the end or until patience runs out, saving what is validated.
+
+  With data.synthetic all epochs, of which nothing is validated or saved.
 
   Args:
     run: what is trained.
     state: to begin with, on the host.
     meta: of the checkpoint to resume; {} to begin.
-    checkpoints: where to save.
+    checkpoints: where to save; None with data.synthetic.
 
   Raises:
     stopping.Stopped: a signal asked for it; what was trained is saved.
   """
   run.know_films(meta)
   epochs = _Epochs(run, state, meta, checkpoints)
-  with stopping.polled():
+  with stopping.polled(), contextlib.closing(run.trace):
     epochs.run()
-    with goodput.spent('saving'):
-      checkpoints.close()
+    if checkpoints:
+      with goodput.spent('saving'):
+        checkpoints.close()
 
 
 class _Epochs:
   """What changes from epoch to epoch."""
 
-  def __init__(self, run: Run, state, meta: dict, checkpoints: Checkpoints):
+  def __init__(self, run: Run, state, meta: dict, checkpoints):
     self._run, self._checkpoints = run, checkpoints
     self._history = meta.get('history', [])
     self._partial = meta.get('partial') or {'totals': {}}
@@ -211,6 +75,9 @@ class _Epochs:
       row = {'epoch': epoch + 1, 'step': (epoch + 1) * run.steps_per_epoch}
       row |= {f'train_{name}': loss for name, loss in losses.items()}
       self._history = [*self._history, row]
+      if not self._checkpoints:
+        log(f'epoch {row["epoch"]:3d}  of one made-up batch\n{self._speed}')
+        continue
       if self._asked_to_stop(row['step']):
         self._save_and_leave(row['step'], {})
       self._validate_if_due()
@@ -232,7 +99,8 @@ class _Epochs:
       for step in range(first, end):
         with goodput.spent('waiting for data'):
           batch = next(self._batches)
-        self._state, metrics = run.step(self._state, batch)
+        with run.trace.step(step, self._state):
+          self._state, metrics = run.step(self._state, batch)
         # The results of a step are read while the next one runs.
         if pending is not None:
           progress.read(*pending)
@@ -246,6 +114,7 @@ class _Epochs:
           self._save_partial(step + 1, progress.totals)
       if pending is not None:
         progress.read(*pending)
+      run.trace.turn(end, self._state)
     self._speed = progress.speed.line()
     return progress.means
 
@@ -286,7 +155,7 @@ class _Epochs:
   def _save_is_due(self, step: int, end: int | None) -> bool:
     """By steps or seconds; not at the end of an epoch, where others save."""
     c = self._run.config.train
-    if step == end:
+    if step == end or not self._checkpoints:
       return False
     if c.save_every_steps and step % c.save_every_steps == 0:
       return True
@@ -301,6 +170,9 @@ class _Epochs:
 
   def _saved(self, step: int, totals: dict) -> str:
     """Saves to the disk, and says so."""
+    if not self._checkpoints:
+      self._metrics_out.flush()
+      return 'nothing is saved of training on a made-up batch'
     self._save_partial(step, totals)
     self._checkpoints.wait()
     self._metrics_out.flush()
@@ -309,7 +181,8 @@ class _Epochs:
   def _save_and_leave(self, step: int, totals: dict) -> None:
     said = self._saved(step, totals)
     self._metrics_out.close()
-    self._checkpoints.close()
+    if self._checkpoints:
+      self._checkpoints.close()
     stopping.leave(self._signal, said)
 
 
@@ -325,8 +198,11 @@ def _line(task: Task, row: dict) -> str:
   )
 
 
-def _scalar_writer(workdir: Path) -> metric_writers.MetricWriter:
+def _scalar_writer(workdir: Path):
   """TensorBoard rows of the first process; the others write none."""
+  tensorflow_cpu.load()
+  from clu import metric_writers  # late: it imports TensorFlow
+
   if distributed.is_first():
     return metric_writers.SummaryWriter(str(workdir))
   return metric_writers.MultiWriter([])

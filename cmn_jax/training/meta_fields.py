@@ -6,6 +6,9 @@ from configs import base, difference
 from input_pipeline.errors import UserError
 from input_pipeline.film_statistics import FilmStatistics
 
+# What training films look like; older checkpoints do not say, and no film is
+# judged by them.
+FILM_STATISTICS = 'film_statistics'
 # Types of fields; those that a task adds and that are not here it checks.
 _TYPES = {
   'task': str,
@@ -68,9 +71,9 @@ def fault_of(meta: dict) -> str | None:
   for row in meta.get('history', ()):
     if not isinstance(row, dict) or not isinstance(row.get('epoch', 0), int):
       return f'history holds {_shown(row)}'
-  if meta.get('film_statistics') is not None:
+  if meta.get(FILM_STATISTICS) is not None:
     try:
-      FilmStatistics.from_json(meta['film_statistics'])
+      FilmStatistics.from_json(meta[FILM_STATISTICS])
     except UserError as error:
       return str(error)
   faults = _faults_of_config(meta['config']) if 'config' in meta else iter(())

@@ -63,7 +63,7 @@ def scale_by_torch_adam(
 
 @dataclasses.dataclass(frozen=True)
 class OptimConfig:
-  """The `optim` section of a config; configs/base.py explains each field."""
+  """The `optim` section of a config; configs/fields/ explains each."""
 
   visual_rate: float
   rate: float

@@ -25,6 +25,7 @@ _FREE_FIELDS = (
   *_COMPARED,
   'train.parallel',
   'train.log_every',
+  'train.profile',
   'train.save_every_steps',
   'train.save_every_seconds',
   'name',

@@ -1,6 +1,7 @@
 """Batches of a task's studies, and functions run over all of them."""
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -47,7 +48,10 @@ class StudyBatches:
     self._augmentation = augmentation
 
   def train(self, first_step: int) -> Iterator[dict]:
-    """Training batches from a step on, without end."""
+    """Training batches from a step on, without end.
+
+    With data.synthetic the first one again and again.
+    """
     c = self._config
     size, shares_N = c.train.batch_size, self._task.sampling()
     if self._task.reads_images:
@@ -60,6 +64,8 @@ class StudyBatches:
         shares_N=shares_N,
         **distributed.part(),
       )
+      if c.data.synthetic:
+        plain = itertools.repeat(next(plain))
     else:
       plan = batch_plan.plan_batches(
         len(self._data.studies['train']),

@@ -5,8 +5,6 @@ import os
 import signal
 import sys
 
-from input_pipeline.phantom.write import PhantomError, write_phantom
-
 
 def main():
   """Parses the command line, writes, and says where it is."""
@@ -31,6 +29,9 @@ def main():
     'take the place of --studies',
   )
   arguments = parser.parse_args()
+  # After the arguments, as in every verb: --help waits for nothing.
+  from input_pipeline.phantom.write import PhantomError, write_phantom
+
   # Ends like Ctrl-C, so that the partial folder is removed.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped.'))
   try:

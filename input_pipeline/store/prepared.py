@@ -5,6 +5,8 @@ for each record, in order) and the shards; it opens without this project with
 `tfds.builder_from_directory(folder)`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import json

@@ -28,11 +28,6 @@ from input_pipeline.tensorflow_cpu import tfds
 
 SHARD_STUDIES = 256  # as many are decoded again after a kill, at most
 
-_RECORDS = tfds.core.FileFormat.ARRAY_RECORD
-_write_records = tfds.core.file_adapters.ADAPTER_FOR_FORMAT[
-  _RECORDS
-].write_examples
-
 
 def film_key(view: int) -> str:
   """Name of one view's film in a record."""
@@ -130,7 +125,8 @@ def _write_shard(path, decoded, views):
       yield number, features.serialize_example(record)
 
   with atomic_path(path) as partial:
-    _write_records(partial, records())
+    adapters = tfds.core.file_adapters.ADAPTER_FOR_FORMAT
+    adapters[_format()].write_examples(partial, records())
   return {
     'kept': kept,
     'problems': problems,
@@ -222,6 +218,11 @@ def write_metadata(
     )
 
 
+def _format():
+  """Of the records."""
+  return tfds.core.FileFormat.ARRAY_RECORD
+
+
 def _features(views):
   # Plain bytes: decoding PNG made a train batch take over twice as long.
   film = tfds.features.Tensor(
@@ -245,7 +246,7 @@ def _template(out, split):
     data_dir=out,
     dataset_name='studies',
     split=split,
-    filetype_suffix=_RECORDS.file_suffix,
+    filetype_suffix=_format().file_suffix,
   )
 
 

@@ -4,6 +4,8 @@ Both give the same pixels: a training film with its short side at
 `stored_size`, the others square at `image_size`.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
@@ -108,6 +110,30 @@ class StreamedFilms:
       return films, tf.ensure_shape(good, [])
 
     return SplitFilms(np.asarray, tf.int64, decode, faults)
+
+
+class MadeUpFilms:
+  """One study's films of random greys, shown for every study."""
+
+  def __init__(self, config: DataConfig):
+    self._config = config
+    self.key = 'made up'
+
+  def split(
+    self, name: str, studies: Sequence[Study], skip_bad: bool
+  ) -> SplitFilms:
+    """The `SplitFilms` of a split; all of them are good."""
+    del studies, skip_bad
+    c = self._config
+    side = c.stored_size if name == 'train' else c.image_size
+    greys = np.random.default_rng(0).integers(256, size=(c.views, side, side))
+    films = list(np.uint8(greys))
+
+    def decode(number):
+      del number
+      return list(map(tf.constant, films)), tf.constant(True)
+
+    return SplitFilms(np.asarray, tf.int64, decode, [])
 
 
 def _advice(split):

@@ -20,7 +20,7 @@ from cmn_jax.comparison.others import read_predictions
 from cmn_jax.interop import files
 from cmn_jax.loaded import Loaded
 from cmn_jax.report_rows import _COLUMNS, ReportRows
-from cmn_jax.training import checkpoints, film_look, hub
+from cmn_jax.training import checkpoints, hub, meta_fields
 from configs import phantom
 from input_pipeline.config import DataConfig
 from input_pipeline.film_list import read_film_list
@@ -273,7 +273,7 @@ def _metas(root):
     'finding_targets': ['Edema'],
     'label_source': None,
     'dataset': 'x',
-    film_look.FILM_STATISTICS: seen.to_json(),
+    meta_fields.FILM_STATISTICS: seen.to_json(),
   }
   history = [{'epoch': 1, 'val': {'bleu_4': 0.5}}]
   meta = checkpoints.make_meta(phantom.get_config('cmn'), history, 0.5, about)

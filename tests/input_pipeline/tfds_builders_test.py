@@ -229,7 +229,7 @@ def test_mimic_cxr_says_what_to_bring(tmp_path):
 
 def test_one_import_is_enough_and_nobody_else_imports_them():
   code = (
-    'import sys, main, input_pipeline.prepare\n'
+    'import sys, cmn_jax.train, cmn_jax.evaluate, input_pipeline.prepare\n'
     'assert "input_pipeline.tfds_builders" not in sys.modules\n'
     'import tensorflow_datasets as tfds, input_pipeline.tfds_builders\n'
     'assert {"iu_xray", "mimic_cxr"} <= set(tfds.list_builders())\n'

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cmn_jax.convert import convert_encoder
+from cmn_jax.convert_r2gencmn import convert_encoder
 from cmn_jax.interop.encoders import (
   IMAGENET,
   encoder_shapes,

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from cmn_jax.evaluate import evaluate
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import load_model
-from cmn_jax.training.loop import Run
+from cmn_jax.training.run import Run
 from configs import phantom
 from tests.made import small
 from tests.made.reads import recorded

@@ -10,7 +10,8 @@ from cmn_jax.decoding.ekagen import make_writer
 from cmn_jax.interop.ekagen import captioner_rows, join_packed, split_packed
 from cmn_jax.interop.names import to_state_dict
 from cmn_jax.losses.distillation import distillation_loss, word_loss
-from cmn_jax.models.attention_masks import JET, attention_mask, class_maps
+from cmn_jax.models.attention_masks import attention_mask, class_maps
+from cmn_jax.models.ekagen_names import JET
 from tests.parity import ekagen_classifiers, ekagen_golden
 
 _GOLDEN = json.loads(ekagen_golden.PATH.read_text())

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cmn_jax.arguments import read_config
-from cmn_jax.convert import convert_r2gencmn
+from cmn_jax.convert_r2gencmn import convert_r2gencmn
 from cmn_jax.models.images import normalise_images
 from cmn_jax.predict import Reporter
 from cmn_jax.training.checkpoints import find_step, load_model

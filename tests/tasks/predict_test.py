@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import cmn_jax.train
 import main as program
-from cmn_jax import predict, reporter
+from cmn_jax import compilation_cache, loaded, opening, predict, reporter
 from input_pipeline.errors import UserError
 
 
@@ -25,11 +26,11 @@ def run_main(monkeypatch):
     ('_DETERMINISTIC', False),
   ):
     monkeypatch.setattr(program, flag, SimpleNamespace(value=value))
-  monkeypatch.setattr(program, 'runs_of', lambda *_: [(None, 'x')])
-  monkeypatch.setattr(program.compilation_cache, 'enable', lambda: None)
+  monkeypatch.setattr(opening, 'runs_of', lambda *_: [(None, 'x')])
+  monkeypatch.setattr(compilation_cache, 'enable', lambda: None)
 
   def run(error):
-    monkeypatch.setattr(program, 'train', lambda *_: _raise(error))
+    monkeypatch.setattr(cmn_jax.train, 'train', lambda *_: _raise(error))
     program.main(None)
 
   return run
@@ -38,8 +39,6 @@ def run_main(monkeypatch):
 @pytest.fixture
 def run_predict(monkeypatch):
   """error -> predict, whose report model raises it."""
-  from cmn_jax import compilation_cache, loaded
-
   monkeypatch.setattr(compilation_cache, 'enable', lambda: None)
   report = SimpleNamespace(task='report')
   monkeypatch.setattr(loaded.Loaded, 'load', lambda folder: report)

@@ -17,7 +17,7 @@ from cmn_jax.pages.page import Section
 from cmn_jax.predict import main as predict
 from cmn_jax.tasks import TASKS
 from cmn_jax.train import train
-from cmn_jax.training.loop import Run
+from cmn_jax.training.run import Run
 from cmn_jax.training.state import init_variables, study_batch
 from cmn_jax.training.task import Task
 from configs import base
