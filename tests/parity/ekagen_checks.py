@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import torch
 
+from benchmarks import ekagen_authors as authors
 from cmn_jax.decoding.ekagen import make_writer
 from cmn_jax.interop.ekagen import (
   captioner_rows,
@@ -20,7 +21,6 @@ from cmn_jax.interop.files import read_pth, tensors_of, write_pth
 from cmn_jax.interop.names import to_state_dict
 from cmn_jax.losses.distillation import distillation_loss, word_loss
 from cmn_jax.models.ekagen import Captioner
-from tests.parity import ekagen_authors as authors
 from tests.parity import ekagen_draw as drawn
 from tests.parity.results import Row, at_most, for_scale, none_of
 
@@ -91,17 +91,13 @@ def log_probs(name: str) -> list[Row]:
   ours = _ours(model)
   got = np.asarray(ours(variables, films, ids, knowledge[:studies]))
   on = _on(name, studies)
-  rows = [
-    at_most('EKAGen: log-probabilities', on, np.abs(got - want).max(), 1e-4)
-  ]
+  rows = [at_most('log-probabilities', on, np.abs(got - want).max(), 1e-4)]
   for what, moved in (
     ('films', (films[::-1], ids, knowledge[:studies])),
     ('knowledge', (films, ids, knowledge[:studies][::-1])),
   ):
     change = np.abs(np.asarray(ours(variables, *moved)) - got).mean()
-    rows.append(
-      for_scale(f"EKAGen: another study's {what}", on, f'{change:.1e}')
-    )
+    rows.append(for_scale(f"another study's {what}", on, f'{change:.1e}'))
   return rows
 
 
@@ -138,11 +134,11 @@ def losses(name: str) -> list[Row]:
     which = 'with pads' if pads else 'without pads'
     for what, a, b in zip(('CE', 'KD'), got, want, strict=True):
       error = abs(float(a[0] / a[1]) / float(b) - 1)
-      rows.append(at_most(f'EKAGen: {what} {which}, relative', on, error, 1e-5))
+      rows.append(at_most(f'{what} {which}, relative', on, error, 1e-5))
   return rows
 
 
-def gradients(name: str, double: bool) -> list[Row]:
+def gradients(name: str) -> list[Row]:
   """Gradients of CE + 0.01 KD, of all arrays and of ten by name."""
   studies = 4 if name == 'small' else 2
   theirs, model, variables, knowledge = pair(name)
@@ -182,32 +178,26 @@ def gradients(name: str, double: bool) -> list[Row]:
   }
   frozen = max(np.abs(got[k]).max() for k in got.keys() - want.keys())
   on = _on(name, studies)
-  rows = [
-    at_most(f'EKAGen: gradient of {k}', on, errors[k], 1e-3) for k in NAMED
-  ]
-  rows.append(at_most('EKAGen: gradient of what is frozen', on, frozen, 0))
+  rows = [at_most(f'gradient of {k}', on, errors[k], 1e-3) for k in NAMED]
+  rows.append(at_most('gradient of what is frozen', on, frozen, 0))
   worst = max(errors, key=errors.get)
   rows.append(
     for_scale(
-      f'EKAGen: worst of {len(want)} gradients ({worst})',
+      f'worst of {len(want)} gradients ({worst})',
       on,
       f'{errors[worst]:.1e}',
     )
   )
-  if double:
-    exact = their_gradients(theirs.double(), films, ids, teacher)
-    theirs.float()
-    worst = max(
-      np.linalg.norm(want[k] - exact[k]) / np.linalg.norm(exact[k])
-      for k in NAMED
+  exact = their_gradients(theirs.double(), films, ids, teacher)
+  theirs.float()
+  worst = max(
+    np.linalg.norm(want[k] - exact[k]) / np.linalg.norm(exact[k]) for k in NAMED
+  )
+  rows.append(
+    for_scale(
+      'their float32 against float64, worst of the ten', on, f'{worst:.1e}'
     )
-    rows.append(
-      for_scale(
-        'EKAGen: their float32 against float64, worst of the ten',
-        on,
-        f'{worst:.1e}',
-      )
-    )
+  )
   return rows
 
 
@@ -263,12 +253,10 @@ def writing(name: str, studies: int, literal: bool, batch: int) -> list[Row]:
   how = ', nothing shared' if literal else ''
   on = f'{_on(name, studies)}{how}'
   return [
-    none_of(
-      'EKAGen: greedy ids without a stop', on, differing, studies * words
-    ),
-    none_of('EKAGen: greedy ids up to the end', on, after, studies * words),
+    none_of('greedy ids without a stop', on, differing, studies * words),
+    none_of('greedy ids up to the end', on, after, studies * words),
     for_scale(
-      'EKAGen: reports that end; different ids in one',
+      'reports that end; different ids in one',
       on,
       f'{ended} of {studies}; {np.mean(counts):.1f}',
     ),
@@ -289,7 +277,7 @@ def checkpoint(name: str) -> list[Row]:
     same = [k for k in state if np.array_equal(state[k], back.get(k))]
   return [
     none_of(
-      'EKAGen: arrays of a checkpoint, there and back',
+      'arrays of a checkpoint, there and back',
       f'{name} size',
       len(state.keys() | back.keys()) - len(same),
       len(state),
