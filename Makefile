@@ -57,10 +57,12 @@ parity: $(VENV)/.installed-torch
 	$(BIN)/python -m tests.parity $(if $(R2GENCMN),--r2gencmn $(R2GENCMN)) \
 	  $(if $(EKAGEN),--ekagen $(EKAGEN)) $(FLAGS)
 
-# Our speed, beside the authors' with R2GENCMN=path/to/R2GenCMN.
-bench: $(VENV)/.installed$(if $(R2GENCMN),-torch)
+# Our speed, beside the authors' with R2GENCMN=path/to/R2GenCMN
+# EKAGEN=path/to/EKAGen; with one of them its workloads alone.
+bench: $(VENV)/.installed$(if $(R2GENCMN)$(EKAGEN),-torch)
 	$(BIN)/python -m benchmarks.speed \
-	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) $(FLAGS)
+	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) \
+	  $(if $(EKAGEN),--ekagen $(EKAGEN)) $(FLAGS)
 
 # The same on a GPU, in the Python that has jax for it: no .venv is made.
 gpu-bench:
