@@ -77,7 +77,7 @@ def _names(args) -> list[str]:
   """The workloads that are asked for."""
   if args.rounds < 1:
     raise UserError(f'--rounds is {args.rounds}; it must be at least 1')
-  names = args.only.split(',') if args.only else _beside(args)
+  names = args.only.split(',') if args.only else beside(args)
   unknown = [name for name in names if name not in WORKLOADS]
   if unknown:
     raise UserError(
@@ -86,7 +86,7 @@ def _names(args) -> list[str]:
   return names
 
 
-def _beside(args) -> list[str]:
+def beside(args) -> list[str]:
   """The workloads of the projects whose checkouts are given; all without."""
   both = bool(args.pytorch) == bool(args.ekagen)
   return [
@@ -155,9 +155,9 @@ def _measure_all(names: list[str], plan: Plan, args) -> dict:
   for name in names:
     if name in ('input', 'test_split') and not Path(plan.data).exists():
       _draw_films(plan)
-    sides = _sides(name, plan, at_best)
+    sides = sides_of(name, plan, at_best)
     found = measure(name, sides, plan, args.rounds, args.seconds)
-    row, detail = row_of(name, found, _scale(name, plan, found), peak)
+    row, detail = row_of(name, found, scale_of(name, plan, found), peak)
     content['rows'].append(row)
     content['details'][name] = detail
     if args.json:
@@ -171,7 +171,7 @@ def _measure_all(names: list[str], plan: Plan, args) -> dict:
   return content
 
 
-def _sides(name: str, plan: Plan, at_best: bool) -> tuple[str, ...]:
+def sides_of(name: str, plan: Plan, at_best: bool) -> tuple[str, ...]:
   """Who runs a workload; EKAGen's code runs as published alone."""
   if name in EKAGEN:
     return ('ours', 'theirs') if plan.ekagen else ('ours',)
@@ -200,7 +200,7 @@ def _versions() -> dict[str, str]:
   return found
 
 
-def _scale(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
+def scale_of(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
   """What each side's seconds are multiplied by, to be of what the row says."""
   if name == 'test_split':
     return {side: plan.split_share(side)[1] for side in found}
