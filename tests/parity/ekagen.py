@@ -5,12 +5,14 @@ import warnings
 
 from benchmarks import ekagen_authors
 from tests.parity import ekagen_checks, ekagen_film_checks, ekagen_golden
+from tests.parity.ekagen_double import double
 
 PATH, write_golden = ekagen_golden.PATH, ekagen_golden.write
 QUICK = (
   'ekagen_small_log_probs',
   'ekagen_small_losses',
   'ekagen_small_gradients',
+  'ekagen_small_double',
   'ekagen_small_checkpoint',
   'ekagen_small_writing',
   'ekagen_small_literal',
@@ -39,12 +41,14 @@ def checks(args) -> dict:
     'ekagen_log_probs': lambda: of.log_probs('published'),
     'ekagen_losses': lambda: of.losses('published'),
     'ekagen_gradients': lambda: of.gradients('published'),
+    'ekagen_double': lambda: double(args.ekagen, 'published'),
     'ekagen_checkpoint': lambda: of.checkpoint('published'),
     'ekagen_literal': lambda: of.writing('published', 1, True, 1),
     'ekagen_writing': lambda: of.writing('published', 64, False, 8),
     'ekagen_small_log_probs': lambda: of.log_probs('small'),
     'ekagen_small_losses': lambda: of.losses('small'),
     'ekagen_small_gradients': lambda: of.gradients('small'),
+    'ekagen_small_double': lambda: double(args.ekagen, 'small'),
     'ekagen_small_checkpoint': lambda: of.checkpoint('small'),
     'ekagen_small_literal': lambda: of.writing('small', 8, True, 8),
     'ekagen_small_writing': lambda: of.writing('small', 64, False, 64),
