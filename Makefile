@@ -14,8 +14,9 @@ FAST := tests/models/golden_test.py tests/models/layers_test.py \
   tests/losses tests/scores tests/training/optimizer_test.py \
   tests/input_pipeline/tokenizers_test.py tests/input_pipeline/images_test.py
 
-# A checkout of the authors' code, for `parity` and `bench`.
+# Checkouts of authors' code, for `parity` and `bench`; either may be missing.
 R2GENCMN ?=
+EKAGEN ?=
 
 # What `make test` runs: all that needs no more than requirements-dev.txt.
 PLAIN := not torch and not processes and not outside and not page
@@ -51,13 +52,17 @@ test-page: $(VENV)/.installed-serve $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m page -n 0
 
 # The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
+# EKAGEN=path/to/EKAGen
 parity: $(VENV)/.installed-torch
-	$(BIN)/python -m tests.parity --r2gencmn $(R2GENCMN) $(FLAGS)
+	$(BIN)/python -m tests.parity $(if $(R2GENCMN),--r2gencmn $(R2GENCMN)) \
+	  $(if $(EKAGEN),--ekagen $(EKAGEN)) $(FLAGS)
 
-# Our speed, beside the authors' with R2GENCMN=path/to/R2GenCMN.
-bench: $(VENV)/.installed$(if $(R2GENCMN),-torch)
+# Our speed, beside the authors' with R2GENCMN=path/to/R2GenCMN
+# EKAGEN=path/to/EKAGen; with one of them its workloads alone.
+bench: $(VENV)/.installed$(if $(R2GENCMN)$(EKAGEN),-torch)
 	$(BIN)/python -m benchmarks.speed \
-	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) $(FLAGS)
+	  $(if $(R2GENCMN),--pytorch $(R2GENCMN)) \
+	  $(if $(EKAGEN),--ekagen $(EKAGEN)) $(FLAGS)
 
 # The same on a GPU, in the Python that has jax for it: no .venv is made.
 gpu-bench:

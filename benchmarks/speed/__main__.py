@@ -1,13 +1,15 @@
 """Our speed beside that of the authors' code, side by side on this machine.
 
-  python -m benchmarks.speed [--pytorch PATH] [--json FILE] [--only NAME,NAME]
+  python -m benchmarks.speed [--pytorch PATH] [--ekagen PATH] [--json FILE]
+    [--only NAME,NAME]
 
 Each side of each workload runs in a process of its own, so that the memory is
-its own; the two take turns. Without --pytorch (a checkout of
-zhjohnchan/R2GenCMN) or without torch ours runs alone. Weights are random, the
+its own; the two take turns. --pytorch is a checkout of zhjohnchan/R2GenCMN,
+--ekagen one of hnjzbss/EKAGen: with one of them its workloads alone are run,
+and without any, or without torch, ours runs alone. Weights are random, the
 sizes are those of configs/iu_xray.py, and no report ends before its last word.
-FILE is written after each workload. All of them beside the authors' take some
-15 minutes on two cores.
+FILE is written after each workload. Those of R2GenCMN take some 15 minutes on
+two cores.
 """
 
 import argparse
@@ -24,7 +26,7 @@ from pathlib import Path
 
 from benchmarks.speed.page import page, write_into
 from benchmarks.speed.processes import Measured, do_once, measure, row_of
-from benchmarks.speed.workloads import WORKLOADS, Plan
+from benchmarks.speed.workloads import EKAGEN, WORKLOADS, Plan
 from input_pipeline.atomic_write import write_json
 from input_pipeline.config import DataConfig
 from input_pipeline.errors import UserError
@@ -33,7 +35,12 @@ from input_pipeline.errors import UserError
 _BATCHES = 11
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'tensorflow-cpu', 'torch', 'pillow')
 # What of the plan is of one machine alone, and stays out of the JSON file.
-_PRIVATE = ('folder', 'data', 'cache_dir', 'checkout')
+_PRIVATE = ('folder', 'data', 'cache_dir', 'checkout', 'ekagen')
+# Of each project: where a checkout has it, the file that shows it.
+_PROJECTS = {
+  'pytorch': ('zhjohnchan/R2GenCMN', Path('modules/base_cmn.py')),
+  'ekagen': ('hnjzbss/EKAGen', Path('models/caption.py')),
+}
 
 
 def main() -> None:
@@ -70,13 +77,21 @@ def _names(args) -> list[str]:
   """The workloads that are asked for."""
   if args.rounds < 1:
     raise UserError(f'--rounds is {args.rounds}; it must be at least 1')
-  names = args.only.split(',') if args.only else list(WORKLOADS)
+  names = args.only.split(',') if args.only else beside(args)
   unknown = [name for name in names if name not in WORKLOADS]
   if unknown:
     raise UserError(
       f'--only names {", ".join(unknown)}; choose from {", ".join(WORKLOADS)}'
     )
   return names
+
+
+def beside(args) -> list[str]:
+  """The workloads of the projects whose checkouts are given; all without."""
+  both = bool(args.pytorch) == bool(args.ekagen)
+  return [
+    name for name in WORKLOADS if both or (name in EKAGEN) == bool(args.ekagen)
+  ]
 
 
 def _plan(args, folder: str) -> Plan:
@@ -97,14 +112,15 @@ def _plan(args, folder: str) -> Plan:
     | {
       'data': str(data),
       'cache_dir': str(cache_dir),
-      'checkout': _checkout(args.pytorch),
+      'checkout': _checkout('pytorch', args.pytorch),
+      'ekagen': _checkout('ekagen', args.ekagen),
       'threads': len(os.sched_getaffinity(0)),
       'folder': folder,
     }
   )
 
 
-def _checkout(path: Path | None) -> str | None:
+def _checkout(option: str, path: Path | None) -> str | None:
   """The authors' code if it can run here; says so if it cannot."""
   if path is None:
     return None
@@ -112,33 +128,36 @@ def _checkout(path: Path | None) -> str | None:
     print('torch is not installed (requirements-torch.txt): ours alone')
     return None
   path = path.expanduser().absolute()
-  if not (path / 'modules' / 'base_cmn.py').is_file():
+  project, file = _PROJECTS[option]
+  if not (path / file).is_file():
     raise UserError(
-      f'--pytorch {path} is no checkout of zhjohnchan/R2GenCMN: '
-      'modules/base_cmn.py is missing'
+      f'--{option} {path} is no checkout of {project}: {file} is missing'
     )
   return str(path)
 
 
 def _measure_all(names: list[str], plan: Plan, args) -> dict:
   """Measures every workload; the content of the JSON file."""
+  ekagen = [name for name in names if name in EKAGEN]
+  if ekagen:
+    machine = do_once('ekagen_prepare', plan)
+  if ekagen != names:
+    machine = do_once('prepare', plan)
   content = {
-    'machine': do_once('prepare', plan),
+    'machine': machine,
     'versions': _versions(),
     'plan': dataclasses.asdict(plan) | dict.fromkeys(_PRIVATE),
     'rows': [],
     'details': {},
   }
   peak = content['machine']['matmul_peak_flops']
-  sides = ['ours']
-  if plan.checkout:
-    at_best = args.at_best or content['machine']['platform'] == 'gpu'
-    sides += ['theirs', 'theirs_best'] if at_best else ['theirs']
+  at_best = args.at_best or content['machine']['platform'] == 'gpu'
   for name in names:
     if name in ('input', 'test_split') and not Path(plan.data).exists():
       _draw_films(plan)
-    found = measure(name, tuple(sides), plan, args.rounds, args.seconds)
-    row, detail = row_of(name, found, _scale(name, plan, found), peak)
+    sides = sides_of(name, plan, at_best)
+    found = measure(name, sides, plan, args.rounds, args.seconds)
+    row, detail = row_of(name, found, scale_of(name, plan, found), peak)
     content['rows'].append(row)
     content['details'][name] = detail
     if args.json:
@@ -150,6 +169,15 @@ def _measure_all(names: list[str], plan: Plan, args) -> dict:
     said = ', '.join(f'{side} {s:.3g} s' for side, s in seconds.items())
     print(f'{name}: {said}', flush=True)
   return content
+
+
+def sides_of(name: str, plan: Plan, at_best: bool) -> tuple[str, ...]:
+  """Who runs a workload; EKAGen's code runs as published alone."""
+  if name in EKAGEN:
+    return ('ours', 'theirs') if plan.ekagen else ('ours',)
+  if not plan.checkout:
+    return ('ours',)
+  return ('ours', 'theirs', 'theirs_best') if at_best else ('ours', 'theirs')
 
 
 def _draw_films(plan: Plan) -> None:
@@ -172,10 +200,15 @@ def _versions() -> dict[str, str]:
   return found
 
 
-def _scale(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
+def scale_of(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
   """What each side's seconds are multiplied by, to be of what the row says."""
   if name == 'test_split':
     return {side: plan.split_share(side)[1] for side in found}
+  if name == 'ekagen_write':
+    from benchmarks.speed.ekagen_sizes import sizes_of
+
+    sizes = sizes_of(plan)
+    return {'ours': 1.0, 'theirs': sizes.all_passes / sizes.passes}
   if name == 'input':
     return {side: 1.0 / one.result for side, one in found.items()}
   return dict.fromkeys(found, 1.0)
@@ -187,6 +220,7 @@ def _parse() -> argparse.Namespace:
   )
   add = parser.add_argument
   add('--pytorch', type=Path, help='checkout of zhjohnchan/R2GenCMN')
+  add('--ekagen', type=Path, help='checkout of hnjzbss/EKAGen')
   add('--json', type=Path, help='file to write')
   add('--show', type=Path, help='show an earlier --json FILE instead')
   add('--into', type=Path, help='a Markdown file with marks for the tables')
@@ -212,6 +246,12 @@ def _parse() -> argparse.Namespace:
   add('--image_size', type=int, default=224, help='pixels')
   add('--encoder', default='resnet101')
   add('--vocabulary', type=int, default=761, help='words, the 0 included')
+  add(
+    '--ekagen_size',
+    choices=('published', 'small'),
+    default='published',
+    help="of EKAGen's workloads, which have no other sizes",
+  )
   add('--dtype', default='float32', help='of our arithmetic')
   add(
     '--at_best',

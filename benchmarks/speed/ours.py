@@ -71,9 +71,12 @@ class Ours:
     model = self._model()
     arrays = to_r2gencmn(model.config, self._drawn(model), {})
     np.savez(self._plan.weights, **arrays)
-    return machine() | {
-      'matmul_peak_flops': matmul_peak(model.config.precision)
-    }
+    return self._facts()
+
+  def _facts(self) -> dict:
+    """Of the machine."""
+    peak = matmul_peak(self._plan.model().precision)
+    return machine() | {'matmul_peak_flops': peak}
 
   def _drawn(self, model: ReportGenerator):
     """Random weights that never end a report."""

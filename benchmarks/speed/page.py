@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.workloads import WORKLOADS
+from benchmarks.speed.workloads import EKAGEN, WORKLOADS
 from input_pipeline.errors import UserError
 
 _BEGIN, _END = '<!-- benchmark -->\n', '<!-- end of benchmark -->\n'
@@ -117,6 +117,35 @@ def wrapped(text: str, bullet: str = '') -> list[str]:
   )
 
 
+def _ekagen_notes(plan: dict, details: dict) -> list[str]:
+  """How EKAGen's rows were obtained."""
+  if not set(details) & set(EKAGEN):
+    return []
+  from benchmarks.speed.ekagen_sizes import SIZES
+
+  sizes = SIZES[plan['ekagen_size']]
+  lines = [
+    f"EKAGen's rows have sizes of their own: {sizes.shape.encoder}, "
+    f'{sizes.image} pixels, {sizes.shape.max_length} positions, all switches '
+    f'as the authors have them, training in batches of {sizes.train} and '
+    f'writing in batches of {sizes.write}, as their scripts do. Our step '
+    'turns, lights, mirrors and masks its films; theirs are given as its '
+    'loader leaves them. In each step theirs asks its classifier for the '
+    'labels, which ours keeps.'
+  ]
+  written = details.get('ekagen_write', {})
+  if 'same_reports' in written:
+    lines.append(
+      f'`ekagen_write`: for each word of a batch theirs runs classifier, '
+      f'encoder and decoder anew over all positions, {sizes.all_passes} equal '
+      f'passes; {sizes.passes} were timed, and the time scaled by '
+      f'{sizes.all_passes}/{sizes.passes}. Ours writes all {sizes.words} '
+      f'words. Of the {written["reports"]} reports {written["same_reports"]} '
+      'have the same words as far as theirs went.'
+    )
+  return lines
+
+
 def _notes(rows, plan: dict, details: dict) -> list[str]:
   lines = [f'`{row["work"]}`: {WORKLOADS[row["work"]]}.' for row in rows]
   if 'test_split' in details:
@@ -129,6 +158,7 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
       f'Of the {written["reports"]} reports {written["same_reports"]} are '
       'the same words on both sides.'
     )
+  lines += _ekagen_notes(plan, details)
   if 'input' in details:
     seconds = details['input']['sides']['ours']['setup_seconds']
     lines.append(

@@ -202,8 +202,9 @@ def row_of(
     'share_of_peak': ours.flops and ours.flops / ours.median / peak,
     'theirs_scale': best and scale[best],
   }
-  if name == 'write_reports' and best:
+  if name in ('write_reports', 'ekagen_write') and best:
     pairs = list(zip(ours.result, found[best].result, strict=True))
-    detail['same_reports'] = sum(a == b for a, b in pairs)
+    # Of theirs there may be the first words alone.
+    detail['same_reports'] = sum(a[: len(b)] == b for a, b in pairs)
     detail['reports'] = len(pairs)
   return row, detail

@@ -14,8 +14,16 @@ import time
 from benchmarks import resident_memory
 
 
-def make_side(side: str, plan):
+def make_side(side: str, workload: str, plan):
   """`Ours` or `Theirs`; the other's packages are not imported."""
+  if workload.startswith('ekagen'):
+    if side == 'ours':
+      from benchmarks.speed.ekagen_ours import EkagenOurs
+
+      return EkagenOurs(plan)
+    from benchmarks.speed.ekagen_theirs import EkagenTheirs
+
+    return EkagenTheirs(plan)
   if side == 'ours':
     from benchmarks.speed.ours import Ours
 
@@ -53,7 +61,7 @@ def main():
     answers.write(json.dumps(content) + '\n')
     answers.flush()
 
-  made = make_side(side, Plan.load(plan_path))
+  made = make_side(side, workload, Plan.load(plan_path))
   begin = time.perf_counter()
   run = getattr(made, workload)()
   setup_seconds = time.perf_counter() - begin

@@ -17,7 +17,10 @@ WORKLOADS = {
   'write_reports': 'writing one batch of reports, visual encoder excluded',
   'test_split': 'the whole test split, from films on disk to words',
   'input': 'one batch of training films, decoded and augmented',
+  'ekagen_train_step': 'EKAGen: one training step of a student and its teacher',
+  'ekagen_write': 'EKAGen: writing one batch of reports, films to words',
 }
+EKAGEN = ('ekagen_train_step', 'ekagen_write')
 # What the ratios are to reach at the published sizes, on a CPU.
 GOALS = {
   'memory': 20,
@@ -25,6 +28,8 @@ GOALS = {
   'train_step': 1.5,
   'write_reports': 50,
   'input': 3,
+  'ekagen_train_step': 1.5,
+  'ekagen_write': 100,
 }
 # Of configs/iu_xray.py, which takes a package that a machine may not have.
 VIEWS, LENGTH, SEED = 2, 60, 7580
@@ -68,6 +73,8 @@ class Plan:
     folder: for what the sides share.
     parallel: how our training step is mapped over its one device.
     search: how our memory finds its best slots, a key of `ours.SEARCHES`.
+    ekagen: checkout of EKAGen's authors, or None.
+    ekagen_size: of EKAGen's workloads, a key of `ekagen_sizes.SIZES`.
   """
 
   batch: int
@@ -85,6 +92,8 @@ class Plan:
   folder: str
   parallel: str = 'pmap'
   search: str = 'threshold'
+  ekagen: str | None = None
+  ekagen_size: str = 'published'
 
   def save(self) -> Path:
     """Writes itself into its folder, for the workers."""
@@ -101,6 +110,10 @@ class Plan:
   def weights(self) -> Path:
     """The weights of both sides: arrays by the authors' names."""
     return Path(self.folder) / 'weights.npz'
+
+  def ekagen_weights(self, part: str) -> Path:
+    """The same of EKAGen's 'captioner' or 'bot'."""
+    return Path(self.folder) / f'ekagen_{part}.npz'
 
   def model(self, vocabulary: int | None = None) -> ModelConfig:
     """The published `cmn` at these sizes, of other words if they are given."""

@@ -1,6 +1,5 @@
 """Checks of EKAGen's classifiers, masks and words against the authors'."""
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import jax
 import numpy as np
 import torch
 
+from benchmarks import ekagen_authors as authors
 from cmn_jax.interop.ekagen_files import their_order
 from cmn_jax.interop.film_classifiers import to_classifier
 from cmn_jax.models.attention_masks import (
@@ -19,7 +19,6 @@ from cmn_jax.models.attention_masks import (
 )
 from input_pipeline.ekagen_words import EkagenTokenizer
 from input_pipeline.findings.vocabulary import CHEXPERT_14
-from tests.parity import ekagen_authors as authors
 from tests.parity.ekagen_classifiers import (
   BOT,
   LOCATOR,
@@ -57,15 +56,15 @@ def probabilities(encoder: str, studies: int = 8) -> list[Row]:
   got = jax.nn.sigmoid(logits_of(model, variables, films)[1])
   on = f'{encoder}, {studies} films'
   rows = [
-    at_most('EKAGen: probabilities', on, np.abs(got - want).max(), 1e-5),
-    for_scale('EKAGen: deviation of probabilities', on, f'{want.std():.1e}'),
+    at_most('probabilities', on, np.abs(got - want).max(), 1e-5),
+    for_scale('deviation of probabilities', on, f'{want.std():.1e}'),
   ]
   if encoder == BOT:
     model, variables = classifier(encoder, shift_last_stage=False)
     other = jax.nn.sigmoid(logits_of(model, variables, films)[1])
     rows.append(
       for_scale(
-        'EKAGen: without the shift of the last stage',
+        'without the shift of the last stage',
         on,
         f'{np.abs(other - want).max():.1e}',
       )
@@ -109,10 +108,7 @@ class _Given:
 
 
 def masks(films: int = 16, side: int = 300) -> list[Row]:
-  """Masks by the rule `jet`, from drawn maps of 10 x 10."""
-  if importlib.util.find_spec('cv2') is None:
-    print('masks: needs cv2 (pip install opencv-python-headless)')
-    return []
+  """Masks by the rule `jet`, from drawn maps of 10 x 10; needs cv2."""
   maps, logits, kernel = draw_maps(films, 10, SEED)
   gradients = np.asarray(class_gradients(logits, kernel, 100))
   present = np.random.RandomState(SEED).uniform(size=logits.shape) < 0.2
@@ -126,8 +122,8 @@ def masks(films: int = 16, side: int = 300) -> list[Row]:
   )
   on = f'{films} films of {side} pixels'
   return [
-    none_of("EKAGen: masks' pixels", on, int((got != want).sum()), want.size),
-    for_scale('EKAGen: share of a film in its mask', on, f'{want.mean():.2f}'),
+    none_of("masks' pixels", on, int((got != want).sum()), want.size),
+    for_scale('share of a film in its mask', on, f'{want.mean():.2f}'),
   ]
 
 
@@ -154,7 +150,7 @@ def locator_gradients(films: int = 2) -> list[Row]:
   error = np.abs(got - want).max() / np.abs(want).max()
   return [
     at_most(
-      "EKAGen: classes' gradients, relative to the largest",
+      "classes' gradients, relative to the largest",
       f'{LOCATOR}, {films} films',
       error,
       1e-5,
@@ -185,11 +181,11 @@ def words(checkout: Path, annotation: Path) -> list[Row]:
   on = f'{len(reports)} reports of IU X-Ray'
   return [
     none_of(
-      'EKAGen: words',
+      'words',
       on,
       len(numbered.items() ^ theirs.idx2token.items()),
       len(theirs.idx2token),
     ),
-    none_of('EKAGen: reports by their ids', on, ids, len(reports)),
-    none_of('EKAGen: references', on, texts, len(reports)),
+    none_of('reports by their ids', on, ids, len(reports)),
+    none_of('references', on, texts, len(reports)),
   ]

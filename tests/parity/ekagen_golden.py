@@ -1,8 +1,8 @@
 """Golden numbers: what EKAGen's authors' code says of a tiny captioner.
 
-Made by `python -m tests.parity.ekagen --golden`, checked without torch by
-tests/ekagen_golden_test.py. Weights are drawn by numpy, so that only results
-are stored.
+Made by `python -m tests.parity --ekagen PATH --golden`, checked without torch
+by tests/models/ekagen_golden_test.py. Weights are drawn by numpy, so that only
+results are stored.
 """
 
 import base64
@@ -63,7 +63,7 @@ def write():
   """Runs the authors' code and writes PATH."""
   import torch
 
-  from tests.parity import ekagen_authors as authors
+  from benchmarks import ekagen_authors as authors
   from tests.parity import ekagen_checks, ekagen_film_checks
 
   model, _, packed = captioner()

@@ -1,8 +1,10 @@
-"""What was measured: kept in files, and shown as one table."""
+"""What was measured: kept in one file by check, and shown as tables."""
 
 import dataclasses
 import json
 from pathlib import Path
+
+from input_pipeline.atomic_write import write_json
 
 NO_LIMIT = 'none'
 
@@ -26,6 +28,19 @@ class Row:
   ok: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class Check:
+  """What one check gave.
+
+  Attributes:
+    versions: of the code that it compared with, and of what ran it.
+    rows: in their order.
+  """
+
+  versions: str
+  rows: list[Row]
+
+
 def at_most(what: str, on: str, value: float, limit: float) -> Row:
   """A row for a difference that must not exceed `limit`."""
   return Row(what, on, f'{value:.1e}', f'{limit:.0e}', bool(value <= limit))
@@ -41,22 +56,20 @@ def for_scale(what: str, on: str, measured: str) -> Row:
   return Row(f'for scale: {what}', on, measured, NO_LIMIT, True)
 
 
-def save(folder: Path, check: str, rows: list[Row], seconds: float):
-  """Writes the rows of one check."""
-  folder.mkdir(parents=True, exist_ok=True)
-  content = {
-    'rows': [dataclasses.asdict(row) for row in rows],
-    'seconds': seconds,
+def load(file: Path) -> dict[str, Check]:
+  """All checks by name that `save` has put into a file; none without it."""
+  if not file.exists():
+    return {}
+  return {
+    name: Check(kept['versions'], [Row(**row) for row in kept['rows']])
+    for name, kept in json.loads(file.read_text()).items()
   }
-  (folder / f'{check}.json').write_text(json.dumps(content, indent=1) + '\n')
 
 
-def load(folder: Path, check: str) -> list[Row] | None:
-  """The rows of one check, or None where it was not run."""
-  path = folder / f'{check}.json'
-  if not path.exists():
-    return None
-  return [Row(**row) for row in json.loads(path.read_text())['rows']]
+def save(file: Path, name: str, check: Check):
+  """Puts one check into a file; those of other names stay as they were."""
+  checks = load(file) | {name: check}
+  write_json(file, {k: dataclasses.asdict(v) for k, v in checks.items()})
 
 
 def table(rows: list[Row]) -> str:
@@ -73,8 +86,3 @@ def table(rows: list[Row]) -> str:
       f'| {row.what} | {row.on} | {row.measured} | {row.limit} | {verdict} |'
     )
   return '\n'.join(lines)
-
-
-def load_all(folder: Path, checks) -> list[Row]:
-  """The rows of all checks that were run, in the order of `checks`."""
-  return [row for check in checks for row in load(folder, check) or ()]

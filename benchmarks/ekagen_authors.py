@@ -17,6 +17,7 @@ from torch import nn
 
 from cmn_jax.models.ekagen import CaptionerShape
 from cmn_jax.models.resnet import RESNETS
+from input_pipeline.errors import UserError
 
 _width = {'first_stage': 64}
 CLASSES = 14
@@ -26,10 +27,10 @@ def install(checkout: Path):
   """Makes `import models.caption`, `utils.stloss` and `ADM` find the checkout.
 
   Raises:
-    ValueError: it is no checkout of EKAGen.
+    UserError: it is no checkout of EKAGen.
   """
   if not (checkout / 'models' / 'caption.py').is_file():
-    raise ValueError(
+    raise UserError(
       f'{checkout} is no checkout of hnjzbss/EKAGen: models/caption.py is '
       'missing'
     )
