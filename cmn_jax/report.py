@@ -143,10 +143,11 @@ class Writer:
     c, meta = self.config, self.loaded.meta
     what = ' (drawn images)' if self.drawn else ''
     epochs = meta['history'][-1]['epoch'] if meta['history'] else '?'
+    # What is fitted at once has none.
+    how_long = f' for {epochs} epochs' if epochs else ''
     return (
       f'{c.name}, {c.model.encoder} at {c.data.image_size} pixels, trained on '
-      f'{meta["dataset"]}{what} for {epochs} epochs, '
-      f'{self.tokenizer.vocab_size} words'
+      f'{meta["dataset"]}{what}{how_long}, {self.tokenizer.vocab_size} words'
     )
 
 
