@@ -23,7 +23,7 @@ from cmn_jax.tasks.diagnosis import FilmReader
 from cmn_jax.tasks.ekagen_parts import part_of
 from cmn_jax.training.optimizer import make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
-from cmn_jax.training.state import init_state, init_variables, study_batch
+from cmn_jax.training.state import init_state, study_batch, variable_shapes
 from cmn_jax.training.step import make_train_step
 from input_pipeline.findings.vocabulary import CHEXPERT_14
 
@@ -71,13 +71,13 @@ class EkagenOurs(Ours):
     system = self._system()
     blank = study_batch(1, self._sizes.image, shape.max_length + 1)
     blank['labels_BxG'] = jnp.zeros((1, ekagen.CLASSES), bool)
-    drawn = init_variables(system.clone(teacher_shape=None), SEED, blank)
+    drawn = _drawn(system.clone(teacher_shape=None), blank)
     captioner = part_of(drawn, 'captioner')
     logits = captioner['params']['logits_2']
-    logits['bias'] = logits['bias'].at[END].set(END_BIAS)
+    logits['bias'][END] = END_BIAS
     blank = study_batch(1, ekagen.BOT_SIDE, 1)
     single = SingleFilmClassifier(**dataclasses.asdict(self._reader.network))
-    bot = init_variables(single, SEED, blank)
+    bot = _drawn(single, blank)
     np.savez(
       self._plan.ekagen_weights('captioner'), **to_captioner(shape, captioner)
     )
@@ -179,3 +179,19 @@ class EkagenOurs(Ours):
       jax.jit(from_films), *arguments, while_trips=self._sizes.words
     )
     return lambda: np.asarray(run(*arguments)).tolist()
+
+
+def _drawn(model, blank: dict) -> dict:
+  """Random variables, without a program that would be compiled for them."""
+  rng = np.random.default_rng(SEED)
+
+  def one(path, like):
+    if like.ndim > 1:
+      fan_in = np.prod(like.shape[:-1])
+      drawn = rng.standard_normal(like.shape) * np.sqrt(2 / fan_in)
+      return drawn.astype(np.float32)
+    ones = path[-1].key in ('scale', 'var')
+    return np.full(like.shape, float(ones), np.float32)
+
+  shapes = variable_shapes(model, blank)
+  return jax.tree_util.tree_map_with_path(one, shapes)

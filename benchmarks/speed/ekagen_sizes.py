@@ -1,12 +1,15 @@
 """EKAGen's workloads: their sizes and what both sides are shown."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
 from benchmarks.speed.workloads import SEED, Plan
 from cmn_jax.models.ekagen import END, SPECIAL, START, CaptionerShape
 from cmn_jax.models.ekagen_config import COMPAT, EkagenConfig
+from cmn_jax.models.encoders import ENCODERS
+from cmn_jax.models.resnet import RESNETS, Bottleneck, ResNet
 from cmn_jax.training.optimizer import OptimConfig
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings.vocabulary import CHEXPERT_14
@@ -79,13 +82,17 @@ class Sizes:
     return f'{self.shape.encoder}, {self.image} pixels'
 
 
+# A ResNet for `small` alone, quick to compile: five blocks of ResNet-101's.
+_FEW = 'five_bottlenecks'
+RESNETS[_FEW] = (Bottleneck, (1, 1, 1, 2))
+ENCODERS[_FEW] = functools.partial(ResNet, *RESNETS[_FEW])
 SIZES = {
   # Of train_iu.sh and test_iu.sh.
   'published': Sizes(CaptionerShape(vocabulary=760), 300, 8, 16, 3),
   'small': Sizes(
     CaptionerShape(
       vocabulary=40,
-      encoder='resnet50',
+      encoder=_FEW,
       encoder_width=4,
       width=32,
       heads=4,
