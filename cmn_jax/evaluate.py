@@ -20,7 +20,10 @@ from input_pipeline.data import Data, DataConfig
 
 SPLITS = ('val', 'test')
 # What stands beside the difference, or says nothing of what was trained.
-_NO_CHANGE = ('name', 'seed', 'seeds', 'data.dir', 'data.cache_dir')
+_NO_CHANGE = (
+  *('name', 'seed', 'seeds', 'data.dir', 'data.cache_dir', 'train.profile'),
+  *('train.save_every_steps', 'train.save_every_seconds'),
+)
 
 
 def evaluate(
@@ -110,6 +113,8 @@ def _results(
       field: value
       for field, value in difference.changes(config).items()
       if field not in _NO_CHANGE
+      # A section that other tasks do not read.
+      and (config.task == 'ekagen' or not field.startswith('ekagen.'))
     },
     'checkpoint': {
       'step': last.get('step'),
