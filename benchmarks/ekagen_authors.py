@@ -63,6 +63,10 @@ class _UpToLayer4(nn.ModuleDict):
 
 
 def _builder(arch: str):
+  """Of a ResNet; the module has no other attribute, such as a __file__."""
+  if arch not in RESNETS:
+    raise AttributeError(arch)
+
   def build(replace_stride_with_dilation, pretrained, norm_layer):
     del pretrained
     assert replace_stride_with_dilation[:2] == [False, False]
