@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 import flax
 import numpy as np
 
-from cmn_jax.training.checkpoints import flatten
-from cmn_jax.training.checkpoints import shapes_of as shapes_of
+from cmn_jax.training.state import flatten
+from cmn_jax.training.state import shapes_of as shapes_of
 from input_pipeline.errors import UserError
 
 # Order of axes here of a torch array: convolutions are OIHW there, HWIO here,

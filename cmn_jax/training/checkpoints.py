@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import flax
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -18,6 +17,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.training.distributed import log
 from cmn_jax.training.meta_fields import Fields, fault_of
+from cmn_jax.training.state import shapes_of
 from configs import difference
 from input_pipeline.atomic_write import write_text
 from input_pipeline.errors import UserError, first_line
@@ -270,13 +270,3 @@ def check_same_shapes(variables, expected, what: str):
     shown = '; '.join(faults[:8])
     more = f'; and {len(faults) - 8} more' if len(faults) > 8 else ''
     raise CheckpointError(f'{what} does not fit the model: {shown}{more}')
-
-
-def flatten(variables) -> dict:
-  """Variables by path, 'params/patch_embed/kernel'."""
-  return flax.traverse_util.flatten_dict(variables, sep='/')
-
-
-def shapes_of(variables) -> dict[str, tuple[int, ...]]:
-  """Shapes of arrays, abstract ones too, by path."""
-  return {path: tuple(x.shape) for path, x in flatten(variables).items()}

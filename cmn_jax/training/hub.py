@@ -14,7 +14,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cmn_jax.training.checkpoints import CheckpointError, checked_meta, flatten
+from cmn_jax.training.checkpoints import CheckpointError, checked_meta
+from cmn_jax.training.state import flatten
 from input_pipeline.atomic_write import write_json, write_text
 from input_pipeline.errors import UserError, first_line
 

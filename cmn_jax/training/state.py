@@ -137,3 +137,13 @@ def _initialiser(model, batch):
     return {'batch_stats': {}, **model.init(key, batch, train=False)}
 
   return init
+
+
+def flatten(variables) -> dict:
+  """Variables by path, 'params/patch_embed/kernel'."""
+  return flax.traverse_util.flatten_dict(variables, sep='/')
+
+
+def shapes_of(variables) -> dict[str, tuple[int, ...]]:
+  """Shapes of arrays, abstract ones too, by path."""
+  return {path: tuple(x.shape) for path, x in flatten(variables).items()}

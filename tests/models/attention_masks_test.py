@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 
 from cmn_jax.models.attention_masks import (
-  JET,
-  THRESHOLD,
   attention_mask,
   class_gradients,
   class_maps,
   class_masks,
   dim_outside,
 )
+from cmn_jax.models.ekagen_names import JET, THRESHOLD
 
 
 def test_gradients_are_what_differentiating_gives():

@@ -12,11 +12,11 @@ from benchmarks import ekagen_authors as authors
 from cmn_jax.interop.ekagen_files import their_order
 from cmn_jax.interop.film_classifiers import to_classifier
 from cmn_jax.models.attention_masks import (
-  JET,
   attention_mask,
   class_gradients,
   class_maps,
 )
+from cmn_jax.models.ekagen_names import JET
 from input_pipeline.ekagen_words import EkagenTokenizer
 from input_pipeline.findings.vocabulary import CHEXPERT_14
 from tests.parity.ekagen_classifiers import (
