@@ -106,7 +106,8 @@ def _start_two_as_slurm(root: Path, workdir: Path):
 def _wait_for(pattern: str, root: Path, processes) -> None:
   end = time.monotonic() + SECONDS
   while not any(root.glob(pattern)):
-    assert all(process.poll() is None for process in processes)
+    for process in processes:
+      assert process.poll() is None, process.communicate()[1][-3000:]
     assert time.monotonic() < end, 'it takes too long'
     time.sleep(0.01)
 
