@@ -128,10 +128,9 @@ def _ekagen_notes(plan: dict, details: dict) -> list[str]:
     f"EKAGen's rows have sizes of their own: {sizes.shape.encoder}, "
     f'{sizes.image} pixels, {sizes.shape.max_length} positions, all switches '
     f'as the authors have them, training in batches of {sizes.train} and '
-    f'writing in batches of {sizes.write}, as their scripts do. Our step '
-    'turns, lights, mirrors and masks its films; theirs are given as its '
-    'loader leaves them. In each step theirs asks its classifier for the '
-    'labels, which ours keeps.'
+    f'writing in batches of {sizes.write}. Our step turns, lights, mirrors and '
+    'masks its films; theirs are given as its loader leaves them. In each step '
+    'theirs asks its classifier for the labels, which ours keeps.'
   ]
   written = details.get('ekagen_write', {})
   if 'same_reports' in written:
