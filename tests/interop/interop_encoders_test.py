@@ -185,4 +185,5 @@ def test_random_weights_where_they_are_asked_for(section, capsys):
 
 
 def test_every_encoder_has_imagenet_weights():
-  assert IMAGENET.keys() == ENCODERS.keys() - {small.TINY}
+  ours = {name for name in ENCODERS if not name.startswith(small.TINY)}
+  assert IMAGENET.keys() == ours
