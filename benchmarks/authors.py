@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from benchmarks.torch_resnet import ARCHITECTURES, TorchResNet
+from benchmarks.torch_resnet import TorchResNet
 from cmn_jax.models.config import ModelConfig
+from cmn_jax.models.resnet import RESNETS
 from input_pipeline.errors import UserError
 
 # Sizes of the encoder's first stage by name, as the stub makes them.
@@ -38,7 +39,7 @@ def install(checkout: Path):
   sys.path.insert(0, str(checkout))
   torchvision = types.ModuleType('torchvision')
   torchvision.models = types.ModuleType('torchvision.models')
-  for arch in ARCHITECTURES:
+  for arch in RESNETS:
     setattr(torchvision.models, arch, _builder(arch))
   torchvision.transforms = types.ModuleType('torchvision.transforms')
   for transform in _TRANSFORMS:
@@ -82,7 +83,7 @@ def build_model(
 
 def arguments(config: ModelConfig, views: int) -> argparse.Namespace:
   """What their command line would give, for our sizes."""
-  expansion = ARCHITECTURES[config.encoder][0]
+  expansion = RESNETS[config.encoder][0].expansion
   return argparse.Namespace(
     dataset_name='iu_xray' if views == 2 else 'mimic_cxr',
     visual_extractor=config.encoder,

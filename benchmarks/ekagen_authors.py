@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.torch_resnet import TorchResNet
 from cmn_jax.models.ekagen import CaptionerShape
 from cmn_jax.models.resnet import RESNETS
 from input_pipeline.errors import UserError
@@ -74,58 +75,6 @@ def _builder(arch: str):
     return TorchResNet(arch, _width['first_stage'], norm_layer, dilated)
 
   return build
-
-
-class _Block(nn.Module):
-  """1x1, 3x3, 1x1 and a shortcut, the stride and dilation in the middle."""
-
-  def __init__(self, inputs, width, stride, dilation, norm):
-    super().__init__()
-    self.conv1 = nn.Conv2d(inputs, width, 1, bias=False)
-    self.bn1 = norm(width)
-    self.conv2 = nn.Conv2d(
-      width, width, 3, stride, dilation, dilation, bias=False
-    )
-    self.bn2 = norm(width)
-    self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
-    self.bn3 = norm(4 * width)
-    self.downsample = None
-    if stride != 1 or inputs != 4 * width:
-      self.downsample = nn.Sequential(
-        nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), norm(4 * width)
-      )
-
-  def forward(self, x):
-    """Returns x plus what the convolutions add, rectified."""
-    y = torch.relu(self.bn1(self.conv1(x)))
-    y = torch.relu(self.bn2(self.conv2(y)))
-    y = self.bn3(self.conv3(y))
-    return torch.relu(
-      y + (x if self.downsample is None else self.downsample(x))
-    )
-
-
-class TorchResNet(nn.Module):
-  """torchvision's bottleneck ResNet, with its dilation of the last stage."""
-
-  def __init__(self, arch, width, norm, dilated):
-    super().__init__()
-    self.conv1 = nn.Conv2d(3, width, 7, 2, 3, bias=False)
-    self.bn1 = norm(width)
-    self.relu = nn.ReLU()
-    self.maxpool = nn.MaxPool2d(3, 2, 1)
-    inputs = width
-    for stage, size in enumerate(RESNETS[arch][1]):
-      blocks = []
-      last = dilated and stage == 3
-      for n in range(size):
-        stride = 2 if n == 0 and stage > 0 and not last else 1
-        dilation = 2 if n > 0 and last else 1
-        blocks.append(_Block(inputs, width * 2**stage, stride, dilation, norm))
-        inputs = 4 * width * 2**stage
-      setattr(self, f'layer{stage + 1}', nn.Sequential(*blocks))
-    self.avgpool = nn.AdaptiveAvgPool2d(1)
-    self.fc = nn.Linear(inputs, 1000)
 
 
 def build_captioner(shape: CaptionerShape, knowledge_SxTxD: np.ndarray):

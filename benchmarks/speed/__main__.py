@@ -207,7 +207,7 @@ def scale_of(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
   if name == 'ekagen_write':
     from benchmarks.speed.ekagen_sizes import sizes_of
 
-    sizes = sizes_of(plan)
+    sizes = sizes_of(plan.ekagen_size)
     return {'ours': 1.0, 'theirs': sizes.all_passes / sizes.passes}
   if name == 'input':
     return {side: 1.0 / one.result for side, one in found.items()}

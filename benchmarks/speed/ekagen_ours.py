@@ -57,7 +57,7 @@ class EkagenOurs(Ours):
 
   def __init__(self, plan: Plan):
     super().__init__(plan)
-    self._sizes = ekagen.sizes_of(plan)
+    self._sizes = ekagen.sizes_of(plan.ekagen_size)
     self._reader = FilmReader(
       CHEXPERT_14,
       (ekagen.THRESHOLD,) * ekagen.CLASSES,

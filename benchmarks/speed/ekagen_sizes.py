@@ -5,48 +5,31 @@ import functools
 
 import numpy as np
 
-from benchmarks.speed.workloads import SEED, Plan
+from benchmarks.speed import workloads
+from benchmarks.speed.workloads import SEED
 from cmn_jax.models.ekagen import END, SPECIAL, START, CaptionerShape
 from cmn_jax.models.ekagen_config import COMPAT, EkagenConfig
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.resnet import RESNETS, Bottleneck, ResNet
-from cmn_jax.training.optimizer import OptimConfig
+from configs.ekagen import RECIPE, section
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings.vocabulary import CHEXPERT_14
 
 CLASSES, NO_FINDING_CLASS = len(CHEXPERT_14), CHEXPERT_14.index(NO_FINDING)
+# The encoder of `small_shape`.
+SMALL_RESNET = 'tiny_bottlenecks'
 # Of the classifier: the side of its films, and where all classes begin.
 BOT_SIDE, THRESHOLD = 224, 0.5
 # The authors' recipe (train_iu.sh), and all switches as they have them.
-OPTIM = OptimConfig(
-  visual_rate=1e-5,
-  rate=1e-4,
-  schedule='step',
-  step_epochs=20,
-  gamma=0.1,
-  warmup_steps=0,
-  b1=0.9,
-  b2=0.999,
-  epsilon=1e-8,
-  weight_decay=1e-4,
-  decoupled=True,
-  amsgrad=False,
-  clip_norm=0.1,
+OPTIM = dataclasses.replace(
+  workloads.OPTIM,
+  **{
+    field.removeprefix('optim.'): value
+    for field, value in RECIPE.items()
+    if field.startswith('optim.')
+  },
 )
-RULES = EkagenConfig(
-  **COMPAT,
-  compat=True,
-  teacher='',
-  knowledge='',
-  locator='',
-  masks='',
-  frozen='stem',
-  dilated=True,
-  word_hidden=512,
-  kd_weight=0.01,
-  temperature=4.0,
-  mask_threshold=0.25,
-)
+RULES = EkagenConfig(**{**section(), **COMPAT, 'compat': True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,35 +65,28 @@ class Sizes:
     return f'{self.shape.encoder}, {self.image} pixels'
 
 
-# A ResNet for `small` alone, quick to compile: five blocks of ResNet-101's.
-_FEW = 'five_bottlenecks'
-RESNETS[_FEW] = (Bottleneck, (1, 1, 1, 2))
-ENCODERS[_FEW] = functools.partial(ResNet, *RESNETS[_FEW])
-SIZES = {
+def small_shape() -> CaptionerShape:
+  """A captioner that is quick to compile; makes its encoder known."""
+  RESNETS[SMALL_RESNET] = (Bottleneck, (1, 1, 1, 3))
+  ENCODERS[SMALL_RESNET] = functools.partial(ResNet, *RESNETS[SMALL_RESNET])
+  return CaptionerShape(
+    vocabulary=40,
+    encoder=SMALL_RESNET,
+    encoder_width=4,
+    width=32,
+    heads=4,
+    hidden=48,
+    layers=2,
+    max_length=16,
+  )
+
+
+def sizes_of(name: str) -> Sizes:
+  """Those of a plan's `ekagen_size`: 'published' or 'small'."""
+  if name == 'small':
+    return Sizes(small_shape(), image=64, train=2, write=2, passes=2)
   # Of train_iu.sh and test_iu.sh.
-  'published': Sizes(CaptionerShape(vocabulary=760), 300, 8, 16, 3),
-  'small': Sizes(
-    CaptionerShape(
-      vocabulary=40,
-      encoder=_FEW,
-      encoder_width=4,
-      width=32,
-      heads=4,
-      hidden=48,
-      layers=2,
-      max_length=16,
-    ),
-    image=64,
-    train=2,
-    write=2,
-    passes=2,
-  ),
-}
-
-
-def sizes_of(plan: Plan) -> Sizes:
-  """Those that a plan names."""
-  return SIZES[plan.ekagen_size]
+  return Sizes(CaptionerShape(vocabulary=760), 300, 8, 16, 3)
 
 
 def films(sizes: Sizes, studies: int) -> np.ndarray:

@@ -20,7 +20,7 @@ class EkagenTheirs:
   """The workloads by name; each gives a function that runs it."""
 
   def __init__(self, plan: Plan):
-    self._plan, self._sizes = plan, ekagen.sizes_of(plan)
+    self._plan, self._sizes = plan, ekagen.sizes_of(plan.ekagen_size)
     self._device = 'cuda' if torch.cuda.is_available() else 'cpu'
     torch.manual_seed(SEED)
     torch.set_num_threads(plan.threads)

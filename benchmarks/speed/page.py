@@ -121,9 +121,9 @@ def _ekagen_notes(plan: dict, details: dict) -> list[str]:
   """How EKAGen's rows were obtained."""
   if not set(details) & set(EKAGEN):
     return []
-  from benchmarks.speed.ekagen_sizes import SIZES
+  from benchmarks.speed.ekagen_sizes import sizes_of
 
-  sizes = SIZES[plan['ekagen_size']]
+  sizes = sizes_of(plan['ekagen_size'])
   lines = [
     f"EKAGen's rows have sizes of their own: {sizes.shape.encoder}, "
     f'{sizes.image} pixels, {sizes.shape.max_length} positions, all switches '

@@ -19,7 +19,7 @@ PLAN = dataclasses.replace(
 
 
 def test_the_sizes_are_those_of_their_scripts():
-  sizes = ekagen.sizes_of(PLAN)
+  sizes = ekagen.sizes_of('published')
   assert (sizes.train, sizes.write, sizes.image) == (8, 16, 300)
   # 126 words need 127 passes, the last of which they throw away.
   assert (sizes.all_passes, sizes.words) == (127, 126)
@@ -27,7 +27,7 @@ def test_the_sizes_are_those_of_their_scripts():
 
 
 def test_reports_start_and_end_and_are_of_all_lengths():
-  sizes = ekagen.SIZES['published']
+  sizes = ekagen.sizes_of('published')
   ids_BxT = ekagen.reports(sizes)
   assert ids_BxT.shape == (8, 129) and (ids_BxT[:, 0] == 1).all()
   assert ((ids_BxT == 2).sum(axis=1) == 1).all()

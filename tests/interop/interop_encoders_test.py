@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from benchmarks.speed.ekagen_sizes import SMALL_RESNET
 from cmn_jax.convert_r2gencmn import convert_encoder
 from cmn_jax.interop.encoders import (
   IMAGENET,
@@ -185,6 +186,5 @@ def test_random_weights_where_they_are_asked_for(section, capsys):
 
 
 def test_every_encoder_has_imagenet_weights():
-  # Tests and benchmarks add small ones of their own.
-  added = {small.TINY, 'tiny_bottlenecks', 'five_bottlenecks'}
+  added = {small.TINY, SMALL_RESNET}  # by tests and benchmarks
   assert IMAGENET.keys() == ENCODERS.keys() - added

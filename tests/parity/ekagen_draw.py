@@ -5,24 +5,21 @@ decide the words.
 """
 
 import dataclasses
-import functools
 import math
 
 import jax
 import numpy as np
 
+from benchmarks.speed.ekagen_sizes import small_shape
 from cmn_jax.interop.ekagen import captioner_rows, captioner_variables
 from cmn_jax.interop.film_classifiers import classifier_rows
 from cmn_jax.interop.names import shapes_of, to_variables
 from cmn_jax.models.ekagen import END, Captioner, CaptionerShape
-from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_classifier import FilmClassifier
 from cmn_jax.models.images import normalise_images
-from cmn_jax.models.resnet import RESNETS, Bottleneck, ResNet
 from tests.parity import draw
 
 _Draw = np.random.RandomState
-TINY = 'tiny_bottlenecks'  # An encoder that tests alone have.
 _GAINS = {
   'query': 1.7,
   'key': 1.7,
@@ -55,19 +52,7 @@ class Size:
 
 def sizes() -> dict[str, Size]:
   """'small' and 'published'; makes the small one's encoder known."""
-  ENCODERS[TINY] = functools.partial(ResNet, Bottleneck, (1, 1, 1, 3))
-  RESNETS[TINY] = (Bottleneck, (1, 1, 1, 3))
-  small = CaptionerShape(
-    vocabulary=40,
-    encoder=TINY,
-    encoder_width=4,
-    width=32,
-    heads=4,
-    hidden=48,
-    layers=2,
-    dropout=0.0,
-    max_length=16,
-  )
+  small = dataclasses.replace(small_shape(), dropout=0.0)
   published = CaptionerShape(vocabulary=760, dropout=0.0)
   return {
     'small': Size('small', small, 75, 8),
