@@ -17,7 +17,11 @@ from cmn_jax.models.config import DTYPES
 from cmn_jax.models.ekagen import Captioner, trained_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
-from cmn_jax.tasks.ekagen_checks import check_encoder, check_fields
+from cmn_jax.tasks.ekagen_checks import (
+  check_drawn_anew,
+  check_encoder,
+  check_fields,
+)
 from cmn_jax.tasks.ekagen_inputs import EkagenInputs
 from cmn_jax.tasks.ekagen_parts import (
   CAPTIONER,
@@ -74,6 +78,7 @@ class EkagenTask(WrittenReports):
       if data is not None:
         check_same(self.parts, self.ekagen)
     else:
+      check_drawn_anew(config, self.ekagen)
       self.parts = gather(config, data, self.ekagen)
       self.tokenizer, self.encoder_start = data.tokenizer, RANDOM
     fused = loaded.meta['fused'] if loaded else KNOWLEDGE in self.parts

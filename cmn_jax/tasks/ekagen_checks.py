@@ -13,10 +13,13 @@ from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.tasks.diagnosis import check_classes
 from cmn_jax.tasks.encoder import encoder_of
 from cmn_jax.training.checkpoints import CheckpointError
+from cmn_jax.training.distributed import log
 from input_pipeline.errors import UserError
 from input_pipeline.tokenizers import EKAGEN
 
 KNOWLEDGE = 'knowledge'
+# What draws each film anew at each step.
+_DRAWN_ANEW = ('quarter_turns', 'flip', 'light')
 
 
 def check_fields(config: ConfigDict, ekagen: EkagenConfig) -> None:
@@ -52,6 +55,22 @@ def check_fields(config: ConfigDict, ekagen: EkagenConfig) -> None:
     raise UserError(
       'masks cannot be turned as films are by data.rotate: set it to 0'
     )
+
+
+def check_drawn_anew(config: ConfigDict, ekagen: EkagenConfig) -> None:
+  """Raises UserError where a frozen encoder would not see what is asked for.
+
+  With ekagen.compat, which sets it with all else, it is only told.
+  """
+  drawn = [f'ekagen.{x}' for x in _DRAWN_ANEW if getattr(ekagen, x)]
+  if config.train.freeze and drawn:
+    what = (
+      f'train.freeze computes what the encoder sees of films once, so that '
+      f'{", ".join(drawn)} would have no effect'
+    )
+    if not ekagen.compat:
+      raise UserError(f"{what}: set them to False, or train.freeze to ''")
+    log(f'{what}, though ekagen.compat sets them')
 
 
 def fingerprint(part: Loaded) -> str:

@@ -243,6 +243,10 @@ def test_another_study_is_never_the_own():
     ({'data.min_count': 9, 'ekagen.teacher': ''}, 'with other words'),
     ({'model.width': 24}, 'of width 16, this one has 23 of 24'),
     ({'train.freeze': 'visual_encoder'}, 'trained with train.freeze'),
+    (
+      {'train.freeze': 'visual_encoder', 'ekagen.quarter_turns': True},
+      'ekagen.quarter_turns would have no effect',
+    ),
     ({'data.phantom_seed': 5, 'data.dir': 'other'}, 'made from the training'),
   ],
 )
