@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from input_pipeline.errors import UserError
+from input_pipeline.layouts.films import files_below
 from input_pipeline.layouts.rows import read_csv, read_json_lines
 from input_pipeline.study import FILM_SUFFIXES, FRONTAL, LATERAL, view_of
 
@@ -91,7 +92,7 @@ def read_film_list(source: str) -> tuple[list[FilmStudy], dict[str, int]]:
   if path.suffix.lower() in _TABLES and path.is_file():
     studies = list(_of_table(path, dropped))
   elif path.is_dir():
-    studies = list(_of_files(path, _below(path)))
+    studies = list(_of_files(path, filter(_is_film, files_below(path))))
   else:
     films = sorted(f for f in glob.glob(source, recursive=True) if _is_film(f))
     studies = list(_of_files(_root(source), films))
@@ -102,14 +103,6 @@ def read_film_list(source: str) -> tuple[list[FilmStudy], dict[str, int]]:
       "image, or a pattern such as 'films/*/*.png'"
     )
   return studies, dict(dropped)
-
-
-def _below(folder: Path) -> Iterator[str]:
-  for parent, folders, names in os.walk(folder):
-    folders.sort()
-    for name in sorted(names):
-      if _is_film(os.path.join(parent, name)):
-        yield os.path.join(parent, name)
 
 
 def _is_film(path: str) -> bool:

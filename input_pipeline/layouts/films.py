@@ -37,8 +37,8 @@ def index_films(folders: Iterable[pathlib.Path]) -> dict[str, str]:
   """
   film_of = {}
   for folder in folders:
-    for path in _walk(os.path.abspath(folder)):
-      key = join_key(path)
+    for path in files_below(os.path.abspath(folder)):
+      key = join_key(path) if path.lower().endswith(FILM_SUFFIXES) else ''
       if key and _rank(path) < _rank(film_of.get(key, '')):
         film_of[key] = path
   return film_of
@@ -50,8 +50,8 @@ def film_path(film_of: dict[str, str], name: str, folder: pathlib.Path) -> str:
   return found or str(folder / ANYWHERE / os.path.basename(name))
 
 
-def _walk(folder):
-  """Film files in a fixed order; linked folders are followed, once each."""
+def files_below(folder: str | os.PathLike[str]) -> Iterator[str]:
+  """Files in a fixed order; linked folders are followed, once each."""
   seen = set()
   for parent, folders, names in os.walk(folder, followlinks=True):
     real = os.path.realpath(parent)
@@ -61,8 +61,7 @@ def _walk(folder):
     seen.add(real)
     folders.sort()
     for name in sorted(names):
-      if name.lower().endswith(FILM_SUFFIXES):
-        yield os.path.join(parent, name)
+      yield os.path.join(parent, name)
 
 
 def _rank(path):

@@ -51,6 +51,16 @@ def test_a_folder_by_folders_and_by_study_uid(films):
   }
 
 
+def test_linked_folders_are_followed_once(films, tmp_path):
+  linked = tmp_path / 'chosen'
+  linked.mkdir()
+  (linked / 'study').symlink_to(films / 'two')
+  (linked / 'again').symlink_to(linked)
+  studies, _ = read_film_list(str(linked))
+  assert [study.id for study in studies] == ['1.2.3', 'study']
+  assert [len(study.films) for study in studies] == [1, 2]
+
+
 def test_a_pattern_starts_where_it_has_its_first_star(films):
   studies, _ = read_film_list(f'{films}/*/*.png')
   assert [study.id for study in studies] == ['two']
