@@ -40,7 +40,9 @@ VIT = {
   'data.stored_size': 304,
 }
 VARIANTS = {
-  # Without knowledge or a teacher of its own.
+  # Without knowledge or a teacher of its own. Of the first one the words'
+  # embedding alone is used, for the knowledge: it need not be as good.
+  'ekagen_first_teacher': ('ekagen', {'train.epochs': 10}),
   'ekagen_teacher': ('ekagen', {}),
   # Table 1's rows, by their encoders.
   'ekagen_rn101': ('ekagen', {}),
@@ -52,7 +54,7 @@ STUDENT = 'ekagen_rn101'
 STEPS = {
   'diagnosis': 'ekagen_diagnosis',
   'locator': 'ekagen_locator',
-  'first_teacher': 'ekagen_teacher',
+  'first_teacher': 'ekagen_first_teacher',
   'teacher': 'ekagen_teacher',
   'student': STUDENT,
 }

@@ -78,6 +78,7 @@ VARIANTS = {
   'ekagen_diagnosis': ('diagnose', FILMS),
   'ekagen_locator': ('diagnose', FILMS),
   **dict.fromkeys(ekagen.VARIANTS, ('ekagen', CAPTIONER)),
+  'ekagen_first_teacher': ('ekagen', {**CAPTIONER, 'train.epochs': 3}),
 }
 
 

@@ -71,9 +71,11 @@ CAPTIONER = {
   'ekagen.word_hidden': 256,
   'ekagen.light': False,
 }
+FIRST_TEACHER = {**CAPTIONER, 'train.epochs': 3}
 VIT = {'model.encoder': 'vit_b16', 'model.encoder_width': 8}
 VARIANTS = {
   **base.VARIANTS,
+  'ekagen_first_teacher': ('ekagen', FIRST_TEACHER),
   'ekagen_teacher': ('ekagen', CAPTIONER),
   'ekagen_rn101': ('ekagen', CAPTIONER),
   'ekagen_vitb16': ('ekagen', {**CAPTIONER, **VIT}),

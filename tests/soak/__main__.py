@@ -1,22 +1,30 @@
 """Kills a small phantom run at random moments, and compares what it ends with.
 
-  python -m tests.soak --kills 100 --stops 20 --out soak.json
+  python -m tests.soak --kills 100 --stops 20 --epochs 160 --out soak.json
 
 Each kill (SIGKILL) and stop (SIGTERM) comes at a random moment of a process,
 from its start to its end; the same command continues it, until a run is done.
 Its checkpoints and scores must then be those of the undisturbed run to the bit.
+A run of many short epochs, each with its validation, shows whether memory and
+open files grow.
 """
 
 import argparse
 import collections
+import contextlib
 import json
+import os
 import random
 import re
 import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
+from cmn_jax.training.checkpoints import latest_folder, load_meta
 from tests.made.runs import assert_same_run, start
 
 # What a process was doing, by the last it said; the first that fits.
@@ -102,15 +110,57 @@ def soak(root: Path, number: int, times: int, seed: int) -> dict:
   }
 
 
+def watch(root: Path, epochs: int) -> dict:
+  """Memory and open files of a run that trains so many epochs of 13 steps.
+
+  Medians of its second quarter, when all is compiled, and of its last.
+  """
+  fields = {'epochs': epochs, 'batch_size': 4, 'patience': epochs}
+  workdir = root / 'watched'
+  process = start(
+    root,
+    workdir,
+    *(f'--config.train.{name}={value}' for name, value in fields.items()),
+  )
+  said = threading.Thread(target=process.communicate)
+  said.start()
+  proc, rows = Path(f'/proc/{process.pid}'), []
+  while said.is_alive():
+    with contextlib.suppress(OSError, IndexError):
+      pages = int((proc / 'statm').read_text().split()[1])
+      files = len(os.listdir(proc / 'fd'))
+      evaluates = (workdir / 'evaluation').exists()
+      if any((workdir / 'checkpoints').glob('[0-9]*')) and not evaluates:
+        rows.append((pages * os.sysconf('SC_PAGE_SIZE') / 1e6, files))
+    said.join(0.2)
+  assert process.returncode == 0
+  quarters = np.array_split(np.array(rows), 4)
+  (early, open_early), (late, open_late) = (
+    np.median(quarters[n], axis=0) for n in (1, 3)
+  )
+  history = load_meta(latest_folder(workdir))['history']
+  return {
+    'validations': len(history),
+    'steps': history[-1]['step'],
+    'samples': len(rows),
+    'memory_mb': {'second_quarter': early, 'last_quarter': late},
+    'open_files': {'second_quarter': open_early, 'last_quarter': open_late},
+  }
+
+
 def main() -> None:
   """Soaks and writes what came of it."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--kills', type=int, default=100)
   parser.add_argument('--stops', type=int, default=20)
+  parser.add_argument('--epochs', type=int, default=160)
+  parser.add_argument('--devices', type=int, default=1, help='simulated ones')
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--root', type=Path, help='folder; a new one by default')
   parser.add_argument('--out', type=Path, default='soak.json')
   args = parser.parse_args()
+  count = f'--xla_force_host_platform_device_count={args.devices}'
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {count}'.strip()
   with tempfile.TemporaryDirectory() as scratch:
     root = args.root or Path(scratch)
     results = [
@@ -121,6 +171,7 @@ def main() -> None:
       )
       if times
     ]
+    results += [watch(root, args.epochs)] if args.epochs else []
   args.out.write_text(json.dumps(results, indent=1) + '\n')
   print(json.dumps(results, indent=1))
 
