@@ -18,6 +18,14 @@ from input_pipeline.study import DataError
 
 _LEFT_OUT = 'left_out.json'
 _LONGEST_NAME = 255  # bytes
+_LONGEST_HEADER = 1 << 20  # bytes of what a tar says of its next member
+_HEADERS = (
+  tarfile.XHDTYPE,
+  tarfile.XGLTYPE,
+  tarfile.SOLARIS_XHDTYPE,
+  tarfile.GNUTYPE_LONGNAME,
+  tarfile.GNUTYPE_LONGLINK,
+)
 _PART = 1 << 20  # bytes that are unpacked at once
 _DAMAGES = (
   EOFError,
@@ -115,8 +123,19 @@ def _is_tar(archive):
   return archive.name.endswith(('.tgz', '.tar.gz', '.tar'))
 
 
+class _BoundedInfo(tarfile.TarInfo):
+  """Refuses long headers, which tarfile would take into memory whole."""
+
+  @classmethod
+  def frombuf(cls, *args):
+    info = super().frombuf(*args)
+    if info.type in _HEADERS and info.size > _LONGEST_HEADER:
+      raise ValueError(f'a header of {info.size:,} bytes')
+    return info
+
+
 def _tar_members(archive):
-  with tarfile.open(archive) as tar:
+  with tarfile.open(archive, tarinfo=_BoundedInfo) as tar:
     for member in tar:
       opened = functools.partial(tar.extractfile, member)
       yield member.name, member.size, member.isreg(), opened

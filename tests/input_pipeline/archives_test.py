@@ -154,3 +154,17 @@ def test_sizes_of_members_that_are_none(tmp_path, size):
     file.write(bytes(header) + bytes(10240))
   with pytest.raises(DataError, match=r'NLMCXR_png\.tgz is damaged'):
     select(folder)
+
+
+@pytest.mark.parametrize(
+  'kind', [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME]
+)
+def test_a_giant_header_is_not_taken_into_memory(tmp_path, kind):
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, many(20))
+  header = tarfile.TarInfo('h')
+  header.type, header.size = kind, 256 << 20
+  with gzip.open(folder / 'NLMCXR_png.tgz', 'wb') as file:
+    file.write(header.tobuf(tarfile.GNU_FORMAT))  # Refused before the rest.
+  with pytest.raises(DataError, match='a header of 268,435,456 bytes'):
+    select(folder)
