@@ -12,7 +12,10 @@ have later downloads compared with them:
   )
 """
 
+import contextlib
 import pathlib
+import urllib.error
+import urllib.request
 
 from absl import logging
 
@@ -34,6 +37,9 @@ class IuXray(tfds.core.GeneratorBasedBuilder):
 
   VERSION = tfds.core.Version('1.0.0')
   RELEASE_NOTES = {'1.0.0': "R2Gen's selection of studies, split hash-v1."}
+  MANUAL_DOWNLOAD_INSTRUCTIONS = (
+    f'Only without a network: {" and ".join(URLS)} of {_FOLDER}.'
+  )
 
   def _info(self):
     return tfds.core.DatasetInfo(
@@ -75,24 +81,53 @@ class IuXray(tfds.core.GeneratorBasedBuilder):
         ' and '.join(URLS),
       )
     folder = pathlib.Path(dl_manager.download_dir) / 'iu_xray_archives'
-    dataset = _scan(folder, _download(dl_manager))
+    dataset = _scan(folder, _archives(dl_manager, folder))
     return split_generators(dataset, mesh=True, as_stored=False)
 
   def _generate_examples(self, examples):
     yield from examples
 
 
-def _download(dl_manager):
-  """{name of an archive: where it was downloaded to}."""
+def _archives(dl_manager, folder):
+  """{name of an archive: where it is}: brought, downloaded, or from before."""
+  found = _all_in(_manual_dir(dl_manager))
+  if found:
+    return found
   try:
+    _reach(next(iter(URLS.values())))
     return dl_manager.download(URLS)
   except (tfds.download.DownloadError, OSError) as error:
+    found = _all_in(folder)
+    if found:
+      return found
     raise DataError(
-      f'{_FOLDER} could not be reached ({error}). Bring {" and ".join(URLS)} '
-      f'(or any other copy of IU X-Ray) here, and give their folder to '
-      f'`python -m input_pipeline.prepare --source FOLDER --out OUT`; '
-      f'`tfds.builder_from_directory(OUT)` opens what it writes.'
-    ) from error
+      f'{_FOLDER} could not be reached ({error}). Put {" and ".join(URLS)} '
+      'into a folder and name it, DownloadConfig(manual_dir=FOLDER); or give '
+      'the folder of any copy of IU X-Ray to '
+      '`python -m input_pipeline.prepare --source FOLDER --out OUT`: '
+      '`tfds.builder_from_directory(OUT)` opens what it writes.'
+    ) from None
+
+
+def _manual_dir(dl_manager):
+  try:
+    return pathlib.Path(dl_manager.manual_dir)
+  except AssertionError:  # Nobody made one.
+    return None
+
+
+def _all_in(folder):
+  """The archives in a folder; {} unless it has all of them."""
+  paths = {name: folder / name for name in URLS} if folder else {}
+  whole = all(path.is_file() for path in paths.values())
+  return {n: path.resolve() for n, path in paths.items()} if whole else {}
+
+
+def _reach(url):
+  """Raises OSError where TFDS would try for minutes."""
+  request = urllib.request.Request(url, method='HEAD')
+  with contextlib.suppress(urllib.error.HTTPError):  # That is an answer.
+    urllib.request.urlopen(request, timeout=20).close()
 
 
 def _scan(folder, archives):

@@ -3,10 +3,12 @@
 import functools
 import http.server
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+import urllib.error
 
 import numpy as np
 import pytest
@@ -207,15 +209,35 @@ def test_half_an_archive_is_named_with_where_it_is_kept(openi, tmp_path):
   assert f'kept as {tmp_path / "tfds" / "downloads"}' in str(e.value)
 
 
-def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch):
-  def download(*_):
-    raise ConnectionError('no route')
+@pytest.fixture
+def no_network(monkeypatch):
+  def reach(*_, **__):
+    raise urllib.error.URLError('no route')
 
-  monkeypatch.setattr(tfds.download.DownloadManager, 'download', download)
+  monkeypatch.setattr(iu_xray.urllib.request, 'urlopen', reach)
+
+
+def test_without_a_network_it_says_what_to_do(tmp_path, no_network):
   with pytest.raises(
-    DataError, match=r'(?s)could not be reached \(no route\).*--source FOLDER'
+    DataError, match=r'(?s)could not be reached \(.*no route.*--source FOLDER'
   ):
     prepare('iu_xray', tmp_path / 'tfds')
+
+
+def test_archives_can_be_brought(archives, tmp_path, no_network):
+  builder = prepare('iu_xray', tmp_path / 'tfds', manual_dir=archives)
+  assert set(read(builder)) == set(kept(scan(archives))) - {'CXR7_IM-2263'}
+
+
+def test_archives_of_an_earlier_download_are_enough(
+  openi, tmp_path, monkeypatch
+):
+  prepare('iu_xray', tmp_path / 'tfds')
+  url = 'http://127.0.0.1:9/'  # where nobody listens
+  urls = {name: f'{url}{name}' for name in iu_xray.URLS}
+  monkeypatch.setattr(iu_xray, 'URLS', urls)
+  shutil.rmtree(tmp_path / 'tfds' / 'iu_xray')
+  assert read(prepare('iu_xray', tmp_path / 'tfds'))
 
 
 def test_mimic_cxr_says_what_to_bring(tmp_path):
