@@ -15,6 +15,7 @@ from cmn_jax.interop.ekagen import from_captioner, to_captioner
 from cmn_jax.interop.film_classifiers import from_classifier, to_classifier
 from cmn_jax.losses.distillation import distillation_loss, word_loss
 from cmn_jax.models.ekagen import END, Captioner, trained_params
+from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.models.film_classifier import FilmClassifier, SingleFilmClassifier
 from cmn_jax.models.images import as_pixels
@@ -37,15 +38,17 @@ class Objective:
     model: both, and the table of knowledge.
   """
 
-  def __init__(self, model: EkagenSystem):
-    self.model = model
+  def __init__(self, model: EkagenSystem, rules: EkagenConfig):
+    self.model, self._rules = model, rules
 
   def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
     """The words', and the distance from the teacher's words."""
     del step
-    rules, ids_BxT, mask_B = ekagen.RULES, batch['ids_BxT'], batch['mask_B']
+    rules, ids_BxT, mask_B = self._rules, batch['ids_BxT'], batch['mask_B']
     log_probs, pads = outputs['log_probs'], rules.loss_on_pads
     words = word_loss(log_probs, ids_BxT, mask_B, pads)
+    if 'teacher' not in outputs:
+      return {'loss': (1.0, *words)}
     kept = distillation_loss(
       log_probs, outputs['teacher'], ids_BxT, mask_B, pads, rules.temperature
     )
@@ -132,7 +135,9 @@ class EkagenOurs(Ours):
     frozen += [f'captioner/{name}' for name, is_ in flat.items() if not is_]
     optimizer = make_optimizer(ekagen.OPTIM, steps_per_epoch=100, epochs=100)
     parallel = Parallel(self._plan.parallel, jax.devices()[:1])
-    step = make_train_step(Objective(system), optimizer, SEED, AXIS)
+    step = make_train_step(
+      Objective(system, ekagen.RULES), optimizer, SEED, AXIS
+    )
     mapped = parallel.map_step(step, donate_state=True)
     state = init_state(jax.device_put(variables), optimizer, frozen)
     held = [parallel.replicate(state)]

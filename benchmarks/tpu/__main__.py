@@ -27,8 +27,9 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict
 
-from benchmarks.tpu.chips import open_topology
+from benchmarks.tpu.chips import CheckError, open_topology
 from benchmarks.tpu.costs import describe, guess_largest, table
+from benchmarks.tpu.ekagen import EkagenSubject
 from benchmarks.tpu.programs import Subject, largest_batch
 from cmn_jax.command_line import CONFIG, parse
 from cmn_jax.training.parallel import Parallel
@@ -52,7 +53,7 @@ _JSON = flags.DEFINE_string('json', None, 'Write the numbers to this file.')
 def check(
   config: ConfigDict, topology: str, batch: int, words: int, largest: bool
 ) -> dict:
-  """Compiles both programs and describes them.
+  """Compiles the programs and describes them.
 
   Args:
     config: the run's.
@@ -62,11 +63,12 @@ def check(
     largest: also search the largest training batch that fits.
 
   Raises:
-    CheckError: an unknown topology, no libtpu, or a batch that does not fit.
+    CheckError: an unknown topology, no libtpu, a batch that does not fit, or a
+      config that writes no reports.
   """
   chip, devices = open_topology(topology)
   chips = len(devices)
-  subject = Subject(config, Parallel('shard_map', devices), words)
+  subject = _subject(config.task)(config, Parallel('shard_map', devices), words)
   subject.parallel.check_batch_size(batch, '--batch')
   result = {
     'topology': topology,
@@ -76,11 +78,9 @@ def check(
     'batch': batch,
     'versions': {'jax': jax.__version__},
     'chip': dataclasses.asdict(chip),
+    'programs': list(subject.programs()),
   }
-  for name, build in (
-    ('train_step', subject.train_step),
-    ('write_reports', subject.writer),
-  ):
+  for name, build in subject.programs().items():
     _log(f'compiling {name} for {topology}')
     result[name] = describe(build(batch), chip, batch, chips)
   if largest:
@@ -89,6 +89,16 @@ def check(
       subject, chips, guess, _log
     )
   return result
+
+
+def _subject(task: str) -> type[Subject]:
+  if task == 'ekagen':
+    return EkagenSubject
+  if task != 'report':
+    raise CheckError(
+      f'the task {task!r} writes no reports: name another config'
+    )
+  return Subject
 
 
 def _log(line: str):

@@ -77,7 +77,7 @@ def table(result: dict) -> str:
     f'{result["topology"]}: {result["chips"]} chips, {result["dtype"]}, '
     f'{result["batch"]} studies in a batch'
   ]
-  for name in ('train_step', 'write_reports'):
+  for name in result['programs']:
     lines += ['', f'{name}, per chip', *_rows(result[name])]
   lines += [
     '',

@@ -41,6 +41,10 @@ class Subject:
   parallel: Parallel
   words: int
 
+  def programs(self) -> dict[str, Callable]:
+    """What compiles each for a batch of so many studies over all chips."""
+    return {'train_step': self.train_step, 'write_reports': self.writer}
+
   def train_step(self, studies: int):
     """The training step for a batch of `studies` over all chips."""
     c = self.config
@@ -50,17 +54,9 @@ class Subject:
       AlignmentConfig(**c.alignment),
       c.train.findings_weight,
     )
-    optimizer = make_optimizer(
-      OptimConfig(**c.optim), steps_per_epoch=100, epochs=c.train.epochs
-    )
-    step = make_train_step(objective, optimizer, c.seed, AXIS)
+    more = {'findings_BxL': ((findings,), jnp.float32)} if findings else {}
     variables = self._variables(objective.model)
-    state = jax.eval_shape(lambda v: init_state(v, optimizer), variables)
-    batch = self._batch(studies)
-    if findings:
-      batch['findings_BxL'] = _array((studies, findings), jnp.float32)
-    mapped = self.parallel.map_step(step, donate_state=True)
-    return _compile(mapped, *self.parallel.describe(state, batch))
+    return self._compile_step(objective, variables, studies, more=more)
 
   def writer(self, studies: int):
     """The report writer for a batch of `studies` over all chips."""
@@ -75,10 +71,28 @@ class Subject:
 
     batch = self._batch(studies)
     del batch['ids_BxT']
-    return _compile(
+    return compile_for(
       self.parallel.studies_program(write_batch),
       *self.parallel.describe(self._variables(model), batch),
     )
+
+  def _compile_step(
+    self, objective, variables, studies: int, frozen=(), more=None
+  ):
+    """The step of an objective; `more` of a batch by (shape, type)."""
+    c = self.config
+    optimizer = make_optimizer(
+      OptimConfig(**c.optim), steps_per_epoch=100, epochs=c.train.epochs
+    )
+    step = make_train_step(objective, optimizer, c.seed, AXIS)
+    state = jax.eval_shape(
+      lambda v: init_state(v, optimizer, frozen), variables
+    )
+    batch = self._batch(studies)
+    for name, (shape, dtype) in (more or {}).items():
+      batch[name] = _array((studies, *shape), dtype)
+    mapped = self.parallel.map_step(step, donate_state=True)
+    return compile_for(mapped, *self.parallel.describe(state, batch))
 
   def _model(self, findings: int = 0) -> ReportGenerator:
     targets = [''] * findings  # Their names say nothing to the network.
@@ -104,7 +118,8 @@ def _array(shape, dtype):
   return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def _compile(mapped, state, batch):
+def compile_for(mapped, state, batch):
+  """The program; raises OutOfMemory where it does not fit."""
   try:
     return mapped.lower(state, batch).compile()
   except jax.errors.JaxRuntimeError as error:
