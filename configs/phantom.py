@@ -52,7 +52,7 @@ FILMS = {
   'train.batch_size': 16,
   'train.epochs': 12,
 }
-# The captioner's encoder starts from the classifier's, see cmn_jax.ekagen.
+# The captioner's encoder is the classifier's, see cmn_jax.ekagen.
 CAPTIONER = {
   name: CHANGES[name]
   for name in (
@@ -60,19 +60,27 @@ CAPTIONER = {
     *('model.width', 'model.heads', 'model.hidden', 'model.layers'),
     *('optim.visual_rate', 'optim.rate', 'optim.schedule'),
     *('optim.warmup_steps', 'optim.weight_decay', 'train.batch_size'),
-    'train.epochs',
   )
 } | {
-  'data.crop': True,
   'data.max_length': 60,
   'data.reference_length': 60,
-  'ekagen.frozen': 'none',
+  # Words alone would spoil the classifier's encoder, and train it slowly.
+  'train.freeze': 'visual_encoder',
+  'train.epochs': 8,
   'ekagen.dilated': False,
   'ekagen.word_hidden': 256,
   'ekagen.light': False,
 }
 FIRST_TEACHER = {**CAPTIONER, 'train.epochs': 3}
-VIT = {'model.encoder': 'vit_b16', 'model.encoder_width': 8}
+# Without a classifier of the same kind it starts from random weights.
+VIT = {
+  'model.encoder': 'vit_b16',
+  'model.encoder_width': 8,
+  'train.freeze': '',
+  'train.epochs': 12,
+  'data.crop': True,
+  'ekagen.frozen': 'none',
+}
 VARIANTS = {
   **base.VARIANTS,
   'ekagen_first_teacher': ('ekagen', FIRST_TEACHER),

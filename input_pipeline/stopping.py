@@ -6,6 +6,7 @@ each signal, and sees to it that the process leaves in time, with exit status
 128 + the signal's number and one sentence. A second SIGINT leaves at once.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -31,6 +32,8 @@ class _Stop:
     # Whether the main thread looks at `signal` by itself, and has seen it.
     self.polled = self.seen = False
     self.said = False
+    # The signal because of which the main thread leaves.
+    self.leaving: int | None = None
     # Held by who leaves `unpolled`, or by the thread that leaves for it.
     self.lock = threading.Lock()
     # What the woken thread does where the main thread does not look.
@@ -51,6 +54,8 @@ def install() -> None:
   wake, woken = socket.socketpair()
   wake.setblocking(False)
   _stop.owner = os.getpid()
+  # Before others register, so that it runs after them.
+  atexit.register(_exit_at_last)
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _handle)
   signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
@@ -72,6 +77,7 @@ def leave(number: int, sentence: str) -> None:
   _say(f'stopped by {signal.Signals(number).name}: {sentence}')
   if _stop.owner is not None:
     threading.Thread(target=_exit_late, args=(number,), daemon=True).start()
+  _stop.leaving = number
   raise Stopped(128 + number)
 
 
@@ -109,6 +115,7 @@ def _handle(number: int, frame) -> None:
     os.kill(os.getpid(), number)
   elif not _stop.polled and _stop.before is None:
     _say(f'stopped by {signal.Signals(number).name}')
+    _stop.leaving = number
     raise Stopped(128 + number)
 
 
@@ -149,6 +156,16 @@ def _exit_late(number: int) -> None:
   """For a main thread in compiled code, or whose exit waits for threads."""
   time.sleep(_CLEAN_UP)
   _exit(number, f'stopped by {signal.Signals(number).name}')
+
+
+def _exit_at_last() -> None:
+  """Ends the process before Python takes itself apart.
+
+  Then no thread of ours runs any more, and TensorFlow's may wait for ever for
+  an interpreter that is gone.
+  """
+  if _stop.leaving is not None and os.getpid() == _stop.owner:
+    _exit(_stop.leaving, f'stopped by {signal.Signals(_stop.leaving).name}')
 
 
 def _exit(number: int, sentence: str) -> None:

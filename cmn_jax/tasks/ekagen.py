@@ -46,6 +46,7 @@ from cmn_jax.tasks.encoder import (
   pretrained_encoder,
 )
 from cmn_jax.tasks.written_reports import WrittenReports
+from cmn_jax.training.distributed import log
 from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.state import init_variables, study_batch
@@ -139,6 +140,11 @@ class EkagenTask(WrittenReports):
     }
     self._encoder = encoder_of(captioner)
     if not self.reads_images:
+      if not encoder:
+        log(
+          'train.freeze leaves the visual encoder at random weights: name '
+          'model.pretrained, as `python -m cmn_jax.ekagen build` does'
+        )
       check_encoder(self.parts.get('teacher'), self._encoder)
     return variables
 

@@ -58,6 +58,15 @@ def _start(program: str) -> subprocess.Popen:
       " with stopping.unpolled(lambda: 'saved'):\n  blocked()",
       'stopped by SIG{}: saved',
     ),
+    # What is left when Python takes itself apart would not end.
+    (
+      'class Endless:\n'
+      ' def __del__(self, sleep=time.sleep): sleep(60)\n'
+      'sys.kept = Endless()\n'
+      'with stopping.polled():\n polling()\n'
+      " stopping.leave(stopping.requested(), 'saved')",
+      'stopped by SIG{}: saved',
+    ),
     # It does not look in time.
     (
       'stopping.PATIENCE = .1\nwith stopping.polled():\n blocked()',

@@ -65,9 +65,17 @@ def test_what_a_student_leaves(root):
   assert 0 <= test['labels']['micro_f1'] <= 1
   assert test['significance']['against'] == 'shuffled_knowledge'
   assert 0 < test['significance']['micro_f1']['p_value'] <= 1
-  teacher = _test(root / 'build' / 'first_teacher')
-  assert set(teacher['controls']) == {'shuffled_images'}
   assert (root / 'build' / 'masks' / 'test.npz').exists()
+
+
+def test_a_captioner_without_knowledge_has_no_controls_of_it(root, tmp_path):
+  # A build does not evaluate it: of the first teacher it takes the embedding.
+  folder = root / 'build' / 'first_teacher'
+  assert not (folder / 'evaluation').exists()
+  workdir = shutil.copytree(folder, tmp_path / 'run')
+  with mock.patch.dict(os.environ, PATH='/nonexistent'):
+    evaluate(ekagen.config_of(root, 'ekagen_first_teacher'), workdir)
+  assert set(_test(workdir)['controls']) == {'shuffled_images'}
 
 
 def test_a_stopped_build_ends_with_the_same_bits(root, tmp_path, monkeypatch):
