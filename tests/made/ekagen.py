@@ -1,12 +1,13 @@
 """All of EKAGen, very small, from sixty drawn studies."""
 
+import subprocess
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from configs import phantom
 from tests.made import small
-from tests.made.runs import LEFT_OUT, ROOT
+from tests.made.runs import LEFT_OUT, ROOT, process_of, program
 
 SETTINGS = {
   'data.phantom_studies': 60,
@@ -56,6 +57,12 @@ def arguments(root: Path) -> list[str]:
     # Two epochs of so few words say nothing else.
     '--student.train.select_by=rouge_l',
   ]
+
+
+def start(root: Path, workdir: Path) -> subprocess.Popen:
+  """The builder, as a process of its own."""
+  text = program("run_module('cmn_jax.ekagen', run_name='__main__')")
+  return process_of(text, 'build', *arguments(root), f'--workdir={workdir}')
 
 
 def config_of(root: Path, variant: str, **changes) -> ConfigDict:

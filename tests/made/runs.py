@@ -164,29 +164,36 @@ def make_runs(root: Path) -> None:
   (root / 'reads.json').write_text(json.dumps(sorted(reads)))
 
 
-# main.py, where there is the small encoder too.
-PROGRAM = f"""
+def program(call: str) -> str:
+  """Python's text of a call of runpy, where there is the small encoder too."""
+  return f"""
 import runpy, sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.made import small
 small.add_tiny_encoder()
-runpy.run_path({str(ROOT / 'main.py')!r}, run_name='__main__')
+runpy.{call}
 """
+
+
+PROGRAM = program(f"run_path({str(ROOT / 'main.py')!r}, run_name='__main__')")
 
 
 def start(root: Path, workdir: Path, *flags: str) -> subprocess.Popen:
   """main.py on the report model's config, as a process of its own."""
   fields = settings(root)
+  return process_of(
+    PROGRAM,
+    f'--config={ROOT}/configs/phantom.py:proposed',
+    f'--workdir={workdir}',
+    *(f'--config.{name}={value}' for name, value in fields.items()),
+    *flags,
+  )
+
+
+def process_of(text: str, *arguments: str) -> subprocess.Popen:
+  """A Python program with its arguments, without Java."""
   return subprocess.Popen(
-    [
-      sys.executable,
-      '-c',
-      PROGRAM,
-      f'--config={ROOT}/configs/phantom.py:proposed',
-      f'--workdir={workdir}',
-      *(f'--config.{name}={value}' for name, value in fields.items()),
-      *flags,
-    ],
+    [sys.executable, '-c', text, *arguments],
     env={**os.environ, 'PATH': '/nonexistent'},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,

@@ -1,10 +1,12 @@
 """Kills a small phantom run at random moments, and compares what it ends with.
 
-  python -m tests.soak --kills 100 --stops 20 --epochs 160 --out soak.json
+  python -m tests.soak --kills 100 --stops 20 --builds 5 --epochs 160 \
+    --out soak.json
 
 Each kill (SIGKILL) and stop (SIGTERM) comes at a random moment of a process,
 from its start to its end; the same command continues it, until a run is done.
 Its checkpoints and scores must then be those of the undisturbed run to the bit.
+So must the student of `python -m cmn_jax.ekagen build`, killed so many times.
 A run of many short epochs, each with its validation, shows whether memory and
 open files grow.
 """
@@ -12,19 +14,23 @@ open files grow.
 import argparse
 import collections
 import contextlib
+import dataclasses
 import json
 import os
 import random
 import re
 import signal
+import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from cmn_jax.training.checkpoints import latest_folder, load_meta
+from tests.made import ekagen
 from tests.made.runs import assert_same_run, start
 
 # What a process was doing, by the last it said; the first that fits.
@@ -43,9 +49,29 @@ def _phase(said: str) -> str:
   return next(name for mark, name in _PHASES if re.search(mark, last))
 
 
-def _stop_at_random(root, workdir, number, seconds, rng) -> dict | None:
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """What is stopped.
+
+  Attributes:
+    name: of its folders.
+    start: of the root, a workdir and flags, its process.
+    flags: of those that are stopped.
+    compared: folder of the run that is compared, below the workdir.
+  """
+
+  name: str
+  start: Callable[..., subprocess.Popen]
+  flags: tuple[str, ...]
+  compared: str
+
+
+RUN = Subject('run', start, ('--config.train.save_every_steps=2',), '')
+BUILD = Subject('build', ekagen.start, (), 'student')
+
+
+def _stop_at_random(process, number, seconds, rng) -> dict | None:
   """Sends a signal after a random time; None where the process was faster."""
-  process = start(root, workdir, '--config.train.save_every_steps=2')
   try:
     process.wait(timeout=rng.uniform(0.5, seconds))
   except Exception:  # It runs, as it should.
@@ -64,48 +90,51 @@ def _stop_at_random(root, workdir, number, seconds, rng) -> dict | None:
   return None
 
 
-def _undisturbed(root: Path, workdir: Path) -> float:
+def _undisturbed(subject: Subject, root: Path, workdir: Path) -> float:
   begin = time.monotonic()
-  process = start(root, workdir)
+  process = subject.start(root, workdir)
   _, err = process.communicate()
   assert process.returncode == 0, err[-3000:]
   return time.monotonic() - begin
 
 
-def soak(root: Path, number: int, times: int, seed: int) -> dict:
-  """Stops runs so many times; what the signal met, and how it went.
+def soak(subject: Subject, root: Path, number: int, times: int, seed: int):
+  """Stops it so many times; what the signal met, and how it went.
 
   Args:
+    subject: a run, or a build.
     root: of data, cache and runs; `undisturbed` is made there.
     number: the signal.
     times: that it is sent.
     seed: of the moments.
   """
   rng, name = random.Random(seed), signal.Signals(number).name
-  whole = root / 'undisturbed'
-  if not (whole / 'evaluation' / 'test.json').exists():
-    _undisturbed(root, whole)
-  seconds = _undisturbed(root, root / 'warm')  # With all programs compiled.
+  whole, warm = (root / f'{subject.name}_{x}' for x in ('undisturbed', 'warm'))
+  if not (whole / subject.compared / 'evaluation' / 'test.json').exists():
+    _undisturbed(subject, root, whole)
+  seconds = _undisturbed(subject, root, warm)  # With all programs compiled.
   met, left, runs = collections.Counter(), [], 0
   while sum(met.values()) < times:
     runs += 1
-    workdir = root / f'{name}_{runs}'
+    workdir = root / f'{subject.name}_{name}_{runs}'
     while sum(met.values()) < times:
-      stopped = _stop_at_random(root, workdir, number, seconds, rng)
+      process = subject.start(root, workdir, *subject.flags)
+      stopped = _stop_at_random(process, number, seconds, rng)
       if stopped is None:
         break
       met[stopped['phase']] += 1
       left.append(stopped['seconds'])
       print(f'{name} {sum(met.values())}: {stopped}', flush=True)
-    _undisturbed(root, workdir)
-    assert_same_run(workdir, whole)
-    print(f'run {runs} ends with the same bits', flush=True)
+    _undisturbed(subject, root, workdir)
+    assert_same_run(workdir / subject.compared, whole / subject.compared)
+    print(f'{subject.name} {runs} ends with the same bits', flush=True)
   left.sort()
   return {
+    'subject': subject.name,
     'signal': name,
     'sent': sum(met.values()),
     'while': dict(met),
-    'runs_with_the_same_bits': runs,
+    'ended_with_the_same_bits': runs,
     'seconds_to_leave': {'median': left[len(left) // 2], 'worst': left[-1]},
   }
 
@@ -153,6 +182,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--kills', type=int, default=100)
   parser.add_argument('--stops', type=int, default=20)
+  parser.add_argument('--builds', type=int, default=5, help='kills of builds')
   parser.add_argument('--epochs', type=int, default=160)
   parser.add_argument('--devices', type=int, default=1, help='simulated ones')
   parser.add_argument('--seed', type=int, default=0)
@@ -164,10 +194,11 @@ def main() -> None:
   with tempfile.TemporaryDirectory() as scratch:
     root = args.root or Path(scratch)
     results = [
-      soak(root, number, times, args.seed)
-      for number, times in (
-        (signal.SIGKILL, args.kills),
-        (signal.SIGTERM, args.stops),
+      soak(subject, root, number, times, args.seed)
+      for subject, number, times in (
+        (RUN, signal.SIGKILL, args.kills),
+        (RUN, signal.SIGTERM, args.stops),
+        (BUILD, signal.SIGKILL, args.builds),
       )
       if times
     ]
