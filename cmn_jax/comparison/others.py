@@ -46,7 +46,7 @@ class _Study(NamedTuple):
 
 
 def read_predictions(file: Path) -> list[Prediction]:
-  """Reads ReXrank's or RadEval's form.
+  """Reads ReXrank's or RadEval's form, or that of our own runs.
 
   Raises:
     UserError: the file is of no such form, or a prediction in it is empty.
@@ -64,9 +64,13 @@ def read_predictions(file: Path) -> list[Prediction]:
   except UserError as error:
     raise UserError(f'{file}: {error}') from None
   except Exception as error:  # Files of others raise all there is.
+    if type(error) is ValueError:  # Ours, of what is there twice.
+      raise UserError(f'{file}: {error}: expected each study once') from None
     raise UserError(
       f'{file} holds no predictions ({repr(error)[:200]}): expected {_FORMS}'
     ) from None
+  if not found:
+    raise UserError(f'{file} holds no predictions: expected {_FORMS}')
   for n, prediction in enumerate(found):
     if not isinstance(prediction.text, str) or not prediction.text.strip():
       raise UserError(
@@ -81,6 +85,8 @@ def _pairs(rows, reference: str, hypothesis: str) -> list[Prediction]:
 
 
 def _of_json(content) -> list[Prediction]:
+  if isinstance(content, list):  # A run's own evaluation/*_predictions.json.
+    return [Prediction(row['id'], None, row['prediction']) for row in content]
   if content.keys() >= {'references', 'hypotheses'}:
     lists = content['references'], content['hypotheses']
     if len(lists[0]) != len(lists[1]):

@@ -166,7 +166,10 @@ def _find_file(source: str, arch: str) -> Path:
       raise ConversionError(f'{source} names weights that do not fit {arch}')
     return packaged_weights(arch)
   if path.suffix in _FILE_ENDINGS or not _HUB_NAME.fullmatch(source):
-    raise ConversionError(f'{source}: there is no such file')
+    raise ConversionError(
+      f'{source}: there is no such file: model.pretrained takes a file, a '
+      f'model on the hub (ORG/NAME), or {", ".join(PACKAGES)}'
+    )
   try:
     path = Path(huggingface_hub.hf_hub_download(source, 'model.safetensors'))
   except Exception as error:  # Of the network: its library raises all kinds.
