@@ -21,7 +21,11 @@ _PREDICT = (sys.executable, '-m', 'cmn_jax.predict')
 def _seconds(*arguments: str) -> float:
   """Wall time of one `predict`, as a whole process."""
   begin = time.monotonic()
-  subprocess.run([*_PREDICT, *arguments], check=True, capture_output=True)
+  done = subprocess.run(
+    [*_PREDICT, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+  )
+  if done.returncode:
+    sys.exit(done.stderr.decode().rstrip())
   return time.monotonic() - begin
 
 
@@ -32,7 +36,12 @@ def main() -> None:
   parser.add_argument('--images', type=Path, required=True)
   parser.add_argument('--one', type=int, default=5)
   args = parser.parse_args()
-  studies = sorted(path for path in args.images.iterdir() if path.is_dir())
+  studies = sorted(path for path in args.images.glob('*') if path.is_dir())
+  if len(studies) < 2:
+    sys.exit(
+      f'error: {args.images} holds {len(studies)} folders of films: expected '
+      'one for each study, and two at least'
+    )
   checkpoint = f'--checkpoint={args.checkpoint}'
 
   def single(study: Path) -> float:

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +12,8 @@ from benchmarks.speed.workloads import END_BIAS, SEED, Plan
 from cmn_jax.decoding.ekagen import make_film_writer
 from cmn_jax.interop.ekagen import from_captioner, to_captioner
 from cmn_jax.interop.film_classifiers import from_classifier, to_classifier
-from cmn_jax.losses.distillation import distillation_loss, word_loss
-from cmn_jax.models.ekagen import END, Captioner, trained_params
-from cmn_jax.models.ekagen_config import EkagenConfig
+from cmn_jax.losses.ekagen import EkagenObjective
+from cmn_jax.models.ekagen import END, Captioner, frozen_params
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.models.film_classifier import FilmClassifier, SingleFilmClassifier
 from cmn_jax.models.images import as_pixels
@@ -29,30 +27,6 @@ from cmn_jax.training.step import make_train_step
 from input_pipeline.findings.vocabulary import CHEXPERT_14
 
 _PARTS = ('captioner', 'bot')
-
-
-class Objective:
-  """A student beside its teacher, as the task `ekagen` trains it.
-
-  Attributes:
-    model: both, and the table of knowledge.
-  """
-
-  def __init__(self, model: EkagenSystem, rules: EkagenConfig):
-    self.model, self._rules = model, rules
-
-  def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
-    """The words', and the distance from the teacher's words."""
-    del step
-    rules, ids_BxT, mask_B = self._rules, batch['ids_BxT'], batch['mask_B']
-    log_probs, pads = outputs['log_probs'], rules.loss_on_pads
-    words = word_loss(log_probs, ids_BxT, mask_B, pads)
-    if 'teacher' not in outputs:
-      return {'loss': (1.0, *words)}
-    kept = distillation_loss(
-      log_probs, outputs['teacher'], ids_BxT, mask_B, pads, rules.temperature
-    )
-    return {'loss': (1.0, *words), 'distillation': (rules.kd_weight, *kept)}
 
 
 class EkagenOurs(Ours):
@@ -129,15 +103,12 @@ class EkagenOurs(Ours):
     """A student's step on one batch, again and again."""
     system, variables = self._system(AXIS), self._variables()
     shape, studies = self._sizes.shape, self._sizes.train
-    trained = trained_params(shape, variables['params']['captioner'])
-    flat = flax.traverse_util.flatten_dict(trained, sep='/')
-    frozen = ['teacher', 'knowledge']
-    frozen += [f'captioner/{name}' for name, is_ in flat.items() if not is_]
+    left = frozen_params(shape, variables['params']['captioner'])
+    frozen = ['teacher', 'knowledge', *(f'captioner/{path}' for path in left)]
     optimizer = make_optimizer(ekagen.OPTIM, steps_per_epoch=100, epochs=100)
     parallel = Parallel(self._plan.parallel, jax.devices()[:1])
-    step = make_train_step(
-      Objective(system, ekagen.RULES), optimizer, SEED, AXIS
-    )
+    objective = EkagenObjective(system, ekagen.RULES)
+    step = make_train_step(objective, optimizer, SEED, AXIS)
     mapped = parallel.map_step(step, donate_state=True)
     state = init_state(jax.device_put(variables), optimizer, frozen)
     held = [parallel.replicate(state)]

@@ -1,15 +1,12 @@
 """EKAGen's programs, compiled by libtpu: what its teacher costs a student."""
 
-import dataclasses
-
-import flax.traverse_util
 import jax.numpy as jnp
 
-from benchmarks.speed.ekagen_ours import Objective
 from benchmarks.tpu.programs import Subject, compile_for
 from cmn_jax.decoding.ekagen import make_film_writer
+from cmn_jax.losses.ekagen import EkagenObjective
 from cmn_jax.models.config import DTYPES
-from cmn_jax.models.ekagen import trained_params
+from cmn_jax.models.ekagen import CaptionerShape, frozen_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.models.knowledge import CLASSES
@@ -38,12 +35,10 @@ class EkagenSubject(Subject):
     """The student's step for a batch of `studies` over all chips."""
     model = self._system(AXIS, teacher)
     variables = self._variables(model.clone(axis_name=None))
-    shape = self._shape
-    trained = trained_params(shape, variables['params']['captioner'])
-    flat = flax.traverse_util.flatten_dict(trained, sep='/')
-    frozen = [f'captioner/{name}' for name, is_ in flat.items() if not is_]
-    frozen += ['teacher', 'knowledge'] if teacher else ['knowledge']
-    objective = Objective(model, self._rules)
+    left = frozen_params(self._shape, variables['params']['captioner'])
+    frozen = ['knowledge', *(f'captioner/{path}' for path in left)]
+    frozen += ['teacher'] * teacher
+    objective = EkagenObjective(model, self._rules)
     return self._compile_step(objective, variables, studies, frozen)
 
   def writer(self, studies: int):
@@ -69,7 +64,7 @@ class EkagenSubject(Subject):
     )
 
   @property
-  def _shape(self):
+  def _shape(self) -> CaptionerShape:
     return shape_of(self.config, self.words, knowledge=True)
 
   @property
@@ -83,7 +78,7 @@ class EkagenSubject(Subject):
     return EkagenSystem(
       shape,
       self._rules,
-      dataclasses.replace(shape) if teacher else None,
+      shape if teacher else None,
       (CLASSES, *sizes),
       axis,
       DTYPES[c.dtype],
@@ -95,9 +90,9 @@ class EkagenSubject(Subject):
     blank = self._blank()
     variables = variable_shapes(model.clone(teacher_shape=None), blank)
     if model.teacher_shape:
-      for kind in variables:
-        if 'captioner' in variables[kind]:
-          variables[kind]['teacher'] = variables[kind]['captioner']
+      for part in variables.values():
+        if 'captioner' in part:
+          part['teacher'] = part['captioner']
     return variables
 
   def _blank(self) -> dict:

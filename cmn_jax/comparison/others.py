@@ -3,11 +3,13 @@
 ReXrank's form is an object by study id, each with model_prediction. RadEval's
 is JSON {references, hypotheses}, JSONL of {ref, hyp} or CSV with the columns
 reference, hypothesis: it has no ids, so that its rows stand in the order of
-the run's studies, and its references must be theirs.
+the run's studies, and its references must be theirs. Ours is a list of
+{id, prediction}, in words, as a run's evaluation/test_predictions.json.
 """
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,23 +19,31 @@ from cmn_jax.scores.results import is_classifier
 from cmn_jax.scores.scoring import SplitScorer
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import PHANTOM, FindingsReader
-from input_pipeline.layouts.rows import without_doubles
+from input_pipeline.layouts.rows import DoubledNameError, without_doubles
 from input_pipeline.tokenizers import clean_mimic_cxr
 
 _FORMS = (
-  "ReXrank's object {id: {model_prediction}}, or RadEval's references and "
-  'hypotheses as .json, .jsonl or .csv'
+  "ReXrank's object {id: {model_prediction}}, RadEval's references and "
+  "hypotheses as .json, .jsonl or .csv, or a run's own *_predictions.json"
 )
 # How many ids a message names.
 _NAMED = 3
 
 
 class Prediction(NamedTuple):
-  """One report of another program; RadEval's forms have no id."""
+  """One report of another program.
+
+  Attributes:
+    id: None in RadEval's forms.
+    reference: None in the others.
+    text: the report, not empty.
+    is_words: whether it is of our own form, in words as we score them.
+  """
 
   id: str | None
   reference: str | None
   text: str
+  is_words: bool = False
 
 
 class _Study(NamedTuple):
@@ -63,9 +73,9 @@ def read_predictions(file: Path) -> list[Prediction]:
       found = _of_json(json.loads(text, object_pairs_hook=without_doubles))
   except UserError as error:
     raise UserError(f'{file}: {error}') from None
+  except DoubledNameError as error:
+    raise UserError(f'{file}: {error}: expected each study once') from None
   except Exception as error:  # Files of others raise all there is.
-    if type(error) is ValueError:  # Ours, of what is there twice.
-      raise UserError(f'{file}: {error}: expected each study once') from None
     raise UserError(
       f'{file} holds no predictions ({repr(error)[:200]}): expected {_FORMS}'
     ) from None
@@ -86,7 +96,11 @@ def _pairs(rows, reference: str, hypothesis: str) -> list[Prediction]:
 
 def _of_json(content) -> list[Prediction]:
   if isinstance(content, list):  # A run's own evaluation/*_predictions.json.
-    return [Prediction(row['id'], None, row['prediction']) for row in content]
+    if not all(isinstance(row['id'], str) for row in content):
+      raise TypeError('an id that is no text')
+    return [
+      Prediction(row['id'], None, row['prediction'], True) for row in content
+    ]
   if content.keys() >= {'references', 'hypotheses'}:
     lists = content['references'], content['hypotheses']
     if len(lists[0]) != len(lists[1]):
@@ -134,7 +148,7 @@ def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
       f'--predictions {name}: {run.path} is of drawn images, whose findings '
       'are known to the program that drew them; expected a run on real reports'
     )
-  texts = _matched(file, predictions, run)
+  matched = _matched(file, predictions, run)
   studies = [
     _Study(row['id'], row['report'], row['reference'], None)
     for row in run.predictions
@@ -146,7 +160,10 @@ def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
         f'of {study.id} otherwise: run main.py again with --mode=evaluate'
       )
   # MIMIC's cleaning is IU X-Ray's, and joins lines.
-  words = [' '.join(clean_mimic_cxr(text).split()) for text in texts]
+  words = [
+    p.text if p.is_words else ' '.join(clean_mimic_cxr(p.text).split())
+    for p in matched
+  ]
   scores = SplitScorer(studies, reader, bootstrap=0)(words)
   shared = 'task', 'config', 'dataset', 'split_digest', 'studies'
   return {**scores, 'name': name, **{key: run.results[key] for key in shared}}
@@ -172,7 +189,7 @@ def _same_text(prediction: Prediction, row: dict) -> bool:
   return clean[0] in clean[1:]
 
 
-def _matched(file: Path, predictions, run: Run) -> list[str]:
+def _matched(file: Path, predictions, run: Run) -> list[Prediction]:
   """The predictions in the order of the run's studies, all of them."""
   rows = run.predictions
   if predictions and predictions[0].id is None:
@@ -187,15 +204,21 @@ def _matched(file: Path, predictions, run: Run) -> list[str]:
           f'{file}: the reference of row {n + 1} is not that of study '
           f'{row["id"]!r}: expected the order of {run.path}'
         )
-    return [prediction.text for prediction in predictions]
-  text_of = {prediction.id: prediction.text for prediction in predictions}
+    return predictions
+  by_id = {prediction.id: prediction for prediction in predictions}
   ids = {row['id'] for row in rows}
-  missing = [row['id'] for row in rows if row['id'] not in text_of]
-  surplus = [id_ for id_ in text_of if id_ not in ids]
+  missing = [row['id'] for row in rows if row['id'] not in by_id]
+  surplus = [id_ for id_ in by_id if id_ not in ids]
+  counts = Counter(prediction.id for prediction in predictions)
+  doubled = [id_ for id_, count in counts.items() if count > 1]
   wrong = [
     f'{len(found)} {what} ({", ".join(found[:_NAMED])}'
     f'{", ..." if len(found) > _NAMED else ""})'
-    for what, found in (('missing', missing), ('surplus', surplus))
+    for what, found in (
+      ('missing', missing),
+      ('surplus', surplus),
+      ('doubled', doubled),
+    )
     if found
   ]
   if wrong:
@@ -203,4 +226,4 @@ def _matched(file: Path, predictions, run: Run) -> list[str]:
       f'{file} does not have the {len(rows)} test studies of {run.path}: '
       f'{" and ".join(wrong)}; expected exactly these'
     )
-  return [text_of[row['id']] for row in rows]
+  return [by_id[row['id']] for row in rows]

@@ -316,3 +316,10 @@ def trained_params(shape: CaptionerShape, params) -> Any:
 
   flat = flax.traverse_util.flatten_dict(params)
   return flax.traverse_util.unflatten_dict({k: trained(k) for k in flat})
+
+
+def frozen_params(shape: CaptionerShape, params) -> list[str]:
+  """Paths, with a / between names, of the parameters that are not trained."""
+  trained = trained_params(shape, params)
+  flat = flax.traverse_util.flatten_dict(trained, sep='/')
+  return [path for path, is_trained in flat.items() if not is_trained]

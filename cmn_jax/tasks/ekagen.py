@@ -2,7 +2,6 @@
 
 import functools
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +11,9 @@ from cmn_jax.decoding.ekagen import attention_of_ids, make_film_writer
 from cmn_jax.interop.ekagen import captioner_variables
 from cmn_jax.interop.encoders import put_encoder
 from cmn_jax.loaded import Loaded
-from cmn_jax.losses.distillation import distillation_loss, word_loss
+from cmn_jax.losses.ekagen import EkagenObjective
 from cmn_jax.models.config import DTYPES
-from cmn_jax.models.ekagen import Captioner, trained_params
+from cmn_jax.models.ekagen import Captioner, frozen_params
 from cmn_jax.models.ekagen_config import EkagenConfig, shape_of
 from cmn_jax.models.ekagen_system import EkagenSystem
 from cmn_jax.tasks.ekagen_checks import (
@@ -116,13 +115,8 @@ class EkagenTask(WrittenReports):
     if self.shape.frozen == 'all':
       return *PARTS, f'{CAPTIONER}/{VISUAL}'
     params = captioner_variables(Captioner(self.shape))['params']
-    flat = flax.traverse_util.flatten_dict(
-      trained_params(self.shape, params), sep='/'
-    )
-    left = [
-      f'{CAPTIONER}/{path}' for path, trained in flat.items() if not trained
-    ]
-    return *PARTS, *left
+    left = frozen_params(self.shape, params)
+    return *PARTS, *(f'{CAPTIONER}/{path}' for path in left)
 
   def variables(self, seed: int) -> dict:
     """A random captioner, its encoder as model.pretrained names it, and parts.
@@ -163,22 +157,9 @@ class EkagenTask(WrittenReports):
     """Each study is drawn once an epoch."""
 
   def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
-    """The words', and the distance from the teacher's words."""
-    del step
-    e, ids_BxT, mask_B = self.ekagen, batch['ids_BxT'], batch['mask_B']
-    pair = word_loss(outputs['log_probs'], ids_BxT, mask_B, e.loss_on_pads)
-    terms = {'loss': (1.0, *pair)}
-    if 'teacher' in outputs:
-      pair = distillation_loss(
-        outputs['log_probs'],
-        outputs['teacher'],
-        ids_BxT,
-        mask_B,
-        e.loss_on_pads,
-        e.temperature,
-      )
-      terms['distillation'] = (e.kd_weight, *pair)
-    return terms
+    """See `EkagenObjective`."""
+    objective = EkagenObjective(self.model, self.ekagen)
+    return objective.losses(outputs, batch, step)
 
   def predict(self, variables: dict, batch: dict, full: bool) -> dict:
     """'ids', (B, T), and the classifier's 'probability' and 'labels', (B, G).

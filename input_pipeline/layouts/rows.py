@@ -117,12 +117,17 @@ def _parse(text):
   return json.loads(text, object_pairs_hook=without_doubles)
 
 
+class DoubledNameError(ValueError):
+  """A name stands twice in one of JSON's objects."""
+
+
 def without_doubles(pairs: Sequence[tuple[str, object]]) -> dict:
-  """JSON's object; ValueError where a name is there twice."""
+  """JSON's object; DoubledNameError where a name is there twice."""
   fields = dict(pairs)
   if len(fields) < len(pairs):
     names = Counter(name for name, _ in pairs)
-    raise ValueError(f'{names.most_common(1)[0][0][:80]!r} is there twice')
+    name = names.most_common(1)[0][0]
+    raise DoubledNameError(f'{name[:80]!r} is there twice')
   return fields
 
 

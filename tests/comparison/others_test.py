@@ -6,7 +6,11 @@ import json
 import pytest
 
 from cmn_jax import tables
+from cmn_jax.comparison import others
+from cmn_jax.comparison.runs import read_saved
 from cmn_jax.scores import scoring
+from cmn_jax.scores.metrics import TextCounts
+from input_pipeline.tokenizers import clean_mimic_cxr
 from tests.made.run_scores import (
   NORMAL,
   STUDIES,
@@ -49,6 +53,14 @@ def _radeval_csv(path):
     csv.writer(file).writerows([('reference', 'hypothesis'), *PAIRS])
 
 
+def _own(path):
+  rows = [
+    {'id': study.id, 'prediction': ' '.join(clean_mimic_cxr(text).split())}
+    for study, text in zip(STUDIES, TEXTS, strict=True)
+  ]
+  path.write_text(json.dumps(rows[::-1]))
+
+
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
   # METEOR 1.5 needs a minute of Java.
@@ -72,6 +84,7 @@ def _main(capsys, runs, file):
     ('b.json', _radeval_json),
     ('c.jsonl', _radeval_jsonl),
     ('d.csv', _radeval_csv),
+    ('e.json', _own),
   ],
 )
 def test_they_are_scored_as_ours_and_marked(
@@ -85,6 +98,19 @@ def test_they_are_scored_as_ours_and_marked(
   ours = rows['nearest study']
   assert theirs | {'': ''} == ours | {'': ''}
   assert 'not ours' not in str(rows_of(out, 'other'))
+
+
+def test_a_runs_own_predictions_have_its_scores(runs):
+  """Also those whose last sentence was cut, to which no full stop is added."""
+  file = runs[0] / 'evaluation' / 'test_predictions.json'
+  rows = json.loads(file.read_text())
+  rows[0]['prediction'] = rows[0]['prediction'].removesuffix(' .')
+  file.write_text(json.dumps(rows))
+  found = others.score_predictions('x', file, read_saved(runs[0]).runs)
+  words = [row['prediction'] for row in rows]
+  references = [row['reference'] for row in rows]
+  expected = TextCounts.of(references, words).values()['bleu_4']
+  assert found['bleu_4'] == pytest.approx(expected, abs=1e-9)
 
 
 def _changed(**changes):
@@ -111,6 +137,9 @@ STRANGER = {'model_prediction': 'Clear.'}
      '1 references and 0 hypotheses'),
     ('p.json', '[]', 'holds no predictions: expected'),
     ('p.json', '[{"id": "a", "prediction": ""}]', 'an empty prediction for a'),
+    ('p.json', json.dumps([{'id': 'study 0', 'prediction': 'x'}] * 2),
+     r'49 missing .* and 1 doubled \(study 0\); expected exactly'),
+    ('p.json', '[{"id": ["a"], "prediction": "b"}]', 'holds no predictions'),
     ('p.json', '{"a": "text"}', 'holds no predictions'),
     ('p.json', '{', 'holds no predictions'),
     ('p.jsonl', '{"ref": "a", "hyp": "b"}\n', 'has 1 rows, .* has 50 studies'),

@@ -98,7 +98,9 @@ def _undisturbed(subject: Subject, root: Path, workdir: Path) -> float:
   return time.monotonic() - begin
 
 
-def soak(subject: Subject, root: Path, number: int, times: int, seed: int):
+def soak(
+  subject: Subject, root: Path, number: int, times: int, seed: int
+) -> dict:
   """Stops it so many times; what the signal met, and how it went.
 
   Args:
