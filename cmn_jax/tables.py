@@ -74,14 +74,15 @@ def main(argv: list[str] | None = None) -> None:
     saved = [read_saved(path) for path in args.runs]
     runs = [run for one in saved for run in one.runs]
     paired = [test for one in saved for test in one.paired_tests]
-    others = [
+    others = [other for one in saved for other in one.others]
+    others += [
       score_predictions(name, file, runs) for name, file in args.predictions
     ]
     tables = tables_of([run.results for run in runs], others)
     if args.against:
       paired += paired_tests(runs, args.against)
     if args.save:
-      save(args.save, runs, paired)
+      save(args.save, runs, paired, others)
   except UserError as error:
     sys.exit(f'error: {error}')
   # These are saved with their runs.

@@ -26,10 +26,17 @@ class Run(NamedTuple):
 
 
 class Saved(NamedTuple):
-  """What a path holds."""
+  """What a path holds.
 
-  runs: list[Run]
-  paired_tests: list[dict]
+  Attributes:
+    runs: ours.
+    paired_tests: between them.
+    others: scores of other programs' predictions, never among ours.
+  """
+
+  runs: Sequence[Run]
+  paired_tests: Sequence[dict] = ()
+  others: Sequence[dict] = ()
 
 
 def read_saved(path: Path) -> Saved:
@@ -41,25 +48,31 @@ def read_saved(path: Path) -> Saved:
   """
   seeds = sorted(path.glob('seed_*')) if path.is_dir() else []
   if seeds and not (path / 'evaluation').exists():
-    return Saved([run for s in seeds for run in read_saved(s).runs], [])
+    return Saved([run for s in seeds for run in read_saved(s).runs])
   if path.is_dir():
     folder = path / 'evaluation'
     predictions = folder / 'test_predictions.json'
     content = _checked(_read(folder / 'test.json'), folder / 'test.json')
     found = _read(predictions) if predictions.exists() else None
-    return Saved([Run(path, content, found)], [])
+    return Saved([Run(path, content, found)])
   content = _read(path)
-  if isinstance(content, dict) and content.keys() <= {'runs', 'paired_tests'}:
+  if isinstance(content, dict) and content.keys() <= set(Saved._fields):
     runs = [
       Run(path, _checked(results, path), None)
       for results in content.get('runs', [])
     ]
-    return Saved(runs, content.get('paired_tests', []))
-  return Saved([Run(path, _checked(content, path), None)], [])
+    paired, others = (content.get(k, []) for k in ('paired_tests', 'others'))
+    return Saved(runs, paired, [_checked_other(one, path) for one in others])
+  return Saved([Run(path, _checked(content, path), None)])
 
 
-def save(path: Path, runs: Sequence[Run], paired_tests: Sequence[dict]) -> None:
-  """Writes the scores of runs and paired tests, for `read_saved`.
+def save(
+  path: Path,
+  runs: Sequence[Run],
+  paired_tests: Sequence[dict],
+  others: Sequence[dict] = (),
+) -> None:
+  """Writes the scores of runs, paired tests and others, for `read_saved`.
 
   Raises:
     UserError: the file is there already.
@@ -70,6 +83,7 @@ def save(path: Path, runs: Sequence[Run], paired_tests: Sequence[dict]) -> None:
   content = {
     'runs': [without_extras(run.results) for run in runs],
     'paired_tests': list(paired_tests),
+    'others': [without_extras(one) for one in others],
   }
   lists = []
   for key, values in content.items():
@@ -117,3 +131,13 @@ def _checked(results, file: Path):
       f'{file} holds the scores of {results["split"]}: the tables are of test'
     )
   return results
+
+
+def _checked_other(scores, file: Path):
+  wanted = {'name', 'task', 'config', 'dataset', 'split_digest', 'studies'}
+  if not isinstance(scores, dict) or not scores.keys() >= wanted:
+    raise UserError(
+      f'{file} holds predictions of others without all of '
+      f'{", ".join(sorted(wanted))}: expected what --save wrote'
+    )
+  return scores

@@ -100,6 +100,23 @@ def test_they_are_scored_as_ours_and_marked(
   assert 'not ours' not in str(rows_of(out, 'other'))
 
 
+def test_they_are_saved_beside_the_runs(tmp_path, capsys, runs):
+  _rexrank(tmp_path / 'a.json')
+  file = tmp_path / 'saved.json'
+  args = ['--runs', str(runs[0]), '--predictions', f'A={tmp_path / "a.json"}']
+  tables.main([*args, '--save', str(file)])
+  printed = capsys.readouterr().out
+  tables.main(['--runs', str(file)])
+  again = capsys.readouterr().out
+  row = '*A (not ours)*'
+  assert rows_of(again, 'toy')[row] == rows_of(printed, 'toy')[row]
+  broken = json.loads(file.read_text())
+  del broken['others'][0]['dataset']
+  file.write_text(json.dumps(broken))
+  with pytest.raises(SystemExit, match='of others without all'):
+    tables.main(['--runs', str(file)])
+
+
 def test_a_runs_own_predictions_have_its_scores(runs):
   """Also those whose last sentence was cut, to which no full stop is added."""
   file = runs[0] / 'evaluation' / 'test_predictions.json'
