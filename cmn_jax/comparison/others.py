@@ -165,8 +165,16 @@ def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
     for p in matched
   ]
   scores = SplitScorer(studies, reader, bootstrap=0)(words)
-  shared = 'task', 'config', 'dataset', 'split_digest', 'studies'
-  return {**scores, 'name': name, **{key: run.results[key] for key in shared}}
+  shared = 'dataset', 'split_digest', 'studies'
+  # Of the run's config it shares what the references were made of, no more.
+  config = run.results['config']
+  return {
+    **scores,
+    'name': name,
+    'task': 'report',
+    'config': {k: v for k, v in config.items() if k == 'data.sections'},
+    **{key: run.results[key] for key in shared},
+  }
 
 
 def _common(predictions, run: Run) -> int:
