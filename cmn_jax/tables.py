@@ -5,7 +5,8 @@
 A run is a workdir, a folder of seed_N workdirs, a test.json of one, or a file
 that --save wrote. --predictions adds a row, marked as not ours, for another
 program's reports of the same test studies: ReXrank's JSON, or RadEval's JSON,
-JSONL or CSV.
+JSONL or CSV. --radeval adds a table of that package's scores, where it is
+installed and its models' weights are at hand.
 """
 
 import argparse
@@ -47,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     metavar='NAME=FILE',
     help="another program's reports, scored against a run's references",
   )
+  parser.add_argument(
+    '--radeval',
+    nargs='*',
+    metavar='METRIC',
+    help="RadEval's scores, which --save does not keep: all whose weights are "
+    'at hand, or those that are named, such as bleu radgraph',
+  )
   parser.add_argument('--format', choices=FORMATS, default='markdown')
   parser.add_argument(
     '--save',
@@ -66,8 +74,9 @@ def main(argv: list[str] | None = None) -> None:
   args = _parser().parse_args(argv)
   # After the arguments, as in every verb: --help waits for no scores.
   from cmn_jax.comparison.comparison import tables_of
-  from cmn_jax.comparison.others import score_predictions
+  from cmn_jax.comparison.others import match_predictions, scores_of
   from cmn_jax.comparison.paired import own_tests, paired_tables, paired_tests
+  from cmn_jax.comparison.radeval import radeval_tables
   from cmn_jax.comparison.runs import read_saved, save
 
   try:
@@ -75,10 +84,16 @@ def main(argv: list[str] | None = None) -> None:
     runs = [run for one in saved for run in one.runs]
     paired = [test for one in saved for test in one.paired_tests]
     others = [other for one in saved for other in one.others]
-    others += [
-      score_predictions(name, file, runs) for name, file in args.predictions
+    matched = [
+      match_predictions(name, file, runs) for name, file in args.predictions
     ]
+    others += [scores_of(one) for one in matched]
     tables = tables_of([run.results for run in runs], others)
+    if args.radeval is not None:
+      added, left_out = radeval_tables(runs, matched, args.radeval)
+      tables += added
+      for sentence in left_out:
+        print(sentence, file=sys.stderr)
     if args.against:
       paired += paired_tests(runs, args.against)
     if args.save:

@@ -115,16 +115,27 @@ def _of_json(content) -> list[Prediction]:
   ]
 
 
-def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
-  """Scores of another program's predictions for the studies of a run.
+class Matched(NamedTuple):
+  """Another program's reports of a run's test studies, in their order.
+
+  Attributes:
+    name: of its row.
+    run: lends the studies, with their references.
+    words: the report of each, cleaned as references are.
+  """
+
+  name: str
+  run: Run
+  words: list[str]
+
+
+def match_predictions(name: str, file: Path, runs: Sequence[Run]) -> Matched:
+  """Another program's predictions beside the studies of a run.
 
   Args:
     name: of the row.
     file: of predictions; see `read_predictions`.
     runs: ours; that one whose studies the file has lends its references.
-
-  Returns:
-    The scores of `SplitScorer`, with name, data set and split of that run.
 
   Raises:
     UserError: the file cannot be read, or has missing, surplus or doubled
@@ -142,13 +153,29 @@ def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
       'of a report model, with its evaluation/test_predictions.json, in --runs'
     )
   run = max(ours, key=lambda run: _common(predictions, run))
-  reader = FindingsReader(run.results['findings']['source'])
-  if reader.source == PHANTOM:
+  if run.results['findings']['source'] == PHANTOM:
     raise UserError(
       f'--predictions {name}: {run.path} is of drawn images, whose findings '
       'are known to the program that drew them; expected a run on real reports'
     )
-  matched = _matched(file, predictions, run)
+  # MIMIC's cleaning is IU X-Ray's, and joins lines.
+  words = [
+    p.text if p.is_words else ' '.join(clean_mimic_cxr(p.text).split())
+    for p in _matched(file, predictions, run)
+  ]
+  return Matched(name, run, words)
+
+
+def scores_of(matched: Matched) -> dict:
+  """Scores of another program's reports, as `SplitScorer` gives them.
+
+  With its name, and the data set and split of the run that lends references.
+
+  Raises:
+    UserError: that run was evaluated by another version.
+  """
+  run = matched.run
+  reader = FindingsReader(run.results['findings']['source'])
   studies = [
     _Study(row['id'], row['report'], row['reference'], None)
     for row in run.predictions
@@ -159,18 +186,13 @@ def score_predictions(name: str, file: Path, runs: Sequence[Run]) -> dict:
         f'{run.path} was evaluated by another version, which read the findings '
         f'of {study.id} otherwise: run main.py again with --mode=evaluate'
       )
-  # MIMIC's cleaning is IU X-Ray's, and joins lines.
-  words = [
-    p.text if p.is_words else ' '.join(clean_mimic_cxr(p.text).split())
-    for p in matched
-  ]
-  scores = SplitScorer(studies, reader, bootstrap=0)(words)
+  scores = SplitScorer(studies, reader, bootstrap=0)(matched.words)
   shared = 'dataset', 'split_digest', 'studies'
   # Of the run's config it shares what the references were made of, no more.
   config = run.results['config']
   return {
     **scores,
-    'name': name,
+    'name': matched.name,
     'task': 'report',
     'config': {k: v for k, v in config.items() if k == 'data.sections'},
     **{key: run.results[key] for key in shared},

@@ -123,7 +123,9 @@ def test_a_runs_own_predictions_have_its_scores(runs):
   rows = json.loads(file.read_text())
   rows[0]['prediction'] = rows[0]['prediction'].removesuffix(' .')
   file.write_text(json.dumps(rows))
-  found = others.score_predictions('x', file, read_saved(runs[0]).runs)
+  found = others.scores_of(
+    others.match_predictions('x', file, read_saved(runs[0]).runs)
+  )
   words = [row['prediction'] for row in rows]
   references = [row['reference'] for row in rows]
   expected = TextCounts.of(references, words).values()['bleu_4']
