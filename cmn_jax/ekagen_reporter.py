@@ -1,5 +1,6 @@
 """A trained EKAGen, ready for the X-ray images of new studies."""
 
+import functools
 import types
 
 import jax
@@ -18,6 +19,7 @@ from cmn_jax.report import (
 )
 from cmn_jax.tasks.ekagen import EkagenTask
 from cmn_jax.tasks.ekagen_parts import CAPTIONER, DIAGNOSIS, KNOWLEDGE, part_of
+from cmn_jax.traced_programs import jit_and_keep
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
 from input_pipeline.labels import or_no_finding
@@ -42,7 +44,8 @@ class EkagenReporter(Writer):
     self._variables = jax.device_put(part_of(loaded.variables, CAPTIONER))
     self._reader = findings_reader(loaded.meta['label_source'])
     self._whole = jax.device_put(loaded.variables)
-    self._see = jax.jit(self.task.see)
+    system = self.task.network(None)
+    self._see = jit_and_keep(self.task.see, ('see', system, loaded.meta))
     self._writers = {}
     self.classifier = None
     if KNOWLEDGE in self.task.parts:
@@ -55,8 +58,9 @@ class EkagenReporter(Writer):
         v, films, ids, mask_B, False, mask_BxI, knowledge
       )
     )
-    self._attention = jax.jit(
-      lambda v, *inputs: self.model.apply(v, *inputs, method=_look)
+    self._attention = jit_and_keep(
+      lambda v, *inputs: self.model.apply(v, *inputs, method=_look),
+      ('attention', self.model),
     )
 
   def log_probs(
@@ -103,13 +107,14 @@ class EkagenReporter(Writer):
     if beam_size not in self._writers:
       beams = self.task.beams if beam_size is None else beam_size
       try:
-        write = make_writer(
-          self.model, beams, self.task.max_words, self.task.ekagen.stop_at_end
-        )
+        how = beams, self.task.max_words, self.task.ekagen.stop_at_end
+        write = make_writer(self.model, *how)
       except ValueError as error:
         raise UserError(str(error)) from error
       self._writers[beam_size] = BucketedWriter(
-        write, self.config.eval.batch_size
+        write,
+        self.config.eval.batch_size,
+        functools.partial(jit_and_keep, about=(self.model, how)),
       )
     mask_B = np.ones(len(films), bool)
     return self._writers[beam_size](

@@ -8,6 +8,7 @@ import numpy as np
 
 from cmn_jax.loaded import Loaded
 from cmn_jax.tasks import TASKS
+from cmn_jax.traced_programs import jit_and_keep
 from input_pipeline.errors import UserError
 from input_pipeline.images import prepare_films
 
@@ -60,8 +61,9 @@ class Predictor:
     # One study at a time needs no mapped axis.
     self.task.model = self.task.network(None)
     self._variables = jax.device_put(loaded.variables)
-    self._predict = jax.jit(
-      lambda variables, batch: self.task.predict(variables, batch, full=False)
+    self._predict = jit_and_keep(
+      lambda variables, batch: self.task.predict(variables, batch, full=False),
+      ('predict', self.task.model, loaded.meta),
     )
 
   def rows(self, batch: dict) -> dict:

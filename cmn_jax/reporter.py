@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 import types
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from cmn_jax.report import (
   no_attention,
 )
 from cmn_jax.tasks.report_model import inside, report_network_of
+from cmn_jax.traced_programs import jit_and_keep
 from cmn_jax.training.checkpoints import CheckpointError
 from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline.errors import UserError
@@ -183,7 +185,9 @@ class Reporter(Writer):
     self._log_probs = jax.jit(
       lambda v, *inputs: self.model.apply(v, *inputs, method='log_probs')
     )
-    self._attention = jax.jit(attention_of_words(self.model))
+    self._attention = jit_and_keep(
+      attention_of_words(self.model), ('attention', self.model)
+    )
     self._writers = {}
 
   @classmethod
@@ -288,7 +292,9 @@ class Reporter(Writer):
           decoding, method='beam', beam_size=beam_size
         )
       self._writers[beam_size] = BucketedWriter(
-        make_writer(self.model, decoding), self.config.eval.batch_size
+        make_writer(self.model, decoding),
+        self.config.eval.batch_size,
+        functools.partial(jit_and_keep, about=(self.model, decoding)),
       )
     mask_B = np.ones(len(images), bool)
     ids, _ = self._writers[beam_size](self._variables, images, mask_B, mask_BxI)

@@ -89,9 +89,17 @@ class BucketedWriter:
   `largest` are written in turns.
   """
 
-  def __init__(self, write: Callable, largest: int):
-    """Takes a writer of `make_writer` and the most studies of a program."""
-    self._write = jax.jit(write)
+  def __init__(
+    self, write: Callable, largest: int, jit: Callable[[Callable], Callable]
+  ):
+    """Takes a writer of `make_writer` and the most studies of a program.
+
+    Args:
+      write: see `make_writer`.
+      largest: studies.
+      jit: compiles it.
+    """
+    self._write = jit(write)
     self._largest = largest
 
   def __call__(self, variables, images_BxIxHxWxC, mask_B, *more):

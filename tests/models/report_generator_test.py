@@ -178,7 +178,7 @@ def test_a_bucketed_writer_pads_little_and_changes_nothing():
     traced.append((len(images), mask_B.shape))
     return write(variables, images, mask_B)
 
-  bucketed = BucketedWriter(traced_write, largest=4)
+  bucketed = BucketedWriter(traced_write, largest=4, jit=jax.jit)
   for studies in (1, 3, 4, 7, 5):
     ids, sums = bucketed(variables, images[:studies], np.ones(studies, bool))
     np.testing.assert_array_equal(ids, want[:studies])
