@@ -175,13 +175,14 @@ def main(argv: list[str] | None = None) -> None:
   args = parser.parse_args(argv)
   _check_flags(parser, args)
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache
+  from cmn_jax import compilation_cache, host_memory
   from cmn_jax.loaded import Loaded
   from cmn_jax.predictor import Predictor
   from cmn_jax.reporter import Reporter, writes_reports
   from input_pipeline.errors import UserError
   from input_pipeline.images import prepare_films
 
+  host_memory.keep_freed()
   compilation_cache.enable()
   try:
     loaded = Loaded.load(args.checkpoint)

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cmn_jax import host_memory
+
+host_memory.keep_freed()
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=2'
 os.environ.setdefault(

@@ -12,10 +12,13 @@ import sys
 import time
 
 from benchmarks import resident_memory
+from cmn_jax import host_memory
 
 
 def make_side(side: str, workload: str, plan):
   """`Ours` or `Theirs`; the other's packages are not imported."""
+  if side == 'ours':
+    host_memory.keep_freed()  # As the commands do.
   if workload.startswith('ekagen'):
     if side == 'ours':
       from benchmarks.speed.ekagen_ours import EkagenOurs

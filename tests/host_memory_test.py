@@ -1,0 +1,67 @@
+"""Freed memory stays with the process; somebody's own settings stay too."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Page faults of filling 64 MB again and again, after one time.
+PROGRAM = """
+import ctypes, resource, sys
+from cmn_jax import host_memory
+done = host_memory.keep_freed()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+def fill():
+  block = libc.malloc(1 << 26)
+  ctypes.memset(block, 1, 1 << 26)
+  libc.free(block)
+fill()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+  fill()
+after = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(done, after - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='of glibc')
+@pytest.mark.parametrize(
+  ('own', 'kept'),
+  [
+    ({}, True),
+    ({'MALLOC_ARENA_MAX': '2'}, False),
+    ({'GLIBC_TUNABLES': 'glibc.malloc.check=0'}, False),
+  ],
+)
+def test_a_block_that_is_asked_for_again_costs_no_page_faults(own, kept):
+  clean = {k: v for k, v in os.environ.items() if 'MALLOC' not in k}
+  clean.pop('GLIBC_TUNABLES', None)
+  process = subprocess.run(
+    [sys.executable, '-c', PROGRAM],
+    cwd=Path(__file__).parent.parent,
+    env={**clean, **own},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  done, faults = process.stdout.split()
+  assert done == str(kept)
+  # 64 MB are 16,384 pages, or 32 huge ones.
+  assert int(faults) < 16 if kept else int(faults) >= 320
+
+
+def test_without_glibc_nothing_is_done(monkeypatch):
+  from cmn_jax import host_memory
+
+  for name in [n for n in os.environ if n.startswith('MALLOC_')]:
+    monkeypatch.delenv(name)
+  monkeypatch.delenv('GLIBC_TUNABLES', raising=False)
+
+  def no_libc(_):
+    raise OSError('no such library')
+
+  monkeypatch.setattr(host_memory.ctypes, 'CDLL', no_libc)
+  assert host_memory.keep_freed() is False
