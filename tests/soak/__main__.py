@@ -179,6 +179,33 @@ def watch(root: Path, epochs: int) -> dict:
   }
 
 
+def table(results: list[dict]) -> str:
+  """Markdown of what `soak` gave, and a sentence of what `watch` did."""
+  lines = [
+    '| what, how often | while | runs with the same bits | seconds to leave |',
+    '| --- | --- | ---: | ---: |',
+  ]
+  for row in (row for row in results if 'signal' in row):
+    met = ', '.join(f'{phase} {n}' for phase, n in sorted(row['while'].items()))
+    left = row['seconds_to_leave']
+    runs = row['ended_with_the_same_bits']
+    lines.append(
+      f'| {row["subject"]}, {row["signal"]}, {row["sent"]} | {met} | '
+      f'{runs} of {runs} | {left["median"]:.2f}, at most {left["worst"]:.2f} |'
+    )
+  for row in (row for row in results if 'memory_mb' in row):
+    memory, files = (
+      ' to '.join(f'{value:.0f}' for value in row[key].values())
+      for key in ('memory_mb', 'open_files')
+    )
+    lines.append(
+      f'\n{row["validations"]} epochs with their validations, {row["steps"]} '
+      f'steps: from the second quarter to the last memory went from {memory} '
+      f'MB, open files from {files}.'
+    )
+  return '\n'.join(lines)
+
+
 def main() -> None:
   """Soaks and writes what came of it."""
   parser = argparse.ArgumentParser(description=__doc__)
@@ -206,7 +233,7 @@ def main() -> None:
     ]
     results += [watch(root, args.epochs)] if args.epochs else []
   args.out.write_text(json.dumps(results, indent=1) + '\n')
-  print(json.dumps(results, indent=1))
+  print(table(results))
 
 
 if __name__ == '__main__':
