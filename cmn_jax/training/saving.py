@@ -5,6 +5,7 @@ to be resumed from, and goes with the next.
 """
 
 import contextlib
+import copy
 import errno
 import os
 import re
@@ -112,7 +113,8 @@ class Checkpoints:
           args=ocp.args.Composite(
             model=ocp.args.StandardSave(_writable(state.variables)),
             train=ocp.args.StandardSave(_writable(_train_item(state))),
-            meta=ocp.args.JsonSave(meta),
+            # Written later, when who gave it may have changed it.
+            meta=ocp.args.JsonSave(copy.deepcopy(meta)),
           ),
         )
     self._saved = time.monotonic()

@@ -223,7 +223,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 def assert_same_training(one: Path, other: Path) -> None:
   """The same checkpoints to the bit, with the same history."""
   steps = _steps(one)
-  assert steps == _steps(other)
+  assert steps == _steps(other), (one, steps, _steps(other))
   for step in steps:
     (got, meta), (want, expected) = (
       load_model(workdir / 'checkpoints' / step) for workdir in (one, other)

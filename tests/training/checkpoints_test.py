@@ -1,7 +1,9 @@
 """The best and the latest checkpoint stay, whoever opens the folder again."""
 
 import errno
+import json
 import shutil
+import threading
 
 import jax
 import numpy as np
@@ -148,6 +150,26 @@ def test_between_validations_only_the_newest_is_kept(tmp_path):
   checkpoints.save(7, _state(1.0), {**meta, 'score': 0.3})
   checkpoints.close()
   assert _steps(tmp_path) == [7]
+
+
+def test_what_changes_after_a_save_is_not_in_it(tmp_path, monkeypatch):
+  """An epoch's sums grow on while they are written in the background."""
+  write, released = ocp.JsonCheckpointHandler._save_fn, threading.Event()
+
+  async def late(handler, item, directory):
+    released.wait(30)
+    await write(handler, item, directory)
+
+  monkeypatch.setattr(ocp.JsonCheckpointHandler, '_save_fn', late)
+  totals = {'loss': (1.0, 1.0)}
+  checkpoints = Checkpoints(tmp_path)
+  meta = {'score': None, 'partial': {'step': 1, 'totals': totals}}
+  checkpoints.save(1, _state(1), meta)
+  totals['loss'] = (2.0, 2.0)
+  released.set()
+  checkpoints.close()
+  (file,) = (tmp_path / 'checkpoints' / '1' / 'meta').glob('*metadata')
+  assert json.loads(file.read_text())['partial']['totals'] == {'loss': [1, 1]}
 
 
 def test_a_save_that_fails_is_a_sentence(tmp_path, monkeypatch):
