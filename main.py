@@ -60,7 +60,7 @@ def main(_):
           train(config, workdir)
         with goodput.spent('evaluation'):
           evaluate(config, workdir, fields_given())
-    distributed.log(goodput.line())
+    distributed.log(goodput.summary())
   except UserError as error:
     sys.exit(f'error: {error}')
   except OSError as error:

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import os
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,9 +66,10 @@ def seconds() -> dict[str, float]:
   return {kind: _clock.seconds[kind] for kind in KINDS if _clock.seconds[kind]}
 
 
-def line() -> str:
-  """All kinds so far, as one line."""
+def summary() -> str:
+  """All kinds so far, in lines of less than 80 columns."""
   parts, total = seconds(), sum(seconds().values())
   told = ', '.join(f'{kind} {x:.0f}' for kind, x in parts.items() if x >= 0.5)
   share = parts.get('steps', 0.0) / total
-  return f'{total:.0f} s: {told}; {share:.0%} of it in training steps'
+  said = f'{total:.0f} s: {told}; {share:.0%} of it in training steps'
+  return textwrap.fill(said, 79, subsequent_indent='  ')

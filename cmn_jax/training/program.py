@@ -70,13 +70,14 @@ class Program:
     return self.peak and self.flops / step_seconds / self.peak
 
   def about(self) -> str:
-    """Operations and memory of one device, in a line."""
+    """Operations and memory of one device, in two lines."""
     memory = self._compiled.memory_analysis()
     kept = memory.argument_size_in_bytes
     return (
       f'a step on a device: {self.flops / 1e9:.3g} GFLOP, '
-      f'{_bytes(kept)} of arguments, {_bytes(memory.temp_size_in_bytes)} of '
-      f'temporaries; a batch is {_bytes(self._batch_bytes)}'
+      f'{_bytes(kept)} of arguments,\n  '
+      f'{_bytes(memory.temp_size_in_bytes)} of temporaries; '
+      f'a batch is {_bytes(self._batch_bytes)}'
     )
 
 

@@ -191,12 +191,13 @@ def test_a_run_tells_how_it_uses_the_machine(runs, tmp_path):
   _, err = process.communicate()
   wall = time.monotonic() - begin
   assert process.returncode == 0, err
-  assert re.search(r'a step on a device: [\d.]+ GFLOP, .* of temporaries', err)
+  assert re.search(r'a step on a device: [\d.]+ GFLOP, ', err)
+  assert re.search(r'of arguments,\n  [\d.]+ .B of temporaries', err)
   assert re.search(
     r'[\d.]+ s a step, [\d.e+]+ films/s, .* \(\d+% of the peak\), \d+% waiting',
     err,
   )
-  total, kinds = re.search(r'\n(\d+) s: (starting \d.*);', err).groups()
+  total, kinds = re.search(r'\n(\d+) s: (starting \d[^;]*);', err).groups()
   assert -1 <= wall - float(total) < 2 + 0.1 * wall  # Python ends slowly.
   # Each is rounded, and what is below half a second left out.
   parts = [float(x) for x in re.findall(r' (\d+)', kinds)]
