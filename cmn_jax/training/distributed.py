@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -24,7 +25,8 @@ from input_pipeline import stopping
 from input_pipeline.errors import UserError, first_line
 
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
-_START_SECONDS = 300
+# For the others to come, and after how many that is said.
+_START_SECONDS, _PATIENT_SECONDS = 300, 10
 # A process that says nothing for so long is lost, and the others end.
 _HEARTBEAT_SECONDS = 30
 # The first process may prepare data, or score, while the others wait.
@@ -43,6 +45,9 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
       others by itself (TPU pods, Slurm, Kubernetes).
     processes: of the job; None with the coordinator.
     process: which of them this is, from 0; None with the coordinator.
+
+  Where the others do not come this process ends with a sentence: JAX would
+  abort it.
 
   Raises:
     UserError: the three do not fit together, or the others cannot be found.
@@ -66,21 +71,52 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
       )
   # What simulated devices on CPUs talk through; other platforms ignore it.
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+  who = f'process {process} of {processes}' if all(given) else 'this process'
   try:
-    jax.distributed.initialize(
-      coordinator,
-      processes,
-      process,
-      initialization_timeout=_START_SECONDS,
-      heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
-      shutdown_timeout_seconds=_WAIT_SECONDS,
-    )
+    with _awaited(f'{who} waits for the others at {coordinator or "the job"}'):
+      jax.distributed.initialize(
+        coordinator,
+        processes,
+        process,
+        initialization_timeout=2 * _START_SECONDS,
+        heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+        shutdown_timeout_seconds=_WAIT_SECONDS,
+      )
   except (ValueError, RuntimeError) as error:
     hint = '' if all(given) else ' (elsewhere than on TPU pods give all three)'
     raise UserError(
       f'the processes did not find each other: {first_line(error)}; '
       f'--coordinator, --processes and --process say where they are{hint}'
     ) from error
+
+
+@contextlib.contextmanager
+def _awaited(what: str) -> Iterator[None]:
+  """Meanwhile a thread says what is waited for, and ends what is in vain."""
+  here = threading.Event()
+
+  def watch():
+    if here.wait(_PATIENT_SECONDS):
+      return
+    print(
+      f'{what}, for {_START_SECONDS} s at most', file=sys.stderr, flush=True
+    )
+    if here.wait(_START_SECONDS - _PATIENT_SECONDS):
+      return
+    print(
+      f'error: {what}, and {_START_SECONDS} s were not enough: start one '
+      'command for each process, with the same --coordinator and --processes '
+      'and a --process of its own, where that address can be reached',
+      file=sys.stderr,
+      flush=True,
+    )
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+  try:
+    yield
+  finally:
+    here.set()
 
 
 def alone() -> None:
