@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class _LatestAndBest:
     steps = [c.step for c in checkpoints]
     return [step in self.of(steps) for step in steps]
 
-  def of(self, steps: Sequence[int]) -> set[int]:
+  def of(self, steps: Collection[int]) -> set[int]:
     """Those that are kept."""
     scored = [step for step in steps if self.scores[step] > -np.inf]
     best = {best_step(scored, self.scores)} if scored else set()
@@ -86,6 +86,8 @@ class Checkpoints:
         enable_async_checkpointing=True,
       ),
     )
+    # A process that was killed behind a save may have left what went with it.
+    self._remove_surplus()
 
   @property
   def latest_step(self) -> int | None:
@@ -124,9 +126,13 @@ class Checkpoints:
     self._manager.wait_until_finished()
     if distributed.is_first():
       replace_meta(self._manager.directory / str(step), meta)
-    kept = self._policy.of(self._manager.all_steps())
-    for other in set(self._manager.all_steps()) - kept:
-      self._manager.delete(other)
+    self._remove_surplus()
+
+  def _remove_surplus(self) -> None:
+    steps = set(self._manager.all_steps())
+    if steps <= self._policy.scores.keys():
+      for step in steps - self._policy.of(steps):
+        self._manager.delete(step)
 
   def restore(
     self,

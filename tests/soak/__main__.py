@@ -36,6 +36,7 @@ from tests.made.runs import assert_same_run, start
 # What a process was doing, by the last it said; the first that fits.
 _PHASES = (
   ('constant report', 'evaluating'),
+  ('and scoring', 'scoring'),
   (r'epoch\s+\d+ .*val loss', 'between epochs'),
   (r'epoch \d+/\d+:', 'training'),
   ('continuing|parameters', 'compiling'),

@@ -152,6 +152,16 @@ def test_between_validations_only_the_newest_is_kept(tmp_path):
   assert _steps(tmp_path) == [7]
 
 
+def test_what_a_kill_left_behind_a_save_goes_when_it_continues(tmp_path):
+  """The best and the newest are written; an older one was to be removed."""
+  _save(tmp_path, (0.1,), reopened=False)
+  shutil.copytree(tmp_path / 'checkpoints' / '7', tmp_path / 'older')
+  _save(tmp_path, (0.1, 0.5, 0.3), reopened=True)
+  (tmp_path / 'older').rename(tmp_path / 'checkpoints' / '7')
+  Checkpoints(tmp_path).close()
+  assert _steps(tmp_path) == [14, 21]
+
+
 def test_what_changes_after_a_save_is_not_in_it(tmp_path, monkeypatch):
   """An epoch's sums grow on while they are written in the background."""
   write, released = ocp.JsonCheckpointHandler._save_fn, threading.Event()
