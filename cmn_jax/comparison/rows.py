@@ -20,6 +20,13 @@ _NOT_OF_A_ROW = (
 )
 
 
+# Folders, which differ from seed to seed: a row is told by what has one.
+_GIVEN = (
+  *('ekagen.knowledge', 'ekagen.locator', 'ekagen.masks', 'ekagen.teacher'),
+  'model.pretrained',
+)
+
+
 def grouped(
   runs: Iterable[Mapping], key: Callable[[Mapping], Hashable]
 ) -> list[list[Mapping]]:
@@ -58,7 +65,7 @@ def row_key(results: Mapping) -> tuple:
 
 def _config(results: Mapping) -> dict:
   return {
-    key: value
+    key: 'a run' if key in _GIVEN and '/' in str(value) else value
     for key, value in results['config'].items()
     if key not in _NOT_OF_A_ROW and not key.startswith('eval.')
   }

@@ -81,7 +81,7 @@ def save(
     raise UserError(f'{path} exists: choose another --save')
   path.parent.mkdir(parents=True, exist_ok=True)
   content = {
-    'runs': [without_extras(run.results) for run in runs],
+    'runs': [_to_share(without_extras(run.results)) for run in runs],
     'paired_tests': list(paired_tests),
     'others': [without_extras(one) for one in others],
   }
@@ -90,6 +90,19 @@ def save(
     lines = ',\n'.join(map(_lines, values))
     lists.append(f'"{key}": [\n{lines}\n]')
   write_text(path, '{\n' + ',\n'.join(lists) + '\n}\n')
+
+
+def _to_share(results: dict) -> dict:
+  """Without where on somebody's disk the folders of its config were."""
+  config = {
+    key: '/'.join(Path(value).parts[-2:]) if _is_absolute(value) else value
+    for key, value in results['config'].items()
+  }
+  return {**results, 'config': config}
+
+
+def _is_absolute(value) -> bool:
+  return isinstance(value, str) and Path(value).is_absolute()
 
 
 def _lines(content: dict) -> str:

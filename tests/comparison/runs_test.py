@@ -50,6 +50,17 @@ def test_saved_scores_are_read_again_and_are_small(tmp_path):
     save(file, [], [])
 
 
+def test_saved_scores_do_not_say_where_on_a_disk_a_run_lay(tmp_path):
+  config = {'classifier.checkpoint': '/home/me/runs/cmn/seed_1', 'a': 'b/c'}
+  run = Run(tmp_path, report_results(config=config), None)
+  save(tmp_path / 'scores.json', [run], [])
+  (saved,) = read_saved(tmp_path / 'scores.json').runs
+  assert saved.results['config'] == {
+    'classifier.checkpoint': 'cmn/seed_1',
+    'a': 'b/c',
+  }
+
+
 @pytest.mark.parametrize('content', ['{', '{"a": 1}', '[1]', '3'])
 def test_json_without_scores_is_refused_by_name(tmp_path, content):
   file = tmp_path / 'other.json'

@@ -82,6 +82,20 @@ def test_rows_of_one_name_say_how_their_configs_differ():
   assert '**cmn (train.epochs=24), seed 1**' in rows
 
 
+def test_seeds_share_a_row_whatever_folders_their_parts_lie_in():
+  runs = [
+    report_results(
+      name='ekagen_rn101',
+      seed=seed,
+      config={'ekagen.knowledge': f'/runs/{seed}/knowledge', **more},
+    )
+    for seed, more in ((1, {}), (2, {}), (3, {'ekagen.teacher': '/runs/3/t'}))
+  ]
+  names = [row.name for row in tables_of(runs)[0].rows]
+  assert 'ekagen_rn101 (ekagen.teacher as named), 2 seeds' in names
+  assert 'ekagen_rn101 (ekagen.teacher=a run), seed 3' in names
+
+
 def test_the_same_run_twice_is_refused():
   with pytest.raises(UserError, match='2 runs of cmn, seed 1 on toy'):
     tables_of([report_results(), report_results(right=2)])
