@@ -135,6 +135,8 @@ def _open_prepared(config):
     out = cache_dir / prepared.prepared_name(dataset, config)
     prepared.prepare(dataset, config, out)
     opened = prepared.open_prepared(out)
+    problems = opened.info['problems']
+    refuse_problems(dataset.folder, problems, config.skip_bad)
   films = PreparedFilms(opened.builder, config.views)
   return opened.info, opened.studies, films
 

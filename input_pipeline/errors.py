@@ -31,6 +31,32 @@ def first_line(error: BaseException) -> str:
   return lines[0][:200] if lines else type(error).__name__
 
 
+# Characters of one foreign value, and of several, that a sentence has room for.
+_QUOTED, _LISTED = 80, 300
+
+
+def quoted(value: object) -> str:
+  """What stands in somebody's file, as one line of some 80 characters."""
+  shown = repr(value)
+  return shown if len(shown) <= _QUOTED else f'{shown[:_QUOTED]}...'
+
+
+def quoted_list(values: Iterable[object]) -> str:
+  """The first ones, each `quoted`, and how many more there are."""
+  values, shown, length = list(values), [], 0
+  while len(shown) < len(values) and length < _LISTED:
+    shown.append(quoted(values[len(shown)]))
+    length += len(shown[-1])
+  more = len(values) - len(shown)
+  return ', '.join(shown) + (f' and {more:,} more' if more else '')
+
+
+def plain_or_quoted(name: str) -> str:
+  """A name as it is; `quoted` where it is long or does not print."""
+  plain = len(name) <= _QUOTED and name.isprintable()
+  return name if plain else quoted(name)
+
+
 # A disk's errors that a person can mend.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 

@@ -3,6 +3,7 @@
 import collections
 import pathlib
 
+from input_pipeline.errors import quoted, quoted_list
 from input_pipeline.findings.vocabulary import (
   CHEXPERT_14,
   NEGATIVE,
@@ -49,11 +50,13 @@ def read_label_file(path: str | pathlib.Path) -> dict[str, dict[str, str]]:
       study = study.removesuffix('.0')  # a number that pandas wrote
     values = {name: row[name].strip() for name in CHEXPERT_14}
     values = {k: said(v.removesuffix('.0')) for k, v in values.items()}
-    strange = [f'{k} {v!r}' for k, v in values.items() if v not in _STATUS_OF]
+    strange = {k: v for k, v in values.items() if v not in _STATUS_OF}
     if strange:
-      faults.append(f'row {number} has {", ".join(strange)}')
+      name, value = next(iter(strange.items()))
+      others = f' and {len(strange) - 1} more' if len(strange) > 1 else ''
+      faults.append(f'row {number} has {name} {quoted(value)}{others}')
     elif study in labels:
-      faults.append(f'row {number} names {study!r} again')
+      faults.append(f'row {number} names {quoted(study)} again')
     else:
       statuses = {k: _STATUS_OF[v] for k, v in values.items()}
       labels[study] = {k: v for k, v in statuses.items() if v}
@@ -77,7 +80,7 @@ def _check_columns(path, row):
   ]
   if unknown:
     raise DataError(
-      f'{path} has {len(unknown)} unknown classes, {", ".join(unknown[:8])}: '
+      f'{path} has {len(unknown)} unknown classes, {quoted_list(unknown)}: '
       f'expected the {len(CHEXPERT_14)} of CheXpert, {", ".join(CHEXPERT_14)}'
     )
   if not ids:

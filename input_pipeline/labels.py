@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, quoted_list
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import (
   PHANTOM,
@@ -196,9 +196,7 @@ def _of_file(data, path, skip_bad):
     (ids - labels.keys(), 'are without a row'),
   ):
     if names:
-      shown = ', '.join(sorted(names)[:5])
-      more = ', ...' if len(names) > 5 else ''
-      faults.append(f'{len(names)} {where} ({shown}{more})')
+      faults.append(f'{len(names)} {where} ({quoted_list(sorted(names))})')
   if faults and (not skip_bad or not labels.keys() & ids):
     raise DataError(
       f'{path} labels {len(labels)} studies, the data have {len(ids)}: '

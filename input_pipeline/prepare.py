@@ -21,7 +21,13 @@ from input_pipeline.dataset_card import summary, units_of, write_card
 from input_pipeline.errors import UserError
 from input_pipeline.layouts import detect
 from input_pipeline.store import prepared
-from input_pipeline.study import SPLITS, DataError, Dataset, check_films
+from input_pipeline.study import (
+  SPLITS,
+  DataError,
+  Dataset,
+  absence,
+  check_films,
+)
 
 # Fields of `DataConfig` that have a flag, and what it says of itself.
 _FLAGS = {
@@ -85,7 +91,12 @@ def look(config: DataConfig) -> Dataset:
     checked = check_films(dataset)
   if any(checked.studies.values()):
     return checked
-  print('No film of any study is on disk: only the reports are read.')
+  studies = [study for split in SPLITS for study in dataset.studies[split]]
+  film = next(film for study in studies for film in study.films if film)
+  print(
+    'No film of any study is on disk: only the reports are read. Put the films '
+    f'where they are looked for, such as {absence(film)}.'
+  )
   return dataset
 
 

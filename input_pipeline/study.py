@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import hashlib
+import itertools
 import os
 import pathlib
 import re
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from absl import logging
 
 from input_pipeline.config import SECTIONS, DataConfig
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, plain_or_quoted
 
 SPLITS = ('train', 'val', 'test')
 FRONTAL, LATERAL = 'frontal', 'lateral'
@@ -210,8 +211,9 @@ def check_films(dataset: Dataset) -> Dataset:
       digest.update(repr(list(versions.values())).encode())
       missing = [film for film, version in versions.items() if not version]
       if missing:
-        listed = ', '.join(map(_absence, missing))
-        problems.append(f'{split}/{study.id}: no such file: {listed}')
+        listed = ', '.join(map(absence, missing))
+        name = plain_or_quoted(study.id)
+        problems.append(f'{split}/{name}: no such file: {listed}')
       else:
         studies[split].append(study)
   return dataclasses.replace(
@@ -222,8 +224,8 @@ def check_films(dataset: Dataset) -> Dataset:
   )
 
 
-def _absence(path):
-  """The path of a missing film, and what its folder has that is nearly so."""
+def absence(path: str) -> str:
+  """The path of a missing film, and what is there that is nearly so."""
   folder, name = os.path.split(path)
   if os.path.basename(folder) == ANYWHERE:
     return f'{name}, looked for anywhere below {os.path.dirname(folder)}'
@@ -231,6 +233,10 @@ def _absence(path):
   near = [
     n for n in _names_in(folder) if os.path.splitext(n)[0].lower() == stem
   ]
+  # A folder twice in a row, as where images/ is named in images/.
+  for twice in itertools.islice(re.finditer(r'(/[^/]+)(?=\1/)', path), 3):
+    once = path[: twice.start()] + path[twice.end() :]
+    near += [once] if _version_of(once) else []
   return path + (f' (there is {", ".join(near[:3])})' if near else '')
 
 

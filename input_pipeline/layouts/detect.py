@@ -7,6 +7,7 @@ import pathlib
 from absl import logging
 
 from input_pipeline.config import SECTIONS, DataConfig
+from input_pipeline.errors import plain_or_quoted
 from input_pipeline.layouts import (
   kaggle,
   mimic_cxr,
@@ -155,7 +156,7 @@ def _keep(listing: Listing, config: DataConfig) -> list[Study]:
     if listing.problems is None:
       listing.dropped[fault] += 1
     else:
-      name = study.id.encode('utf-8', 'replace').decode()
+      name = plain_or_quoted(study.id)
       listing.problems.append(f'{study.split}/{name}: {fault}')
   return kept
 
@@ -175,6 +176,7 @@ _REMEDIES = {
   "set data.view_rule='first' (--view-rule first), or give their views",
   'outside': 'name images by paths that start at the folder',
   'not in the split file': 'is that the split of these data?',
+  'no split named': 'name a split in each row, or in none',
   'empty ': 'is the text in another section, or column?',
 }
 

@@ -19,6 +19,7 @@ from input_pipeline.study import (
   join_key,
   number_of,
   path_inside,
+  said,
   view_of,
 )
 
@@ -111,7 +112,7 @@ def _number(uid):
 
 def _study(row, films, film_of, folder):
   first = join_key(films[0][0])
-  mesh = tuple(t.strip() for t in row['MeSH'].split(';') if t.strip())
+  mesh = tuple(term.strip() for term in row['MeSH'].split(';') if said(term))
   return Study(
     id='CXR' + first.rsplit('-', 1)[0],
     films=tuple(film_path(film_of, name, folder) for name, _ in films),

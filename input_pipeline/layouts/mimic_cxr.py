@@ -15,6 +15,7 @@ from input_pipeline.study import (
   Listing,
   Study,
   number_of,
+  said,
   view_of,
 )
 
@@ -95,7 +96,7 @@ def _read_metadata(folder, dropped):
     if key is None or not film.replace('-', '').isalnum():
       dropped[f'row of {METADATA} with a strange id'] += 1
       continue
-    view = view_of(row['ViewPosition'] or row.get(_MEANING, ''))
+    view = view_of(said(row['ViewPosition']) or row.get(_MEANING))
     films_of[key].append((film, view))
   return films_of
 

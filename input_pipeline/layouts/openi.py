@@ -23,6 +23,7 @@ from input_pipeline.study import (
   join_key,
   number_of,
   path_inside,
+  said,
 )
 
 REPORTS = ('NLMCXR_reports.tgz', 'ecgen-radiology', 'NLMCXR_reports')
@@ -122,7 +123,8 @@ def _study(root, images, film_of, folder):
     text.get('Label', '').lower(): ''.join(text.itertext())
     for text in root.iter('AbstractText')
   }
-  mesh = tuple(term.text or '' for term in root.iterfind('MeSH/major'))
+  terms = (term.text for term in root.iterfind('MeSH/major'))
+  mesh = tuple(filter(said, terms))
   return Study(
     id=images[0].rsplit('-', 1)[0],
     films=tuple(film_path(film_of, f'{image}.png', folder) for image in images),

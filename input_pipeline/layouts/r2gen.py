@@ -12,6 +12,7 @@ import collections
 import dataclasses
 import pathlib
 
+from input_pipeline.errors import plain_or_quoted, quoted, quoted_list
 from input_pipeline.findings import Finding
 from input_pipeline.layouts.mimic_cxr import LICENCE as MIMIC_LICENCE
 from input_pipeline.layouts.mimic_cxr import is_mimic_id
@@ -68,8 +69,8 @@ def _read_studies(folder, annotation, problems):
       fault = _fault_of_entry(entry, folder)
       if fault:
         label = entry.get('id') if isinstance(entry, dict) else None
-        label = str(label or f'entry {number}')[:100]
-        problems.append(f'{split}/{label}: {fault[:500]}')
+        label = plain_or_quoted(str(label or f'entry {number}'))
+        problems.append(f'{split}/{label}: {fault}')
         continue
       paths = entry['image_path']
       yield Study(
@@ -111,9 +112,9 @@ def _read_views(folder):
     view, place = view_of(row['view']), number_of(row['film'])
     if view is None or place is None:
       raise DataError(
-        f'{path}, study {row["id"]}: film {row["film"]!r}, view '
-        f'{row["view"]!r}; expected the place of a film, from 0, and Frontal '
-        'or Lateral.'
+        f'{path}, study {quoted(row["id"])}: film {quoted(row["film"])}, view '
+        f'{quoted(row["view"])}; expected the place of a film, from 0, and '
+        'Frontal or Lateral.'
       )
     views[row['id'], place] = view
   if dropped:
@@ -139,7 +140,7 @@ def _check_splits(path, annotation):
     if not isinstance(annotation.get(split), list):
       raise DataError(
         f'{path}: expected a list {split!r}; it has '
-        f'{", ".join(sorted(annotation)) or "nothing"}.'
+        f'{quoted_list(sorted(annotation)) or "nothing"}.'
       )
     if not annotation[split]:
       raise DataError(f'{path}: the split {split!r} is empty.')
@@ -154,18 +155,18 @@ def _fault_of_entry(entry, folder):
     return f'has no {", ".join(missing)}.'
   for key in ('id', 'report'):
     if not isinstance(entry[key], str):
-      return f'{key} is {repr(entry[key])[:200]}; expected text.'
+      return f'{key} is {quoted(entry[key])}; expected text.'
   if not entry['id']:
     return 'its id is empty.'
   paths = entry['image_path']
   if not isinstance(paths, list) or not all(isinstance(p, str) for p in paths):
-    return f'image_path is {paths!r}; expected a list of paths.'
+    return f'image_path is {quoted(paths)}; expected a list of paths.'
   outside = [p for p in paths if not path_inside(p, folder / 'images')]
   if outside:
-    return f'image_path {outside[0]!r} points outside images/.'
+    return f'image_path {quoted(outside[0])} points outside images/.'
   if not _are_findings(entry.get('findings')):
     return (
-      f'findings is {repr(entry["findings"])[:200]}; expected a list of '
+      f'findings is {quoted(entry["findings"])}; expected a list of '
       f'objects with the texts {", ".join(_FINDING_FIELDS)}.'
     )
   views = entry.get('views')
@@ -174,7 +175,10 @@ def _fault_of_entry(entry, folder):
     and len(views) == len(paths)
     and all(view in (FRONTAL, LATERAL, None) for view in views)
   ):
-    return f'views is {views!r}; expected {FRONTAL!r} or {LATERAL!r} per image.'
+    return (
+      f'views is {quoted(views)}; expected {FRONTAL!r} or {LATERAL!r} per '
+      'image.'
+    )
   return None
 
 

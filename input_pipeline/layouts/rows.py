@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from input_pipeline.errors import quoted, quoted_list
 from input_pipeline.study import DataError
 
 _MAX_LINE = 10_000_000  # bytes
@@ -127,7 +128,7 @@ def without_doubles(pairs: Sequence[tuple[str, object]]) -> dict:
   if len(fields) < len(pairs):
     names = Counter(name for name, _ in pairs)
     name = names.most_common(1)[0][0]
-    raise DoubledNameError(f'{name[:80]!r} is there twice')
+    raise DoubledNameError(f'{quoted(name)} is there twice')
   return fields
 
 
@@ -150,12 +151,12 @@ def _header(path, line, columns):
   if absent(delimiter):
     raise DataError(
       f'{path} has no column {", ".join(absent(delimiter))}; it has '
-      f'{", ".join(header[:30])[:500] or "nothing"}.'
+      f'{quoted_list(header) or "nothing"}.'
     )
   twice = [name for name, n in Counter(header).items() if name and n > 1]
   if twice:
     raise DataError(
-      f'{path} has the column {", ".join(twice[:8])} twice: which of them is '
+      f'{path} has the column {quoted_list(twice)} twice: which of them is '
       'meant? Rename or remove the other.'
     )
   return header, delimiter
@@ -220,7 +221,7 @@ class _Lines:
       if len(row) == fields and not any(part[:1] == ' ' for part in row):
         raise DataError(
           f'{self._path}: a quote opens in line {self.begun} and closes behind '
-          f'other rows, such as {line.strip()[:80]!r}.'
+          f'other rows, such as {quoted(line.strip())}.'
         )
 
   def _read(self, file):

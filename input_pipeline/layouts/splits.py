@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from input_pipeline.errors import quoted
 from input_pipeline.findings import NO_FINDING, chexpert_labels
 from input_pipeline.layouts import official
 from input_pipeline.layouts.rows import read_json
@@ -59,7 +60,7 @@ def read_split_file(path: str) -> dict[str, tuple[str, str, int]]:
       name = entry.get('id') if isinstance(entry, dict) else None
       if not isinstance(name, str) or study_key(name) in entries:
         raise DataError(
-          f'The split file {path} names {repr(name)[:100]} twice or as no text.'
+          f'The split file {path} names {quoted(name)} twice or as no text.'
         )
       entries[study_key(name)] = name, split, len(entries)
   return entries

@@ -2,12 +2,13 @@
 
 Columns: id, report, image; and, if one has them, split, view, findings,
 impression, mesh. Several images (and their views) of a study stand in one
-field with ';' between them, or in a list, or each in a row of its own that
-follows with the same id and report. Paths start at the folder.
+field with ';' between them, or in a list, or each in a row of its own with the
+same id and report. Paths start at the folder.
 """
 
 import collections
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -43,18 +44,25 @@ def read_table(folder: pathlib.Path, scratch: pathlib.Path) -> Listing:
   found, dropped = collections.Counter(), collections.Counter()
   path = find_table(folder, CSV) or find_table(folder, JSON_LINES)
   read = read_csv if path.name.startswith(CSV) else read_json_lines
-  first = next(iter(read(path, _COLUMNS, collections.Counter())), {})
+  rows = read(path, _COLUMNS, dropped)
+  studies = _together(_read_studies(folder, rows, found, dropped))
   return Listing(
     name=os.path.basename(folder),
-    label_source='mesh' if 'mesh' in first else None,
-    split_name=path.name if 'split' in first else None,
+    label_source='mesh' if any(s.mesh for s in studies) else None,
+    split_name=path.name if any(s.split for s in studies) else None,
     licence='Unknown: that of the films and reports in this folder.',
-    studies=_joined(
-      _read_studies(folder, read(path, _COLUMNS, dropped), found, dropped)
-    ),
+    studies=_joined(studies),
     found=found,
     dropped=dropped,
   )
+
+
+def _together(studies):
+  """In the order of the ids' first rows, those of one id one after another."""
+  of_id = collections.defaultdict(list)
+  for study in studies:
+    of_id[study.id].append(study)
+  return list(itertools.chain.from_iterable(of_id.values()))
 
 
 def _joined(studies):
@@ -92,7 +100,7 @@ def _read_studies(folder, rows, found, dropped):
       dropped[fault] += 1
       continue
     views = list(map(view_of, views)) or [None] * len(films)
-    mesh = tuple(_listed(row.get('mesh')))
+    mesh = tuple(filter(said, _listed(row.get('mesh'))))
     yield Study(
       id=str(row['id']).strip(),
       split=_SPLIT_OF[_lower(row.get('split'))],

@@ -89,7 +89,8 @@ def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
         f'{out} holds other data ({info["key"]}) than this '
         f'({prepared_name(dataset, config)}): choose another folder.'
       )
-    refuse_problems(dataset.folder, info['problems'], config.skip_bad)
+    if not config.skip_bad:
+      refuse_problems(dataset.folder, info['problems'], False)
 
 
 def open_prepared(folder: str | pathlib.Path) -> Prepared:

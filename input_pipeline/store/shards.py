@@ -21,6 +21,7 @@ import numpy as np
 from input_pipeline import images
 from input_pipeline.atomic_write import atomic_path, write_json
 from input_pipeline.config import DataConfig
+from input_pipeline.errors import plain_or_quoted
 from input_pipeline.progress_bar import progress_bar
 from input_pipeline.quiet import without_warnings
 from input_pipeline.study import SPLITS, Dataset, Study
@@ -113,7 +114,8 @@ def _write_shard(path, decoded, views):
   def records():
     for number, study, films, faults, films_prints in decoded:
       if faults:
-        problems.append(f'{study.split}/{study.id}: {" ".join(faults)}')
+        name = plain_or_quoted(study.id)
+        problems.append(f'{study.split}/{name}: {" ".join(faults)}')
         continue
       kept.append(number)
       prints.append(films_prints)

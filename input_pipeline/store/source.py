@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from input_pipeline.config import DataConfig
+from input_pipeline.errors import plain_or_quoted
 from input_pipeline.quiet import without_warnings
 from input_pipeline.store.shards import film_key, read_films
 from input_pipeline.study import DataError, Study
@@ -92,7 +93,7 @@ class StreamedFilms:
       films, wrong = read_films(study.films, name, self._config)
       if not wrong:
         return *films, True
-      message = f'{name}/{study.id}: {" ".join(wrong)}'
+      message = f'{name}/{plain_or_quoted(study.id)}: {" ".join(wrong)}'
       if not skip_bad:
         faults.append(DataError(f'{message} {_advice(name)}'))
         raise faults[-1]

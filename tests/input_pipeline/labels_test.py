@@ -134,11 +134,11 @@ def test_sources_that_the_data_do_not_have(data, source):
   [
     (
       lambda row: {**row, 'id': row['id'].replace('test', 'x')},
-      r'2 of the file .*x0, x1.*2 are without a row \(test0, test1',
+      r"2 of the file .*'x0', 'x1'.*2 are without a row \('test0', 'test1'",
     ),
     (lambda row: {**row, 'Edema': 'yes'}, "row 2 has Edema 'yes'.*1 more"),
     (lambda row: {**row, 'id': 'same'}, "row 3 names 'same' again"),
-    (lambda row: {**row, 'Oedema': '1'}, '1 unknown classes, Oedema.*14'),
+    (lambda row: {**row, 'Oedema': '1'}, "1 unknown classes, 'Oedema'.*14"),
     (
       lambda row: {k: v for k, v in row.items() if k != 'Edema'},
       'no column Edema',
@@ -153,6 +153,22 @@ def test_what_is_wrong_with_a_file_is_told(data, tmp_path, change, says):
   path = _write(tmp_path / 'labels.csv', data, change)
   with pytest.raises(ValueError, match=says):
     read_labels(data, path, (), False)
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    lambda row: {**row, **dict.fromkeys(CHEXPERT_14, 'x' * 1000)},
+    lambda row: {**row, 'id': 'x' * 1000},
+    lambda row: {**row, 'x' * 1000: '1', 'y' * 1000: '1'},
+    lambda row: {**row, 'id': row['id'] + 'x' * 1000},
+  ],
+)
+def test_what_a_file_holds_is_told_in_short(data, tmp_path, change):
+  path = _write(tmp_path / 'labels.csv', data, change)
+  with pytest.raises(ValueError, match=r'xxx\.\.\.') as caught:
+    read_labels(data, path, (), False)
+  assert len(str(caught.value)) < 900 + len(path)
 
 
 def test_a_file_that_is_not_there(data, tmp_path):

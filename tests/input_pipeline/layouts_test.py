@@ -88,6 +88,19 @@ def test_kaggle_gives_the_same_studies(tmp_path, encoding, end, archive):
   }  # fmt: skip
 
 
+def test_no_mesh_is_no_index(tmp_path):
+  """Nobody has looked: the study is not normal."""
+  studies = [
+    (*study[:5], (nothing,))
+    for study, nothing in zip(many(3), ('', 'nan', ' '), strict=True)
+  ]
+  small_layouts.write_openi(tmp_path / 'openi', studies)
+  small_layouts.write_kaggle(tmp_path / 'kaggle', studies)
+  for layout in 'openi', 'kaggle':
+    read = kept(select(tmp_path / layout)).values()
+    assert [(s.mesh, s.labels) for s in read] == [(None, None)] * 3
+
+
 def test_the_impression_can_be_part_of_the_text(tmp_path):
   small_layouts.write_openi(tmp_path / 'openi', ODD)
   studies = kept(select(tmp_path / 'openi', sections='findings+impression'))

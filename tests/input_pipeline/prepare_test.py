@@ -99,7 +99,7 @@ def test_a_prepared_folder_says_what_it_has(openi, tmp_path):
     open_folder(tmp_path / 'prepared', None, sections='findings+impression')
 
 
-def test_what_is_said_and_written(openi, tmp_path, capsys):
+def test_what_is_said_and_written(openi, tmp_path, capsys, caplog):
   (openi / 'NLMCXR_png.tgz').unlink()
   names = [name for s in many(40) for name in small_layouts.film_names(s)]
   films = {f'CXR{name}.png': small_layouts.png(name) for name in names[1:]}
@@ -111,6 +111,8 @@ def test_what_is_said_and_written(openi, tmp_path, capsys):
   said = capsys.readouterr().out
   assert 'Open-i layout' in said
   assert '40 reports, 80 films named' in said
+  assert said.count(f'CXR{names[0]}.png') == 1
+  assert 'bad studies' not in caplog.text
   assert 'bad            2  studies' in said
   assert f'CXR{names[0]}.png, looked for anywhere below {openi}' in said
   assert 'neither PNG nor JPEG nor DICOM' in said
@@ -197,6 +199,14 @@ def test_reports_without_any_film_still_give_an_annotation(
   assert sum(len(entries) for entries in annotation.values()) == 40
   with pytest.raises(SystemExit, match='No study of the split'):
     run('--source', openi, '--out', tmp_path / 'prepared', *SIZES)
+
+
+def test_films_that_lie_elsewhere_are_looked_for_by_name(tmp_path, capsys):
+  write_r2gen(tmp_path / 'data')
+  (tmp_path / 'data' / 'images').rename(tmp_path / 'films')
+  run('--source', tmp_path / 'data')
+  path = tmp_path / 'data' / 'images' / 'train-0' / '0.png'
+  assert f'are looked for, such as {path}.' in capsys.readouterr().out
 
 
 def test_labels_of_the_phantom_and_of_nobody(tmp_path):

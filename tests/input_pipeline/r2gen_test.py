@@ -7,6 +7,8 @@ from input_pipeline.study import OPENI_LICENCE, DataError
 from tests.made.r2gen_folder import write_annotation, write_r2gen
 from tests.made.selecting import scan
 
+LONG = 'x\t' * 800
+
 
 @pytest.fixture
 def annotation(tmp_path):
@@ -178,6 +180,34 @@ def test_bad_studies_come_in_one_list(tmp_path, annotation):
   ]
 
 
+def test_what_an_annotation_holds_is_told_in_short(tmp_path, annotation):
+  first, second, third, fourth = annotation['train'][:4]
+  first['id'] = second['id'] = LONG + '\0\ud800'
+  second['image_path'] = [f'../{LONG}']
+  third |= {'id': 'a\0b', 'views': [LONG]}
+  fourth |= {'id': 'c\0d', 'image_path': ['no/0.png', 'no/1.png']}
+  write_annotation(tmp_path, annotation)
+  problems = scan(tmp_path).problems
+  assert len(problems) == 4
+  for problem in problems:
+    assert len(problem) < 300 + 2 * len(str(tmp_path))
+    assert problem.isprintable()
+  write_annotation(tmp_path, {'train': [first], LONG: []})
+  message = complaint(tmp_path)
+  assert message.isprintable() and len(message) < 300 + len(str(tmp_path))
+
+
+def test_a_film_that_is_near_is_named(tmp_path, annotation):
+  entry = annotation['train'][3]
+  entry['image_path'] = [f'images/{path}' for path in entry['image_path']]
+  write_annotation(tmp_path, annotation)
+  (problem,) = scan(tmp_path).problems
+  images = tmp_path / 'images'
+  assert (
+    f'{images}/images/train-3/0.png (there is {images}/train-3/0.png)'
+  ) in problem
+
+
 def test_a_split_without_any_good_study_cannot_be_skipped(tmp_path, annotation):
   for entry in annotation['val']:
     entry['image_path'] = []
@@ -193,7 +223,7 @@ def test_a_split_without_any_good_study_cannot_be_skipped(tmp_path, annotation):
     ('\xff', 'is not JSON'),
     ('[]', 'expected an object with train, val, test'),
     ('{"train": [], "validation": []}', "the split 'train' is empty"),
-    ('{"train": [1], "test": [1]}', "expected a list 'val'; it has test"),
+    ('{"train": [1], "test": [1]}', "expected a list 'val'; it has 'test'"),
   ],
 )
 def test_annotations_that_are_none(tmp_path, content, message):
@@ -236,8 +266,11 @@ def test_a_table_of_views_puts_the_frontal_film_first(tmp_path, annotation):
     ('id,film\nval-0,0\n', 'no column view'),
     ('id,film,view\nval-0,0,Oblique\n', 'expected the place of a film'),
     ('id,film,view\nval-0,first,Frontal\n', "film 'first'"),
+    (f'id,film,view\n{LONG},{LONG},{LONG}\n', r"film 'x\tx\t"),
   ],
 )
 def test_a_bad_table_of_views_is_named(tmp_path, annotation, table, says):
   (tmp_path / 'views.csv').write_text(table)
-  assert says in complaint(tmp_path)
+  message = complaint(tmp_path)
+  assert says in message
+  assert len(message) < 500 + len(str(tmp_path))

@@ -15,6 +15,13 @@ ROWS = [
 ]  # fmt: skip
 
 
+def many_rows(count):
+  return [
+    {'id': f'a{n}', 'report': f'Clear {n}.', 'image': '0.png;1.png'}
+    for n in range(count)
+  ]
+
+
 @pytest.mark.parametrize('lines', [False, True])
 def test_any_folder_with_a_table(tmp_path, lines):
   rows = [dict(row) for row in ROWS]
@@ -84,7 +91,7 @@ def test_bad_lines_are_counted(tmp_path):
   ('content', 'message'),
   [
     ('', 'has no column id, report, image; it has nothing'),
-    ('id,text\n1,2\n', 'has no column report, image; it has id, text'),
+    ('id,text\n1,2\n', "has no column report, image; it has 'id', 'text'"),
     ('id,report,image\n1,"' + 'x' * 200_000 + '\n', 'damaged'),
   ],
 )
@@ -92,6 +99,72 @@ def test_csvs_that_are_none(tmp_path, content, message):
   (tmp_path / 'reports.csv').write_text(content)
   with pytest.raises(DataError, match=message):
     select(tmp_path)
+
+
+@pytest.mark.parametrize('lines', [False, True])
+@pytest.mark.parametrize('nothing', ['', 'nan', None])
+def test_a_split_that_no_row_names_is_none(tmp_path, lines, nothing):
+  rows = [row | {'split': nothing} for row in many_rows(20)]
+  small_layouts.write_table(tmp_path / 'films', rows, lines)
+  dataset = select(tmp_path / 'films')
+  assert dataset.split_name == 'hash-v1'
+  assert all(dataset.studies.values())
+  assert not dropped(dataset)
+
+
+def test_a_row_for_each_film_wherever_it_stands(tmp_path):
+  rows = [
+    row | {'image': f'{film}.png', 'view': view}
+    for film, view in enumerate(('Frontal', 'Lateral'))
+    for row in many_rows(6)
+  ]
+  rows.append(rows[0] | {'report': 'Another text.', 'image': '5.png'})
+  rows.append(rows[1])
+  small_layouts.write_table(tmp_path / 'films', rows)
+  dataset = select(tmp_path / 'films')
+  assert sorted(kept(dataset)) == [f'a{n}' for n in range(6)]
+  assert {study.views for study in kept(dataset).values()} == {
+    ('frontal', 'lateral')
+  }
+  assert dropped(dataset) == {'fewer than 2 films': 2}
+
+
+@pytest.mark.parametrize('lines', [False, True])
+@pytest.mark.parametrize('nothing', ['', ' ', 'nan', 'None', None])
+def test_no_mesh_is_no_index(tmp_path, lines, nothing):
+  """Nobody has looked: the study is not normal."""
+  rows = many_rows(4)
+  for row, mesh in zip(
+    rows, (nothing, nothing, 'normal', 'normal;'), strict=True
+  ):
+    row['mesh'] = mesh
+  small_layouts.write_table(tmp_path / 'films', rows, lines)
+  dataset = select(tmp_path / 'films')
+  assert dataset.label_source == 'mesh'
+  studies = kept(dataset)
+  for name in 'a0', 'a1':
+    assert (studies[name].mesh, studies[name].labels) == (None, None)
+  for name in 'a2', 'a3':
+    assert studies[name].mesh == ('normal',)
+    assert studies[name].labels['No Finding'] == 'positive'
+
+
+LONG = '\x80\t' * 1500
+
+
+@pytest.mark.parametrize(
+  'header',
+  [
+    ['id', 'report', 'image', *[f'{n}{LONG}' for n in range(9)] * 2],
+    [f'{n}{LONG}' for n in range(9)],
+  ],
+)
+def test_long_names_of_columns_are_cut(tmp_path, header):
+  small_layouts.write_csv(tmp_path / 'reports.csv', header, [header])
+  with pytest.raises(DataError, match=r'\\t\.\.\. and \d more') as caught:
+    select(tmp_path)
+  assert len(str(caught.value)) < 600 + len(str(tmp_path))
+  assert '\x80' not in str(caught.value)
 
 
 def test_missing_csvs_are_named(tmp_path):
