@@ -47,7 +47,8 @@ def predict_many(
         counts[place] += bool(there)
       if page and len(shown) < _MOST_ON_PAGE:
         shown.append(result)
-  if page:
+  # A call that finds all done leaves the page of the one that did it.
+  if page and (shown or not page.exists()):
     write_own_page(page, writer, shown)
   written, unread, unlike = counts
   print(

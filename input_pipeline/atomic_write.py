@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from input_pipeline.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
@@ -15,7 +17,12 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
   What was written is removed where an exception passes, and a file that was
   there before stays as it was.
+
+  Raises:
+    UserError: there is a device or a folder of that name.
   """
+  if Path(path).exists() and not Path(path).is_file():
+    raise UserError(f'{path} is no file and stays as it is: choose another')
   partial = _partial(path)
   try:
     yield partial

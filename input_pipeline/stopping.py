@@ -8,6 +8,7 @@ each signal, and sees to it that the process leaves in time, with exit status
 
 import atexit
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -56,6 +57,7 @@ def install() -> None:
   _stop.owner = os.getpid()
   # Before others register, so that it runs after them.
   atexit.register(_exit_at_last)
+  sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, _handle)
   signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
@@ -117,6 +119,15 @@ def _handle(number: int, frame) -> None:
     _say(f'stopped by {signal.Signals(number).name}')
     _stop.leaving = number
     raise Stopped(128 + number)
+
+
+def _unraisable(hook: Callable, found) -> None:
+  """Says nothing of a signal that came where no exception can pass.
+
+  As within garbage collection; `_see_off` ends the process then.
+  """
+  if found.exc_type is not Stopped:
+    hook(found)
 
 
 def _watch(woken: socket.socket, wake: socket.socket) -> None:

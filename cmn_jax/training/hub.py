@@ -76,6 +76,8 @@ def write_hub_folder(
   write_json(folder / _TOKENIZER, about.pop('tokenizer', None))
   write_json(folder / CONFIG, about)
   write_text(folder / _CARD, card)
+  # That library makes a file of its owner's alone.
+  (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
 
 
 def read_hub_folder(folder: Path | str) -> tuple[dict, dict]:

@@ -67,6 +67,13 @@ def _start(program: str) -> subprocess.Popen:
       " stopping.leave(stopping.requested(), 'saved')",
       'stopped by SIG{}: saved',
     ),
+    # Where no exception can pass.
+    (
+      'import gc\n'
+      'gc.callbacks.append(lambda phase, _: time.sleep(1))\n'
+      "print('ready', flush=True)\ngc.collect()\ntime.sleep(60)",
+      'stopped by SIG',
+    ),
     # It does not look in time.
     (
       'stopping.PATIENCE = .1\nwith stopping.polled():\n blocked()',

@@ -32,6 +32,7 @@ def test_there_and_back_to_the_bit(runs, tmp_path, name):
   assert ('| constant report |' in card) == (name != 'classifier')
   assert f'| this model | {ours.meta["config"]["name"]}' not in card
   assert json.loads((out / 'tokenizer.json').read_text())
+  assert len({path.stat().st_mode for path in out.iterdir()}) == 1
 
 
 def test_an_encoder_may_start_from_it(runs, tmp_path):

@@ -70,6 +70,9 @@ def test_a_row_for_each_study_and_a_page(runs, films, tmp_path, capsys):
   text = page.read_text()
   assert text.count('<article') == 9 and 'Reference' not in text
   assert bad[names[1]] in text and 'drawn images only' in text
+  # All is done already: the page stays.
+  _predict(runs, films, out, f'--page={page}')
+  assert page.read_text() == text
 
 
 def test_a_table_goes_on_where_it_was_stopped(runs, films, tmp_path, capsys):
