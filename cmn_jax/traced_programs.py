@@ -34,13 +34,14 @@ def jit_and_keep(function: Callable, about: object) -> Callable:
   Args:
     function: of trees of arrays.
     about: of which the repr tells all that the function closes over and that
-      changes its program; the source of the package is told apart by itself.
+      changes its program. The project's own source is told apart by itself;
+      code from elsewhere, such as an encoder of one's own, is not.
   """
   jitted, traces = jax.jit(function), {}
 
   def call(*args):
     folder = jax.config.jax_compilation_cache_dir
-    if not folder:
+    if not folder or '://' in folder:  # JAX alone knows buckets.
       return jitted(*args)
     shapes = jax.tree.map(jax.typeof, args)
     key = repr(shapes)
@@ -58,12 +59,13 @@ def jit_and_keep(function: Callable, about: object) -> Callable:
 
 @functools.cache
 def _surroundings() -> str:
-  """The package's source, versions, settings and the kind of device."""
+  """The project's source, versions, settings and the kind of device."""
   digest = hashlib.sha256()
-  root = Path(__file__).parent
-  for path in sorted(root.rglob('*.py')):
-    digest.update(str(path.relative_to(root)).encode())
-    digest.update(path.read_bytes())
+  root = Path(__file__).parents[1]
+  for package in 'cmn_jax', 'input_pipeline':
+    for path in sorted((root / package).rglob('*.py')):
+      digest.update(str(path.relative_to(root)).encode())
+      digest.update(path.read_bytes())
   versions = [metadata.version(name) for name in _PACKAGES]
   settings = [repr(getattr(jax.config, name)) for name in _SETTINGS]
   device = jax.devices()[0]
@@ -74,9 +76,7 @@ def _surroundings() -> str:
 def _read(file: Path) -> jax.export.Exported | None:
   try:
     return jax.export.deserialize(bytearray(file.read_bytes()))
-  except FileNotFoundError:
-    return None
-  except Exception:  # Cut short or of another form: it is made again.
+  except Exception:  # Not there, cut short or of another form: it is made.
     return None
 
 

@@ -38,7 +38,7 @@ from input_pipeline.errors import UserError
 _ON_WORDS = ('bleu', 'rouge')
 # Those that run without a key: the last two fetch what is in no cache of
 # Hugging Face, or have seven billion parameters.
-METRICS = (
+_METRICS = (
   *_ON_WORDS,
   'bertscore',
   'radeval_bertscore',
@@ -50,7 +50,7 @@ METRICS = (
   'temporal',
   'green',
 )
-UNASKED = METRICS[:-2]
+_DEFAULT = _METRICS[:-2]
 _OFFLINE = 'HF_HUB_OFFLINE'
 
 
@@ -79,7 +79,8 @@ def radeval_tables(
   Args:
     runs: ours; those without predictions are left out, as classifiers are.
     others: reports of other programs.
-    metrics: of METRICS; UNASKED by default.
+    metrics: by their names there; by default those that need no more than
+      the cache of Hugging Face.
 
   Returns:
     The tables, and a sentence for each metric that could not be computed, as
@@ -97,10 +98,10 @@ def radeval_tables(
       'report model, with its evaluation/test_predictions.json'
     )
   check_distinct([run.results for run in ours])
-  if unknown := [metric for metric in metrics if metric not in METRICS]:
+  if unknown := [metric for metric in metrics if metric not in _METRICS]:
     raise UserError(
-      f'--radeval {unknown[0]}: expected some of {", ".join(METRICS)}, or none '
-      'for all whose weights are at hand'
+      f'--radeval {unknown[0]}: expected some of {", ".join(_METRICS)}, or '
+      'none for all whose weights are at hand'
     )
   # Before its first import, which reads it.
   os.environ.setdefault(_OFFLINE, '1')
@@ -114,7 +115,7 @@ def radeval_tables(
   tables = [_rows(group, ours, others) for group in groups]
   rows = [row for of_table in tables for row in of_table]
   left_out = []
-  for metric in metrics or UNASKED:
+  for metric in metrics or _DEFAULT:
     try:
       # What it and its models print is no table.
       with contextlib.redirect_stdout(sys.stderr):

@@ -18,10 +18,9 @@ _NOT_OF_A_ROW = (
   'classifier.checkpoint',
   'train.parallel',
 )
-
-
-# Folders, which differ from seed to seed: a row is told by what has one.
-_GIVEN = (
+# Of EKAGen, folders, which differ from seed to seed: a row is told by which of
+# them there are.
+_PARTS = (
   *('ekagen.knowledge', 'ekagen.locator', 'ekagen.masks', 'ekagen.teacher'),
   'model.pretrained',
 )
@@ -64,8 +63,9 @@ def row_key(results: Mapping) -> tuple:
 
 
 def _config(results: Mapping) -> dict:
+  parts = _PARTS if results['task'] == 'ekagen' else ()
   return {
-    key: 'a run' if key in _GIVEN and '/' in str(value) else value
+    key: 'a run' if key in parts and '/' in str(value) else value
     for key, value in results['config'].items()
     if key not in _NOT_OF_A_ROW and not key.startswith('eval.')
   }

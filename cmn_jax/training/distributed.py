@@ -40,14 +40,14 @@ _passed_on = []  # the Ctrl-C of this process that JAX was told of
 def start(coordinator: str | None, processes: int | None, process: int | None):
   """Joins the other processes; returns when all are there.
 
+  Where the others do not come this process ends with a sentence: JAX would
+  abort it.
+
   Args:
     coordinator: HOST:PORT of the first process; None where JAX finds the
       others by itself (TPU pods, Slurm, Kubernetes).
     processes: of the job; None with the coordinator.
     process: which of them this is, from 0; None with the coordinator.
-
-  Where the others do not come this process ends with a sentence: JAX would
-  abort it.
 
   Raises:
     UserError: the three do not fit together, or the others cannot be found.
@@ -71,13 +71,17 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
       )
   # What simulated devices on CPUs talk through; other platforms ignore it.
   jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-  who = f'process {process} of {processes}' if all(given) else 'this process'
+  what = 'this process waits for the others of its job'
+  if all(given):
+    what = f'process {process} of {processes} waits for the others at '
+    what += coordinator
   try:
-    with _awaited(f'{who} waits for the others at {coordinator or "the job"}'):
+    with _awaited(what):
       jax.distributed.initialize(
         coordinator,
         processes,
         process,
+        # Then JAX aborts; `_awaited` is to be first.
         initialization_timeout=2 * _START_SECONDS,
         heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
         shutdown_timeout_seconds=_WAIT_SECONDS,
@@ -104,9 +108,9 @@ def _awaited(what: str) -> Iterator[None]:
     if here.wait(_START_SECONDS - _PATIENT_SECONDS):
       return
     print(
-      f'error: {what}, and {_START_SECONDS} s were not enough: start one '
-      'command for each process, with the same --coordinator and --processes '
-      'and a --process of its own, where that address can be reached',
+      f'error: {what}, and {_START_SECONDS} s were not enough: start the '
+      'command once for each process, where they can reach the first one, and '
+      'where --coordinator is given with a --process of its own',
       file=sys.stderr,
       flush=True,
     )

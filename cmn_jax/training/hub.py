@@ -76,7 +76,7 @@ def write_hub_folder(
   write_json(folder / _TOKENIZER, about.pop('tokenizer', None))
   write_json(folder / CONFIG, about)
   write_text(folder / _CARD, card)
-  # That library makes a file of its owner's alone.
+  # safetensors makes a file that its owner alone can read.
   (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
 
 

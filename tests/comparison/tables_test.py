@@ -86,6 +86,7 @@ def test_seeds_share_a_row_whatever_folders_their_parts_lie_in():
   runs = [
     report_results(
       name='ekagen_rn101',
+      task='ekagen',
       seed=seed,
       config={'ekagen.knowledge': f'/runs/{seed}/knowledge', **more},
     )
@@ -94,6 +95,15 @@ def test_seeds_share_a_row_whatever_folders_their_parts_lie_in():
   names = [row.name for row in tables_of(runs)[0].rows]
   assert 'ekagen_rn101 (ekagen.teacher as named), 2 seeds' in names
   assert 'ekagen_rn101 (ekagen.teacher=a run), seed 3' in names
+
+
+def test_other_pretrained_encoders_are_other_rows():
+  runs = [
+    report_results(seed=seed, config={'model.pretrained': f'hf:a/{seed}'})
+    for seed in (1, 2)
+  ]
+  names = [row.name for row in tables_of(runs)[0].rows]
+  assert 'cmn (model.pretrained=hf:a/2), seed 2' in names
 
 
 def test_the_same_run_twice_is_refused():
