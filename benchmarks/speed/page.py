@@ -174,6 +174,12 @@ def _notes(rows, plan: dict, details: dict) -> list[str]:
     'no time; the first run, which warms up (one batch of a test split), '
     'neither.',
   ]
+  alone = [f'`{k}`' for k, x in details.items() if not x.get('in_turn', True)]
+  if alone:
+    lines.append(
+      f'{", ".join(alone)}: both at once took more memory than there is, so '
+      'that one side ran after the other.'
+    )
   for work, detail in details.items():
     best = detail['sides'].get('theirs_best')
     if best:

@@ -1,8 +1,10 @@
 """Both sides of a workload, each in its process, asked in turn."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,6 +17,10 @@ from input_pipeline.errors import UserError
 
 class WorkerError(UserError):
   """A side that failed; the message ends with its own words."""
+
+
+class KilledError(WorkerError):
+  """A side that the system killed, as it does where memory runs out."""
 
 
 class Worker:
@@ -52,15 +58,19 @@ class Worker:
     self._process.wait()
     self._errors.seek(0)
     said = self._errors.read().strip().splitlines()
+    status = self._process.returncode
+    if status == -signal.SIGKILL:
+      raise KilledError(f'{self._what} was killed: is there memory enough?')
     raise WorkerError(
-      f'{self._what} stopped with status {self._process.returncode}: '
+      f'{self._what} stopped with status {status}: '
       f'{said[-1] if said else "no output"}'
     )
 
   def run(self) -> dict:
     """Runs once: seconds, peak_bytes and the workload's result."""
-    self._process.stdin.write('run\n')
-    self._process.stdin.flush()
+    with contextlib.suppress(BrokenPipeError):  # What ended it is read below.
+      self._process.stdin.write('run\n')
+      self._process.stdin.flush()
     return self._read()
 
   def close(self):
@@ -83,6 +93,7 @@ class Measured:
     setup_seconds: of all that came before; compilation is a part of it.
     flops: of the matrix products of a run, None where they are not counted.
     result: of the last run.
+    in_turn: whether the sides took turns; else one ran after the other.
   """
 
   seconds: list[float]
@@ -92,6 +103,7 @@ class Measured:
   setup_seconds: float
   flops: float | None
   result: object
+  in_turn: bool = True
 
   @property
   def median(self) -> float:
@@ -115,18 +127,35 @@ def measure(
   """Runs the sides in turn, `rounds` times or until `budget` seconds are over.
 
   Each side's first run warms up and is not counted. At least one round is.
+  Where both at once take more memory than there is, one runs after the other.
 
   Args:
     workload: a method of `Ours` and `Theirs`.
     sides: of 'ours', 'theirs' (as published) and 'theirs_best'.
     plan: its sizes.
     rounds: at most so many.
-    budget: in seconds.
+    budget: in seconds, of all sides.
     env: more variables for the processes' environment.
 
   Raises:
     WorkerError: a side failed.
   """
+  try:
+    return _in_turn(workload, sides, plan, rounds, budget, env)
+  except KilledError:
+    if len(sides) == 1:
+      raise
+  print(f'{workload}: too little memory for both at once, so one by one')
+  found = {}
+  for side in sides:
+    share = budget / len(sides)
+    found |= _in_turn(workload, (side,), plan, rounds, share, env)
+  return {
+    side: dataclasses.replace(one, in_turn=False) for side, one in found.items()
+  }
+
+
+def _in_turn(workload, sides, plan, rounds, budget, env):
   workers = {}
   try:
     for side in sides:
@@ -201,6 +230,7 @@ def row_of(
     },
     'share_of_peak': ours.flops and ours.flops / ours.median / peak,
     'theirs_scale': best and scale[best],
+    'in_turn': ours.in_turn,
   }
   if name in ('write_reports', 'ekagen_write') and best:
     pairs = list(zip(ours.result, found[best].result, strict=True))

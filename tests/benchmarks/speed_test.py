@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks.speed.__main__ import row_of
+from benchmarks.speed import processes
 from benchmarks.speed.flops import matmul_flops
 from benchmarks.speed.page import page
-from benchmarks.speed.processes import Measured
+from benchmarks.speed.processes import Measured, row_of
 from benchmarks.speed.workloads import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -113,6 +113,40 @@ def test_a_row_holds_medians_and_the_ratio_to_the_faster_of_theirs():
   assert detail['share_of_peak'] == 8 / 2 / 16
   assert detail['sides']['ours']['spread'] == 1.0
   assert (detail['same_reports'], detail['reports']) == (1, 2)
+
+
+class _Hungry:
+  """A worker that is killed where the other side is there as well."""
+
+  alive = 0
+
+  def __init__(self, side, workload, plan, env):
+    if _Hungry.alive:
+      raise processes.KilledError('killed')
+    _Hungry.alive += 1
+    self.start = dict.fromkeys(
+      ('compile_seconds', 'first_seconds', 'setup_seconds', 'flops'), 1.0
+    )
+
+  def run(self):
+    return {'seconds': 1.0, 'peak_bytes': 1, 'result': None}
+
+  def close(self):
+    _Hungry.alive -= 1
+
+
+def test_sides_that_do_not_fit_together_run_one_by_one(monkeypatch, capsys):
+  monkeypatch.setattr(processes, 'Worker', _Hungry)
+  monkeypatch.setattr(_Hungry, 'alive', 0)
+  kill = pytest.raises(processes.KilledError)
+  found = processes.measure('memory', ('ours', 'theirs'), None, 2, 60.0)
+  assert 'one by one' in capsys.readouterr().out
+  assert [len(one.seconds) for one in found.values()] == [2, 2]
+  row, detail = row_of('memory', found, dict.fromkeys(found, 1.0), 1)
+  assert (row['ratio'], detail['in_turn']) == (1.0, False)
+  _Hungry.alive = 1
+  with kill:
+    processes.measure('memory', ('ours',), None, 2, 60.0)
 
 
 def test_their_test_split_is_scaled_and_ours_is_not():

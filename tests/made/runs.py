@@ -235,6 +235,26 @@ def assert_same_training(one: Path, other: Path) -> None:
     assert meta == expected
 
 
+# TensorBoard rows of a machine, which no two runs have alike.
+_OF_TIME = (
+  'step_seconds films_per_second waited_seconds tflop_per_second share_of_peak'
+).split()
+
+
+def scalars(workdir: Path) -> list[tuple[int, str, float]]:
+  """All TensorBoard rows of a run, in the order of their steps."""
+  import tensorflow as tf
+
+  found = set()
+  for path in workdir.glob('events.out.tfevents*'):
+    for event in tf.compat.v1.train.summary_iterator(str(path)):
+      for value in event.summary.value:
+        if value.tag not in _OF_TIME:
+          number = float(tf.make_ndarray(value.tensor))
+          found.add((event.step, value.tag, number))
+  return sorted(found)
+
+
 def _steps(workdir) -> list[str]:
   return sorted(path.name for path in (workdir / 'checkpoints').iterdir())
 

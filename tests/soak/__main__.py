@@ -5,7 +5,8 @@
 
 Each kill (SIGKILL) and stop (SIGTERM) comes at a random moment of a process,
 from its start to its end; the same command continues it, until a run is done.
-Its checkpoints and scores must then be those of the undisturbed run to the bit.
+Its checkpoints, scores and TensorBoard rows must then be those of the
+undisturbed run to the bit, and what a stopped one has said to save be there.
 So must the student of `python -m cmn_jax.ekagen build`, killed so many times.
 A run of many short epochs, each with its validation, shows whether memory and
 open files grow.
@@ -31,7 +32,7 @@ import numpy as np
 
 from cmn_jax.training.checkpoints import latest_folder, load_meta
 from tests.made import ekagen
-from tests.made.runs import assert_same_run, start
+from tests.made.runs import assert_same_run, scalars, start
 
 # What a process was doing, by the last it said; the first that fits.
 _PHASES = (
@@ -57,18 +58,23 @@ class Subject:
   Attributes:
     name: of its folders.
     start: of the root, a workdir and flags, its process.
-    flags: of those that are stopped.
+    flags: of all.
+    stopped_flags: of those that are stopped.
     compared: folder of the run that is compared, below the workdir.
   """
 
   name: str
   start: Callable[..., subprocess.Popen]
   flags: tuple[str, ...]
+  stopped_flags: tuple[str, ...]
   compared: str
 
 
-RUN = Subject('run', start, ('--config.train.save_every_steps=2',), '')
-BUILD = Subject('build', ekagen.start, (), 'student')
+# So many epochs that it trains for longer than it starts.
+_LONG = ('--config.train.epochs=30', '--config.train.patience=30')
+_SAVES = ('--config.train.save_every_steps=2',)
+RUN = Subject('run', start, _LONG, _SAVES, '')
+BUILD = Subject('build', ekagen.start, (), (), 'student')
 
 
 def _stop_at_random(process, number, seconds, rng) -> dict | None:
@@ -85,15 +91,26 @@ def _stop_at_random(process, number, seconds, rng) -> dict | None:
     early = number == signal.SIGTERM and process.returncode == -number
     assert process.returncode == expected or early, err[-3000:]
     assert 'Traceback' not in err, err[-3000:]
-    return {'phase': _phase(err + out), 'seconds': left}
+    return {'phase': _phase(err + out), 'seconds': left, 'said': err + out}
   _, err = process.communicate()
   assert process.returncode == 0, err[-3000:]
   return None
 
 
+def _went_on(said: str, saved: int | None) -> int | None:
+  """The step that a process said to have saved when it was stopped.
+
+  It must have begun at the one that the process before it had saved.
+  """
+  begun = re.search(r'^continuing .* after step (\d+)', said, re.MULTILINE)
+  assert not (begun and saved) or int(begun[1]) == saved, (saved, said)
+  told = re.search(r'saved after step (\d+)', said)
+  return int(told[1]) if told else saved if not begun else None
+
+
 def _undisturbed(subject: Subject, root: Path, workdir: Path) -> float:
   begin = time.monotonic()
-  process = subject.start(root, workdir)
+  process = subject.start(root, workdir, *subject.flags)
   _, err = process.communicate()
   assert process.returncode == 0, err[-3000:]
   return time.monotonic() - begin
@@ -119,17 +136,21 @@ def soak(
   met, left, runs = collections.Counter(), [], 0
   while sum(met.values()) < times:
     runs += 1
-    workdir = root / f'{subject.name}_{name}_{runs}'
+    workdir, saved = root / f'{subject.name}_{name}_{runs}', None
     while sum(met.values()) < times:
-      process = subject.start(root, workdir, *subject.flags)
+      flags = (*subject.flags, *subject.stopped_flags)
+      process = subject.start(root, workdir, *flags)
       stopped = _stop_at_random(process, number, seconds, rng)
       if stopped is None:
         break
+      saved = _went_on(stopped.pop('said'), saved)
       met[stopped['phase']] += 1
       left.append(stopped['seconds'])
       print(f'{name} {sum(met.values())}: {stopped}', flush=True)
     _undisturbed(subject, root, workdir)
-    assert_same_run(workdir / subject.compared, whole / subject.compared)
+    ends = workdir / subject.compared, whole / subject.compared
+    assert_same_run(*ends)
+    assert scalars(ends[0]) == scalars(ends[1])
     print(f'{subject.name} {runs} ends with the same bits', flush=True)
   left.sort()
   return {

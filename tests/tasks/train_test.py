@@ -11,7 +11,6 @@ import time
 import jax
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.loaded import Loaded
@@ -36,6 +35,7 @@ from tests.made.runs import (
   assert_same_run,
   assert_same_training,
   run,
+  scalars,
   start,
 )
 
@@ -123,24 +123,7 @@ def test_a_signal_loses_nothing(
   between = range(every, EPOCHS * STEPS, every) if every else ()
   assert set(saved) == ends | set(between) | {after}
   assert_same_training(tmp_path, runs.report)
-  assert _scalars(tmp_path) == _scalars(runs.report)
-
-
-_OF_TIME = (
-  'step_seconds films_per_second waited_seconds tflop_per_second share_of_peak'
-).split()
-
-
-def _scalars(workdir) -> list:
-  """All TensorBoard rows of a run, in the order of their steps."""
-  found = set()
-  for path in workdir.glob('events.out.tfevents*'):
-    for event in tf.compat.v1.train.summary_iterator(str(path)):
-      for value in event.summary.value:
-        if value.tag not in _OF_TIME:
-          number = float(tf.make_ndarray(value.tensor))
-          found.add((event.step, value.tag, number))
-  return sorted(found)
+  assert scalars(tmp_path) == scalars(runs.report)
 
 
 def test_a_second_run_in_a_folder_is_refused(runs, tmp_path):
