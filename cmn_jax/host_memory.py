@@ -2,17 +2,27 @@
 
 XLA asks for a program's temporaries anew at each step. As glibc is set, large
 ones are mapped, filled with zeros by the kernel page after page, and unmapped.
+
+Very large ones are mapped all the same: kept, they would be held twice as soon
+as something small lies within what was freed.
 """
 
 import ctypes
 import os
 
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_NEVER = -1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
+_NEVER, _MAPPED_MAX = -1, 65536
+# The largest threshold that glibc takes, in bytes.
+_MAPPED_FROM = 32 << 20
+# Temporaries of a program, in bytes, from which on large blocks are mapped.
+_LARGE = 1 << 30
 # Where more threads than these ask at once, they would wait for one arena.
 _FEW_CORES = 16
 _OWN = 'MALLOC_', 'glibc.malloc'
+
+# Whether `keep_freed` has had its way in this process.
+_kept = False
 
 
 def keep_freed() -> bool:
@@ -24,16 +34,40 @@ def keep_freed() -> bool:
   Returns:
     Whether it was done; not so without glibc.
   """
+  global _kept
   said = os.environ.get('GLIBC_TUNABLES', '')
   if _OWN[1] in said or any(name.startswith(_OWN[0]) for name in os.environ):
     return False
-  try:
-    mallopt = ctypes.CDLL(None).mallopt
-    ctypes.CDLL(None).gnu_get_libc_version  # noqa: B018
-  except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
+  mallopt = _mallopt()
+  if mallopt is None:
     return False
   settings = [(_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER)]
   if (os.cpu_count() or 1) <= _FEW_CORES:
     settings.append((_M_ARENA_MAX, 1))
   done = [mallopt(name, value) for name, value in settings]
-  return all(done)
+  _kept = all(done)
+  return _kept
+
+
+def map_large(temporaries: int) -> None:
+  """Maps blocks of 32 MB and more again, if a program's temporaries are large.
+
+  Where `keep_freed` has changed that; before the program first runs.
+
+  Args:
+    temporaries: of the program, in bytes.
+  """
+  if _kept and temporaries >= _LARGE:
+    mallopt = _mallopt()
+    mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
+    mallopt(_M_MMAP_MAX, _MAPPED_MAX)
+
+
+def _mallopt():
+  """glibc's function; None with another C library."""
+  try:
+    libc = ctypes.CDLL(None)
+    libc.gnu_get_libc_version  # noqa: B018
+    return libc.mallopt
+  except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
+    return None

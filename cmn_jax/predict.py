@@ -174,39 +174,61 @@ def main(argv: list[str] | None = None) -> None:
   parser = _parser()
   args = parser.parse_args(argv)
   _check_flags(parser, args)
+  from input_pipeline.errors import UserError
+
+  try:
+    studies = _named_studies(args)
+    reporter, report = _asked(args, studies)
+  except (UserError, OSError) as error:
+    sys.exit(f'error: {error}')
+  if report:
+    print_report(reporter, args.image, report, args.json)
+
+
+def _named_studies(args) -> list | None:
+  """Those of --images; reads the films of --image once, to refuse what is none.
+
+  Before anything that takes long.
+  """
+  from input_pipeline.film_list import read_film_list
+  from input_pipeline.images import read_film
+
+  for path in args.image or ():
+    read_film(path)
+  if not args.images:
+    return None
+  studies, dropped = read_film_list(args.images)
+  for reason, count in dropped.items():
+    print(f'left out: {count} x {reason}', file=sys.stderr)
+  return studies
+
+
+def _asked(args, studies):
+  """The reporter and its report; no report where all is written already."""
   # After the arguments, as in every verb: --help waits for no JAX.
   from cmn_jax import compilation_cache, host_memory
   from cmn_jax.loaded import Loaded
   from cmn_jax.predictor import Predictor
   from cmn_jax.reporter import Reporter, writes_reports
-  from input_pipeline.errors import UserError
   from input_pipeline.images import prepare_films
 
   host_memory.keep_freed()
   compilation_cache.enable()
-  try:
-    loaded = Loaded.load(args.checkpoint)
-    if not args.images and not writes_reports(loaded):
-      # A task of another kind says what it has to say by itself.
-      said = Predictor(loaded).describe(args.image)
-      films = prepare_films(args.image, loaded.config.data.image_size)
-      said['unlike_training'] = loaded.unlike_training(films)
-      print(json.dumps({**said, 'clinical_use': False}, indent=1))
-      return
-    reporter = Reporter.load(loaded, args.classifier)
-    if args.images:
-      from cmn_jax.predict_many import predict_many
-      from input_pipeline.film_list import read_film_list
+  loaded = Loaded.load(args.checkpoint)
+  if not args.images and not writes_reports(loaded):
+    # A task of another kind says what it has to say by itself.
+    said = Predictor(loaded).describe(args.image)
+    films = prepare_films(args.image, loaded.config.data.image_size)
+    said['unlike_training'] = loaded.unlike_training(films)
+    print(json.dumps({**said, 'clinical_use': False}, indent=1))
+    return None, None
+  reporter = Reporter.load(loaded, args.classifier)
+  if args.images:
+    from cmn_jax.predict_many import predict_many
 
-      studies, dropped = read_film_list(args.images)
-      for reason, count in dropped.items():
-        print(f'left out: {count} x {reason}', file=sys.stderr)
-      predict_many(reporter, studies, args.out, args.beam_size, args.page)
-      return
-    report = reporter.report(args.image, args.beam_size, attention=False)
-  except (UserError, OSError) as error:
-    sys.exit(f'error: {error}')
-  print_report(reporter, args.image, report, args.json)
+    predict_many(reporter, studies, args.out, args.beam_size, args.page)
+    return reporter, None
+  return reporter, reporter.report(args.image, args.beam_size, attention=False)
 
 
 if __name__ == '__main__':

@@ -11,7 +11,8 @@ import numpy as np
 from input_pipeline.film_limits import ImageError
 
 _CHUNK = 1 << 20  # pixels at once: an index takes eight bytes
-_OUTLYING = 0.001  # share of pixels at either end that may be defects
+# Share of pixels at either end that may be no film: defects, burnt-in letters.
+_OUTLYING = 0.02
 _MAX_SEQUENCE = 4_000_000  # bytes; a lookup table has 131,072
 
 
@@ -149,10 +150,10 @@ def _hides(levels_W, values_W, counts_W):
 
 
 def _spread(values_W, counts_W):
-  """Levels over the range of the values that there are, defects left out.
+  """Levels over the range of the values that there are, but for strange ones.
 
-  A defect is one of few pixels that is further from all others than these are
-  from each other.
+  Strange are few pixels, defects or letters burnt in, that are further from all
+  others than these are from each other.
   """
   order = np.argsort(values_W, kind='stable')
   order = order[counts_W[order] > 0]

@@ -12,6 +12,7 @@ PROGRAM = """
 import ctypes, resource, sys
 from cmn_jax import host_memory
 done = host_memory.keep_freed()
+host_memory.map_large(int(sys.argv[1]))
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 def fill():
@@ -29,26 +30,29 @@ print(done, after - before)
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='of glibc')
 @pytest.mark.parametrize(
-  ('own', 'kept'),
+  ('own', 'temporaries', 'done', 'kept'),
   [
-    ({}, True),
-    ({'MALLOC_ARENA_MAX': '2'}, False),
-    ({'GLIBC_TUNABLES': 'glibc.malloc.check=0'}, False),
+    ({}, 0, True, True),
+    ({}, 1 << 30, True, False),  # of a program: too much to hold it twice
+    ({'MALLOC_ARENA_MAX': '2'}, 0, False, False),
+    ({'GLIBC_TUNABLES': 'glibc.malloc.check=0'}, 1 << 30, False, False),
   ],
 )
-def test_a_block_that_is_asked_for_again_costs_no_page_faults(own, kept):
+def test_a_block_that_is_asked_for_again_costs_no_page_faults(
+  own, temporaries, done, kept
+):
   clean = {k: v for k, v in os.environ.items() if 'MALLOC' not in k}
   clean.pop('GLIBC_TUNABLES', None)
   process = subprocess.run(
-    [sys.executable, '-c', PROGRAM],
+    [sys.executable, '-c', PROGRAM, str(temporaries)],
     cwd=Path(__file__).parent.parent,
     env={**clean, **own},
     capture_output=True,
     text=True,
     check=True,
   )
-  done, faults = process.stdout.split()
-  assert done == str(kept)
+  said, faults = process.stdout.split()
+  assert said == str(done)
   # 64 MB are 16,384 pages, or 32 huge ones.
   assert int(faults) < 16 if kept else int(faults) >= 320
 

@@ -253,6 +253,7 @@ def _parse() -> argparse.Namespace:
     help="of EKAGen's workloads, which have no other sizes",
   )
   add('--dtype', default='float32', help='of our arithmetic')
+  add('--remat', action='store_true', help='as model.remat of a run')
   add(
     '--at_best',
     action='store_true',

@@ -31,7 +31,8 @@ def page(content: dict) -> str:
     f'{machine["processor"]}, {machine["cores"]} cores, '
     f'{machine["memory_bytes"] / 1e9:.0f} GB, {machine["device"]}; {versions}. '
     f'{plan["encoder"]}, {plan["image_size"]} pixels, batches of '
-    f'{plan["batch"]} studies, beam {plan["beam"]}, {plan["dtype"]}. Products '
+    f'{plan["batch"]} studies, beam {plan["beam"]}, {plan["dtype"]}'
+    f'{", model.remat" if plan.get("remat") else ""}. Products '
     f'of matrices reach {machine["matmul_peak_flops"] / 1e9:.0f} GFLOP/s.'
   )
   pairs = [(row, details[row['work']]) for row in rows]

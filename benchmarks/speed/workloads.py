@@ -75,6 +75,7 @@ class Plan:
     search: how our memory finds its best slots, a key of `ours.SEARCHES`.
     ekagen: checkout of EKAGen's authors, or None.
     ekagen_size: of EKAGen's workloads, a key of `ekagen_sizes.SIZES`.
+    remat: whether our training step computes its encoder's blocks again.
   """
 
   batch: int
@@ -94,6 +95,7 @@ class Plan:
   search: str = 'threshold'
   ekagen: str | None = None
   ekagen_size: str = 'published'
+  remat: bool = False
 
   def save(self) -> Path:
     """Writes itself into its folder, for the workers."""
@@ -133,6 +135,7 @@ class Plan:
       vocabulary=vocabulary or self.vocabulary,
       max_length=LENGTH,
       dtype=self.dtype,
+      remat=self.remat,
     )
 
   def split_share(self, side: str) -> tuple[int, float]:

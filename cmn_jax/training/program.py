@@ -5,6 +5,8 @@ import time
 import jax
 import jax.numpy as jnp
 
+from cmn_jax import host_memory
+
 # TFLOP/s of one device in bfloat16, dense, as their makers give them; the
 # first name that a device's kind holds.
 _PEAKS = {
@@ -54,6 +56,8 @@ class Program:
 
   def __init__(self, function, state, batch, device: jax.Device):
     self._compiled = function.lower(state, batch).compile()
+    memory = self._compiled.memory_analysis()
+    host_memory.map_large(memory.temp_size_in_bytes)
     # What pmap compiles for several processes cannot be called directly.
     alone = jax.process_count() == 1
     self._call = self._compiled if alone else function

@@ -158,7 +158,11 @@ def test_scans_without_end_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['png', 'dcm'])
-@pytest.mark.parametrize('defects', [[65535], [65535, 65534, 60000], [0]])
+@pytest.mark.parametrize(
+  'defects',
+  # The last are a letter that was burnt in, and its blurred edge.
+  [[65535], [65535, 65534, 60000], [0], [65535] * 50 + [40000] * 10],
+)
 def test_a_few_defects_do_not_hide_the_film(tmp_path, kind, defects):
   deep = np.rint(np.linspace(20000, 24095, 60 * 80)).astype(np.uint16)
   expected = np.rint((deep - 20000.0) / 4095 * 255).reshape(60, 80)
