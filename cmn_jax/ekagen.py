@@ -68,11 +68,12 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args, rest: list[str]) -> list[str]:
   """Does what the verb says; a line for each thing that it wrote."""
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache, ekagen_build, host_memory
+  from cmn_jax import compilation_cache, ekagen_build
   from cmn_jax.loaded import Loaded
   from cmn_jax.tasks.ekagen_knowledge import make_knowledge
   from cmn_jax.tasks.ekagen_parts import load_captioner
   from cmn_jax.tasks.mask_files import write_masks
+  from cmn_jax.training import host_memory
   from input_pipeline.data import DataConfig, open_data
 
   host_memory.keep_freed()

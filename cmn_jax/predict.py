@@ -206,10 +206,11 @@ def _named_studies(args) -> list | None:
 def _asked(args, studies):
   """The reporter and its report; no report where all is written already."""
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache, host_memory
+  from cmn_jax import compilation_cache
   from cmn_jax.loaded import Loaded
   from cmn_jax.predictor import Predictor
   from cmn_jax.reporter import Reporter, writes_reports
+  from cmn_jax.training import host_memory
   from input_pipeline.images import prepare_films
 
   host_memory.keep_freed()

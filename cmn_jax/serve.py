@@ -264,8 +264,9 @@ def main(argv: list[str] | None = None) -> None:
   )
   args = parser.parse_args(argv)
   # Imported late: --help must not wait for JAX.
-  from cmn_jax import compilation_cache, host_memory
+  from cmn_jax import compilation_cache
   from cmn_jax.reporter import Reporter
+  from cmn_jax.training import host_memory
 
   host_memory.keep_freed()
   compilation_cache.enable()

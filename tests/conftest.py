@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from cmn_jax import host_memory
+from cmn_jax.training import host_memory
 
 host_memory.keep_freed()
 os.environ['JAX_PLATFORMS'] = 'cpu'
-os.environ['XLA_FLAGS'] = '--xla_force_host_platform_device_count=2'
+# What LLVM gains takes longer than programs as small as these run.
+os.environ['XLA_FLAGS'] = (
+  '--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0'
+)
 os.environ.setdefault(
   'JAX_COMPILATION_CACHE_DIR',
   str(Path(__file__).parent.parent / '.pytest_cache' / 'compiled'),

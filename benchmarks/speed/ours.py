@@ -22,7 +22,6 @@ from benchmarks.speed.workloads import (
   features,
   training_batch,
 )
-from cmn_jax import host_memory
 from cmn_jax.decoding.beam_search import beam_search
 from cmn_jax.decoding.generate import Decoding, make_writer
 from cmn_jax.interop.r2gencmn import from_r2gencmn, to_r2gencmn
@@ -30,6 +29,7 @@ from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models import memory
 from cmn_jax.models.images import normalise_images
 from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.training import host_memory
 from cmn_jax.training.optimizer import make_optimizer
 from cmn_jax.training.parallel import AXIS, Parallel
 from cmn_jax.training.state import init_state, init_variables, study_batch

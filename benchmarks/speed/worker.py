@@ -12,7 +12,7 @@ import sys
 import time
 
 from benchmarks import resident_memory
-from cmn_jax import host_memory
+from cmn_jax.training import host_memory
 
 
 def make_side(side: str, workload: str, plan):

@@ -34,6 +34,7 @@ class ClassifierConfig:
     leave_out: classes to do without, separated by commas.
     fold: 'n/K': the n-th of K parts of the training studies is not learnt
       from; '' for none.
+    thresholds: what they are best by, of `scores.decisions.THRESHOLDS`.
     ce_weight: of the cross-entropy.
     focal_weight: of the focal loss; 0 leaves it out.
     gamma: how much the focal loss cares less for what is already right.
@@ -52,6 +53,7 @@ class ClassifierConfig:
   labels: str = 'auto'
   leave_out: str = ''
   fold: str = ''
+  thresholds: str = 'f1'
   ce_weight: float = 1.0
   focal_weight: float = 0.0
   gamma: float = 2.0

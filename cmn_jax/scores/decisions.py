@@ -37,6 +37,10 @@ def youden_thresholds(
   return _by_class(_best_youden, truth_SxC, known_SxC, probability_SxC)
 
 
+# What a class's threshold is best by, by the name in `classifier.thresholds`.
+THRESHOLDS = {'f1': choose_thresholds, 'youden': youden_thresholds}
+
+
 def _by_class(best, truth_SxC, known_SxC, probability_SxC) -> np.ndarray:
   """Of each class the cut that `best(cuts, hits, said, truth)` chooses."""
   check_finite(probability_SxC, 'probabilities')

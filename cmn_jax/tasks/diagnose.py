@@ -15,7 +15,6 @@ from cmn_jax.models.classifier import IMAGE, MULTI_LABEL
 from cmn_jax.models.config import DTYPES
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_classifier import SingleFilmClassifier
-from cmn_jax.scores.decisions import youden_thresholds
 from cmn_jax.tasks.encoder import (
   RANDOM,
   encoded_images,
@@ -37,7 +36,6 @@ class DiagnoseTask(LabelledStudies):
   """
 
   about_key = 'diagnosis'
-  choose_thresholds = staticmethod(youden_thresholds)
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     super().__init__(config, data, loaded)

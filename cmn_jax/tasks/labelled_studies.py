@@ -1,7 +1,7 @@
 """What every classifier of studies has in common: labels, loss, judgement."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -21,10 +21,11 @@ from cmn_jax.models.classifier import (
 )
 from cmn_jax.pages.classifier import classifier_sections
 from cmn_jax.scores import catalogue
-from cmn_jax.scores.decisions import choose_thresholds, decide
+from cmn_jax.scores.decisions import THRESHOLDS, decide
 from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.tasks.classify_results import class_predictions, class_results
 from cmn_jax.training.checkpoints import CheckpointError
+from input_pipeline.errors import check_choice
 from input_pipeline.labels import fold_of, read_labels
 
 
@@ -34,7 +35,6 @@ class LabelledStudies:
   Attributes:
     classifier: the section of the config.
     about_key: of what a checkpoint's meta says of classes and thresholds.
-    choose_thresholds: (truth, known, probability) to thresholds, (C,).
     labels: what every study has.
     classes: their names.
     thresholds_C: of the last validation; None for a single label.
@@ -44,11 +44,11 @@ class LabelledStudies:
   shown = {'micro_f1': 'F1 micro', 'f1_macro': 'macro', 'auroc_macro': 'AUROC'}
   unit = 'studies'
   about_key: str
-  choose_thresholds: Callable = staticmethod(choose_thresholds)
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None):
     self._config, self._data = config, data
-    self.classifier = ClassifierConfig(**config.classifier)
+    c = self.classifier = ClassifierConfig(**config.classifier)
+    check_choice('classifier.thresholds', c.thresholds, THRESHOLDS)
     self.thresholds_C = self._history = None
     if loaded:
       about = loaded.meta[self.about_key]
@@ -139,9 +139,8 @@ class LabelledStudies:
       )
     present, known = self.labels.present[split], self.labels.known[split]
     if self.classifier.task == MULTI_LABEL:
-      self.thresholds_C = self.choose_thresholds(
-        present, known, probability_SxC
-      )
+      choose = THRESHOLDS[self.classifier.thresholds]
+      self.thresholds_C = choose(present, known, probability_SxC)
     result = score_classification(
       present,
       known,

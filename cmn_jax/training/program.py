@@ -5,7 +5,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from cmn_jax import host_memory
+from cmn_jax.training import host_memory
 
 # TFLOP/s of one device in bfloat16, dense, as their makers give them; the
 # first name that a device's kind holds.

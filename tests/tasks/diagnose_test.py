@@ -10,6 +10,7 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.models.film_classifier import SingleFilmClassifier
 from cmn_jax.opening import open_task
 from cmn_jax.predict import main as predict
+from cmn_jax.scores.decisions import choose_thresholds, youden_thresholds
 from cmn_jax.tasks.diagnosis import (
   FilmReader,
   film_labels,
@@ -90,6 +91,18 @@ def test_predict_prints_what_the_evaluation_said(root, capsys):
     assert said[name]['probability'] == pytest.approx(probability, abs=1e-3)
     bound = test['per_class'][name]['threshold']
     assert said[name]['found'] == (said[name]['probability'] >= bound)
+
+
+@pytest.mark.parametrize('rule', ['f1', 'youden'])
+def test_thresholds_are_best_by_the_rule_that_is_named(root, rule):
+  task, _ = open_task(_config(root, **{'classifier.thresholds': rule}))
+  known = task.labels.known['val']
+  rng = np.random.default_rng(0)
+  probability = rng.uniform(size=known.shape).astype(np.float32)
+  task.score('val', {'probability': probability}, False, {})
+  best = {'f1': choose_thresholds, 'youden': youden_thresholds}[rule]
+  want = best(task.labels.present['val'], known, probability)
+  np.testing.assert_array_equal(task.thresholds_C, want)
 
 
 def test_classes_without_positives_do_not_spoil_the_score(root, loaded):
@@ -188,6 +201,7 @@ def test_folds_say_what_they_have_not_learnt(root, loaded):
     ({'classifier.task': 'single_label'}, "has 'multi_label' alone"),
     ({'classifier.inputs': 'image+generated'}, "has 'image' alone"),
     ({'classifier.fold': '3/2'}, "such as '2/5'"),
+    ({'classifier.thresholds': '0.5'}, 'choose from f1, youden'),
     ({'model.encoder': 'resnet19'}, 'model.encoder is'),
     ({'train.select_by': 'bleu_4'}, 'auroc_macro'),
   ],

@@ -10,7 +10,7 @@ import pytest
 # Page faults of filling 64 MB again and again, after one time.
 PROGRAM = """
 import ctypes, resource, sys
-from cmn_jax import host_memory
+from cmn_jax.training import host_memory
 done = host_memory.keep_freed()
 host_memory.map_large(int(sys.argv[1]))
 libc = ctypes.CDLL(None)
@@ -45,7 +45,7 @@ def test_a_block_that_is_asked_for_again_costs_no_page_faults(
   clean.pop('GLIBC_TUNABLES', None)
   process = subprocess.run(
     [sys.executable, '-c', PROGRAM, str(temporaries)],
-    cwd=Path(__file__).parent.parent,
+    cwd=Path(__file__).parents[2],
     env={**clean, **own},
     capture_output=True,
     text=True,
@@ -58,7 +58,7 @@ def test_a_block_that_is_asked_for_again_costs_no_page_faults(
 
 
 def test_without_glibc_nothing_is_done(monkeypatch):
-  from cmn_jax import host_memory
+  from cmn_jax.training import host_memory
 
   for name in [n for n in os.environ if n.startswith('MALLOC_')]:
     monkeypatch.delenv(name)
