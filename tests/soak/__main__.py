@@ -47,6 +47,7 @@ _PHASES = (
 
 def _phase(said: str) -> str:
   lines = [x for x in re.split(r'[\r\n]+', said) if x.strip()]
+  lines = [x for x in lines if not x.startswith('stopped by')]
   last = lines[-1] if lines else ''
   return next(name for mark, name in _PHASES if re.search(mark, last))
 
