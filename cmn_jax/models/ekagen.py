@@ -26,7 +26,7 @@ from cmn_jax.models.film_classifier import build_encoder
 from cmn_jax.models.images import Encoded
 from cmn_jax.models.layers import Dropout, Linear
 from cmn_jax.models.resnet import ResNet
-from cmn_jax.models.transformer import empty_cache, written_at
+from cmn_jax.models.transformer import empty_cache, heads_first, written_at
 from input_pipeline.errors import UserError, check_choice
 
 PAD, START, END = 0, 1, 2
@@ -233,8 +233,10 @@ class Captioner(nn.Module):
     knowledge = self._knowledge(knowledge_BxTxD, length)
     shared = {
       'films': [
-        layer.cross_attention.keys_values(
-          films.tokens_BxPxD, films.places_PxD, heads_first=True
+        heads_first(
+          *layer.cross_attention.keys_values(
+            films.tokens_BxPxD, films.places_PxD
+          )
         )
         for layer in self.decoder_layers
       ],

@@ -12,7 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from cmn_jax.models.layers import Linear
-from cmn_jax.models.transformer import Attention, EncoderLayer, longer
+from cmn_jax.models.transformer import (
+  Attention,
+  EncoderLayer,
+  heads_first,
+  longer,
+)
 
 # Of all norms but the one on words, which has WORD_EPSILON.
 EPSILON = 1e-5
@@ -60,15 +65,12 @@ class PackedAttention(Attention):
     self.query, self.key, self.value = (dense(packed) for _ in range(3))
     self.out = dense(nn.initializers.xavier_uniform())
 
-  def keys_values(self, x, place, heads_first: bool = False):
-    """Keys of x + place and values of x, (B, P, N, E) or (B, N, P, E)."""
-    keys, values = (
+  def keys_values(self, x, place):
+    """Keys of x + place and values of x, each (B, P, N, E)."""
+    return tuple(
       y.reshape(*y.shape[:-1], self.heads, -1)
       for y in (self.key(x + place), self.value(x))
     )
-    if heads_first:
-      return jnp.swapaxes(keys, 1, 2), jnp.swapaxes(values, 1, 2)
-    return keys, values
 
 
 class FilmLayer(EncoderLayer):
@@ -172,12 +174,12 @@ class KnowledgeLayer(FilmLayer):
 
     Args:
       x_BxKxD: inputs at `position`.
-      cache: keys and values of all beams so far, each (B, N, T, K, E).
+      cache: keys and values of all beams so far, see `empty_cache`.
       position: index of this token.
       seen: True at the positions and beams of the cache that a beam goes back
         to, this position included, (B, 1, K, T * K).
       query_D: this position's row of the positions.
-      films_kv: keys and values of the study's tokens, (B, N, P, E).
+      films_kv: keys and values of the study's tokens, see `heads_first`.
       film_mask: (B, 1, 1, P).
       folded: from `fold`, or None without knowledge.
 
@@ -185,9 +187,9 @@ class KnowledgeLayer(FilmLayer):
       Outputs (B, K, D), the longer cache, weights of tokens (B, N, K, P).
     """
     y = self.norms[0](x_BxKxD)
-    new = self.self_attention.keys_values(y, query_D, heads_first=True)
-    cache, keys_values = longer(cache, new, position)
-    y, _ = self.self_attention.of_beams(y + query_D, *keys_values, seen)
+    new = heads_first(*self.self_attention.keys_values(y, query_D))
+    cache = longer(cache, new, position)
+    y, _ = self.self_attention.of_beams(y + query_D, *cache, seen)
     x = x_BxKxD + y
     y = self.norms[1](x) + query_D
     y, weight = self.cross_attention.of_beams(y, *films_kv, film_mask)

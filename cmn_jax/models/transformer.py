@@ -63,29 +63,31 @@ class Attention(Projections):
     return self.out(join_heads(attend(q, k, v, mask, dropout_key)))
 
   def project_heads(self, x_BxPxD):
-    """As `project`, heads first: what `of_beams` takes, (B, N, P, E)."""
-    return tuple(jnp.swapaxes(y, 1, 2) for y in self.project(x_BxPxD))
+    """As `project`, of the axes that `of_beams` takes."""
+    return heads_first(*self.project(x_BxPxD))
 
-  def of_beams(self, x_BxKxD, k_BxNxPxE, v_BxNxPxE, mask_Bx1xKxP):
+  def of_beams(self, x_BxKxD, k_BxNxExP, v_BxNxPxE, mask_Bx1xKxP):
     """Answers to the beams of each study, which share keys and values.
 
-    Heads stand before positions, so that decoding transposes no cache.
+    Their axes are those of plain products of matrices: XLA's CPU compiler takes
+    several times as long for any other order.
 
     Returns:
       (B, K, D), and the weights (B, N, K, P).
     """
-    q_BxKxNxE = split_heads(self.query(x_BxKxD), self.heads)
-    score = jnp.einsum(
-      'bkne,bnpe->bnkp',
-      q_BxKxNxE,
-      k_BxNxPxE,
-      preferred_element_type=jnp.float32,
-    ) / (q_BxKxNxE.shape[-1] ** 0.5)
+    q_BxNxKxE = jnp.swapaxes(split_heads(self.query(x_BxKxD), self.heads), 1, 2)
+    score = jnp.matmul(
+      q_BxNxKxE, k_BxNxExP, preferred_element_type=jnp.float32
+    ) / (q_BxNxKxE.shape[-1] ** 0.5)
     weight = jax.nn.softmax(jnp.where(mask_Bx1xKxP, score, -1e30), axis=-1)
-    answer = jnp.einsum(
-      'bnkp,bnpe->bkne', weight.astype(v_BxNxPxE.dtype), v_BxNxPxE
-    )
+    answer_BxNxKxE = jnp.matmul(weight.astype(v_BxNxPxE.dtype), v_BxNxPxE)
+    answer = jnp.swapaxes(answer_BxNxKxE, 1, 2)
     return self.out(join_heads(answer)), weight
+
+
+def heads_first(k_BxPxNxE, v_BxPxNxE) -> tuple:
+  """Keys (B, N, E, P) and values (B, N, P, E), as `of_beams` takes them."""
+  return jnp.transpose(k_BxPxNxE, (0, 2, 3, 1)), jnp.swapaxes(v_BxPxNxE, 1, 2)
 
 
 def empty_cache(layers: int, size: tuple[int, ...], dtype) -> tuple:
@@ -97,12 +99,13 @@ def empty_cache(layers: int, size: tuple[int, ...], dtype) -> tuple:
 
   Args:
     layers: of the decoder.
-    size: of keys and values, (B, N, T, K, E).
+    size: B, N, T, K and E; keys are (B, N, E, T * K), values (B, N, T * K, E).
     dtype: of them.
   """
-  b, _, length, beams, _ = size
-  empty = jnp.zeros(size, dtype)
-  return jnp.zeros((b, beams, length), jnp.int32), [(empty, empty)] * layers
+  b, n, length, beams, width = size
+  keys = jnp.zeros((b, n, width, length * beams), dtype)
+  values = jnp.swapaxes(keys, 2, 3)
+  return jnp.zeros((b, beams, length), jnp.int32), [(keys, values)] * layers
 
 
 def written_at(writers_BxKxT, position) -> tuple:
@@ -121,21 +124,18 @@ def written_at(writers_BxKxT, position) -> tuple:
 
 
 def longer(cache, new, position) -> tuple:
-  """A layer's cache with a position written, and its keys and values.
+  """A layer's cache with a position written.
 
   Args:
-    cache: keys and values of all beams so far, each (B, N, T, K, E).
-    new: those of this position, (B, N, K, E).
+    cache: keys and values of all beams so far, see `empty_cache`.
+    new: those of this position, (B, N, E, K) and (B, N, K, E).
     position: index of it.
-
-  Returns:
-    The cache, and keys and values as `Attention.of_beams` takes them.
   """
-  cache = tuple(
-    jax.lax.dynamic_update_index_in_dim(old, one[:, :, None], position, 2)
-    for old, one in zip(cache, new, strict=True)
+  beams = new[0].shape[-1]
+  return tuple(
+    jax.lax.dynamic_update_slice_in_dim(old, one, position * beams, axis)
+    for old, one, axis in zip(cache, new, (3, 2), strict=True)
   )
-  return cache, [c.reshape(*c.shape[:2], -1, c.shape[-1]) for c in cache]
 
 
 class FeedForward(nn.Module):
@@ -220,20 +220,20 @@ class DecoderLayer(EncoderLayer):
 
     Args:
       x_BxKxD: inputs at `position`.
-      cache: keys and values of all beams so far, each (B, N, T, K, E).
+      cache: keys and values of all beams so far, see `empty_cache`.
       position: index of this token.
       seen_Bx1xKxTK: True at the positions and beams of the cache that a beam
         goes back to, this position included.
-      patches_kv: keys and values of the study's patches, (B, N, P, E).
+      patches_kv: keys and values of the study's patches, see `heads_first`.
       mask: of the patches, (B, 1, 1, P).
 
     Returns:
       Outputs (B, K, D), the longer cache, patch weights (B, N, K, P).
     """
     y = self.norms[0](x_BxKxD)
-    new = (jnp.swapaxes(one, 1, 2) for one in self.self_attention.project(y))
-    cache, keys_values = longer(cache, new, position)
-    y, _ = self.self_attention.of_beams(y, *keys_values, seen_Bx1xKxTK)
+    new = self.self_attention.project_heads(y)
+    cache = longer(cache, new, position)
+    y, _ = self.self_attention.of_beams(y, *cache, seen_Bx1xKxTK)
     x = x_BxKxD + y
     y, weight = self.cross_attention.of_beams(
       self.norms[1](x), *patches_kv, mask
