@@ -7,6 +7,7 @@ Both give the same pixels: a training film with its short side at
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -44,15 +45,19 @@ class PreparedFilms:
   def __init__(self, builder: tfds.core.DatasetBuilder, views: int):
     self._builder, self._views = builder, views
     self.key = str(builder.data_dir)
+    # Opened once: tf.data holds on to what it has ever read from.
+    self._records, self._lock = {}, threading.Lock()
 
   def split(
     self, name: str, studies: Sequence[Study], skip_bad: bool
   ) -> SplitFilms:
     """The `SplitFilms` of a split; all of them are good."""
     del studies, skip_bad
-    records = self._builder.as_data_source(
-      name, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-    )
+    if name not in self._records:
+      self._records[name] = self._builder.as_data_source(
+        name, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+      )
+    records = self._records[name]
 
     def decode(record):
       with without_warnings():  # TFDS calls a part of itself deprecated
@@ -61,7 +66,8 @@ class PreparedFilms:
       return films, tf.constant(True)
 
     def take(numbers_B):
-      return records.__getitems__(numbers_B.tolist())
+      with self._lock:
+        return records.__getitems__(numbers_B.tolist())
 
     return SplitFilms(take, tf.string, decode, [])
 

@@ -1,6 +1,9 @@
+import contextlib
 import dataclasses
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +45,28 @@ def train(data, count, augmentation=CROP, **options):
 def seen(batches):
   """The studies of real examples, in order."""
   return [int(s) for b in batches for s in b['study_B'][b['mask_B']]]
+
+
+def _open_shards():
+  """Links to prepared records among this process's open files."""
+  links = []
+  for file in Path('/proc/self/fd').iterdir():
+    with contextlib.suppress(OSError):
+      links.append(os.readlink(file))
+  return sorted(link for link in links if 'array_record' in link)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='of /proc')
+def test_reading_a_split_again_opens_no_more_files(data):
+  def read():
+    return list(pipeline.eval_batches(data, 'val', batch_size=2))
+
+  first = read()
+  before = _open_shards()
+  assert before
+  for _ in range(3):
+    assert_same(read(), first)
+  assert _open_shards() == before
 
 
 def test_studies_have_ids_and_references(data):
