@@ -52,41 +52,34 @@ FILMS = {
   'train.batch_size': 16,
   'train.epochs': 20,
 }
-# The captioner's encoder is the classifier's, see cmn_jax.ekagen: at a larger
-# rate words would spoil it.
+# The captioner's encoder is the classifier's, see cmn_jax.ekagen.
 CAPTIONER = {
   name: CHANGES[name]
   for name in (
     *('seed', 'data.image_size', 'data.stored_size'),
     *('model.width', 'model.heads', 'model.hidden', 'model.layers'),
-    *('optim.rate', 'optim.schedule', 'optim.warmup_steps'),
-    *('optim.weight_decay', 'train.batch_size'),
+    *('optim.visual_rate', 'optim.rate', 'optim.schedule'),
+    *('optim.warmup_steps', 'optim.weight_decay', 'train.batch_size'),
   )
 } | {
   'data.max_length': 60,
   'data.reference_length': 60,
-  'data.crop': True,
-  'optim.visual_rate': 1e-4,
+  # Words alone would spoil the classifier's encoder, and train it slowly.
+  'train.freeze': 'visual_encoder',
   'train.epochs': 8,
-  'ekagen.frozen': 'none',
   'ekagen.dilated': False,
   'ekagen.word_hidden': 256,
   'ekagen.light': False,
 }
-# On the encoder's maps, computed once: its words alone are used.
-FIRST_TEACHER = {
-  **CAPTIONER,
-  'train.freeze': 'visual_encoder',
-  'train.epochs': 3,
-  'data.crop': False,
-  'ekagen.frozen': 'stem',
-}
+FIRST_TEACHER = {**CAPTIONER, 'train.epochs': 3}
 # Without a classifier of the same kind it starts from random weights.
 VIT = {
   'model.encoder': 'vit_b16',
   'model.encoder_width': 8,
-  'optim.visual_rate': 2e-3,
+  'train.freeze': '',
   'train.epochs': 12,
+  'data.crop': True,
+  'ekagen.frozen': 'none',
 }
 VARIANTS = {
   **base.VARIANTS,
