@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 import cmn_jax.train
 import main as program
@@ -37,15 +38,17 @@ def run_main(monkeypatch):
 
 
 @pytest.fixture
-def run_predict(monkeypatch):
+def run_predict(monkeypatch, tmp_path):
   """error -> predict, whose report model raises it."""
+  film = tmp_path / 'x.png'
+  Image.new('L', (8, 8)).save(film)
   monkeypatch.setattr(compilation_cache, 'enable', lambda: None)
   report = SimpleNamespace(task='report')
   monkeypatch.setattr(loaded.Loaded, 'load', lambda folder: report)
 
   def run(error):
     monkeypatch.setattr(reporter.Reporter, 'load', lambda *_: _raise(error))
-    predict.main(['--checkpoint=x', '--image=x.png'])
+    predict.main(['--checkpoint=x', f'--image={film}'])
 
   return run
 
