@@ -192,7 +192,12 @@ def mean_and_maximum(x_BxQxD, real_BxQ):
   count_Bx1 = jnp.sum(real_BxQ, axis=1, keepdims=True)
   kept_BxQx1 = real_BxQ[..., None]
   total_BxD = jnp.sum(jnp.where(kept_BxQx1, x_BxQxD, 0.0), axis=1)
-  highest_BxD = jnp.max(jnp.where(kept_BxQx1, x_BxQxD, -1e30), axis=1)
+  # By its place, as a gradient by value is 0 / 0 where a compiler works the
+  # values out twice and rounds them otherwise.
+  place_Bx1xD = jnp.argmax(
+    jnp.where(kept_BxQx1, x_BxQxD, -1e30), axis=1, keepdims=True
+  )
+  highest_BxD = jnp.take_along_axis(x_BxQxD, place_Bx1xD, axis=1)[:, 0]
   return jnp.concatenate(
     [
       total_BxD / jnp.maximum(count_Bx1, 1),
