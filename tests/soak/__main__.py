@@ -106,7 +106,9 @@ def _went_on(said: str, saved: int | None) -> int | None:
   begun = re.search(r'^continuing .* after step (\d+)', said, re.MULTILINE)
   assert not (begun and saved) or int(begun[1]) == saved, (saved, said)
   told = re.search(r'saved after step (\d+)', said)
-  return int(told[1]) if told else saved if not begun else None
+  if told:
+    return int(told[1])
+  return None if begun else saved
 
 
 def _undisturbed(subject: Subject, root: Path, workdir: Path) -> float:
