@@ -124,12 +124,10 @@ def main(argv: list[str] | None = None) -> None:
   stopping.install()
   args = _parser().parse_args(argv)
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache
+  from cmn_jax import process
   from cmn_jax.reporter import Reporter
-  from cmn_jax.training import host_memory
 
-  host_memory.keep_freed()
-  compilation_cache.enable()
+  process.set_up()
   try:
     given = read_studies(args.input_json_file)
     writer = Reporter.load(args.checkpoint)

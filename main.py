@@ -39,14 +39,13 @@ def main(_):
   # Orbax logs every file it opens, and errors that it raises as well.
   logging.set_verbosity(logging.FATAL)
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache
+  from cmn_jax import process
   from cmn_jax.evaluate import evaluate
   from cmn_jax.opening import runs_of
   from cmn_jax.train import train
-  from cmn_jax.training import distributed, host_memory
+  from cmn_jax.training import distributed
 
-  host_memory.keep_freed()
-  compilation_cache.enable()
+  process.set_up()
   if _DETERMINISTIC.value:  # Read when JAX first asks for its devices.
     given = os.environ.get('XLA_FLAGS', '')
     os.environ['XLA_FLAGS'] = f'{given} --xla_gpu_deterministic_ops=true'

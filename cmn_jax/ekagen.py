@@ -68,16 +68,14 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args, rest: list[str]) -> list[str]:
   """Does what the verb says; a line for each thing that it wrote."""
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache, ekagen_build
+  from cmn_jax import ekagen_build, process
   from cmn_jax.loaded import Loaded
   from cmn_jax.tasks.ekagen_knowledge import make_knowledge
   from cmn_jax.tasks.ekagen_parts import load_captioner
   from cmn_jax.tasks.mask_files import write_masks
-  from cmn_jax.training import host_memory
   from input_pipeline.data import DataConfig, open_data
 
-  host_memory.keep_freed()
-  compilation_cache.enable()
+  process.set_up()
   if args.verb == 'build':
     ekagen_build.build(rest, args.workdir, args.rounds, args.folds)
     return []

@@ -206,15 +206,13 @@ def _named_studies(args) -> list | None:
 def _asked(args, studies):
   """The reporter and its report; no report where all is written already."""
   # After the arguments, as in every verb: --help waits for no JAX.
-  from cmn_jax import compilation_cache
+  from cmn_jax import process
   from cmn_jax.loaded import Loaded
   from cmn_jax.predictor import Predictor
   from cmn_jax.reporter import Reporter, writes_reports
-  from cmn_jax.training import host_memory
   from input_pipeline.images import prepare_films
 
-  host_memory.keep_freed()
-  compilation_cache.enable()
+  process.set_up()
   loaded = Loaded.load(args.checkpoint)
   if not args.images and not writes_reports(loaded):
     # A task of another kind says what it has to say by itself.

@@ -264,12 +264,10 @@ def main(argv: list[str] | None = None) -> None:
   )
   args = parser.parse_args(argv)
   # Imported late: --help must not wait for JAX.
-  from cmn_jax import compilation_cache
+  from cmn_jax import process
   from cmn_jax.reporter import Reporter
-  from cmn_jax.training import host_memory
 
-  host_memory.keep_freed()
-  compilation_cache.enable()
+  process.set_up()
   # So that the folder of films goes with a `kill`, too.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit())
   start = time.monotonic()
