@@ -37,8 +37,25 @@ def youden_thresholds(
   return _by_class(_best_youden, truth_SxC, known_SxC, probability_SxC)
 
 
-# What a class's threshold is best by, by the name in `classifier.thresholds`.
-THRESHOLDS = {'f1': choose_thresholds, 'youden': youden_thresholds}
+def shared_thresholds(
+  truth_SxC: np.ndarray, known_SxC: np.ndarray, probability_SxC: np.ndarray
+) -> np.ndarray:
+  """As `choose_thresholds`, but one for all classes, best by micro F1.
+
+  A class with a handful of positives has no say of its own: where
+  probabilities are calibrated, one threshold is best for all anyway (Lipton et
+  al., "Optimal thresholding of classifiers to maximize F1 measure", 2014).
+  """
+  columns = (x.reshape(-1, 1) for x in (truth_SxC, known_SxC, probability_SxC))
+  return np.repeat(choose_thresholds(*columns), truth_SxC.shape[1])
+
+
+# What thresholds are best by, by the name in `classifier.thresholds`.
+THRESHOLDS = {
+  'f1': choose_thresholds,
+  'youden': youden_thresholds,
+  'micro_f1': shared_thresholds,
+}
 
 
 def _by_class(best, truth_SxC, known_SxC, probability_SxC) -> np.ndarray:

@@ -26,6 +26,7 @@ from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.tasks.classify_results import class_predictions, class_results
 from cmn_jax.training.checkpoints import CheckpointError
 from input_pipeline.errors import check_choice
+from input_pipeline.findings import NO_FINDING
 from input_pipeline.labels import fold_of, read_labels
 
 
@@ -139,8 +140,7 @@ class LabelledStudies:
       )
     present, known = self.labels.present[split], self.labels.known[split]
     if self.classifier.task == MULTI_LABEL:
-      choose = THRESHOLDS[self.classifier.thresholds]
-      self.thresholds_C = choose(present, known, probability_SxC)
+      self.thresholds_C = self._choose(present, known, probability_SxC)
     result = score_classification(
       present,
       known,
@@ -151,6 +151,18 @@ class LabelledStudies:
     )
     # An average over no class at all is no score.
     return {name: result[name] or 0.0 for name in self.selectable}
+
+  def _choose(self, present_SxC, known_SxC, probability_SxC) -> np.ndarray:
+    """Thresholds; No Finding, which most have, is not one of the findings."""
+    choose = THRESHOLDS[self.classifier.thresholds]
+    thresholds_C = np.empty(len(self.classes))
+    finding_C = np.array([name != NO_FINDING for name in self.classes])
+    for kind_C in finding_C, ~finding_C:
+      columns = (
+        x[:, kind_C] for x in (present_SxC, known_SxC, probability_SxC)
+      )
+      thresholds_C[kind_C] = choose(*columns)
+    return thresholds_C
 
   def predictions(self, split: str, rows: dict) -> list[dict]:
     """Each study's labels and probabilities."""

@@ -84,8 +84,9 @@ def classifier() -> dict:
     # '2/5': the second of five parts of the training studies is not learnt
     # from, so that the classifier can say its labels unseen; '' for none.
     'fold': '',
-    # A class is found from a threshold on, the best on validation by 'f1', or
-    # by 'youden' (recall less false alarms), which calls rare classes often.
+    # A class is found from a threshold on, the best on validation by 'f1', by
+    # 'youden' (recall less false alarms), which calls rare classes often, or,
+    # one for all, by 'micro_f1': where classes have few positives.
     'thresholds': 'f1',
     # The loss is a sum of cross-entropy and focal loss: (1 - p)^gamma times
     # alpha for positives and 1 - alpha for negatives.

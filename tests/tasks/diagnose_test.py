@@ -105,6 +105,25 @@ def test_thresholds_are_best_by_the_rule_that_is_named(root, rule):
   np.testing.assert_array_equal(task.thresholds_C, want)
 
 
+def test_findings_share_a_threshold_and_no_finding_has_its_own(root):
+  task, _ = open_task(_config(root, **{'classifier.thresholds': 'micro_f1'}))
+  present, known = task.labels.present['val'], task.labels.known['val']
+  rng = np.random.default_rng(0)
+  probability = rng.uniform(size=known.shape).astype(np.float32)
+  task.score('val', {'probability': probability}, False, {})
+  finding = np.array([name != 'No Finding' for name in task.classes])
+  (shared,) = set(task.thresholds_C[finding])
+  truth = present[:, finding][known[:, finding]]
+  p = probability[:, finding][known[:, finding]]
+
+  def f1(said):
+    return 2 * (said & truth).sum() / (said.sum() + truth.sum())
+
+  assert f1(p >= shared) == pytest.approx(max(f1(p >= cut) for cut in p))
+  own = choose_thresholds(present, known, probability)[~finding]
+  np.testing.assert_array_equal(task.thresholds_C[~finding], own)
+
+
 def test_classes_without_positives_do_not_spoil_the_score(root, loaded):
   """Which selects the checkpoint, though few classes are in validation."""
   path = root / 'run' / 'evaluation' / 'val.json'
@@ -201,7 +220,7 @@ def test_folds_say_what_they_have_not_learnt(root, loaded):
     ({'classifier.task': 'single_label'}, "has 'multi_label' alone"),
     ({'classifier.inputs': 'image+generated'}, "has 'image' alone"),
     ({'classifier.fold': '3/2'}, "such as '2/5'"),
-    ({'classifier.thresholds': '0.5'}, 'choose from f1, youden'),
+    ({'classifier.thresholds': '0.5'}, 'choose from f1, youden, micro_f1'),
     ({'model.encoder': 'resnet19'}, 'model.encoder is'),
     ({'train.select_by': 'bleu_4'}, 'auroc_macro'),
   ],
