@@ -153,9 +153,6 @@ class EkagenTask(WrittenReports):
       return {**arrays, **self.inputs.masks(split)}
     return {**arrays, **self.inputs.maps(split, self.shape, self._encoder)}
 
-  def sampling(self) -> None:
-    """Each study is drawn once an epoch."""
-
   def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
     """See `EkagenObjective`."""
     objective = EkagenObjective(self.model, self.ekagen)

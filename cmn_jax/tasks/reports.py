@@ -37,7 +37,6 @@ from cmn_jax.training.optimizer import VISUAL
 from cmn_jax.training.parallel import AXIS
 from cmn_jax.training.state import init_variables, study_batch
 from input_pipeline.errors import UserError
-from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import (
   finding_targets,
   findings_reader,
@@ -165,27 +164,6 @@ class ReportTask(WrittenReports):
       self._data.studies[split], self._reader, self.finding_targets
     )
     return {**arrays, 'findings_BxL': labels_2xSxL[int(mirrored)]}
-
-  def sampling(self) -> np.ndarray | None:
-    """So that train.abnormal_share is that of studies with any finding."""
-    share = self._config.train.abnormal_share
-    if not share:
-      return None
-    found = [
-      bool(self._reader.labels_of_study(study) - {NO_FINDING})
-      for study in self._data.studies['train']
-    ]
-    abnormal_S = np.array(found)
-    if not 0 < share < 1 or abnormal_S.all() or not abnormal_S.any():
-      raise UserError(
-        f'train.abnormal_share is {share}, and {abnormal_S.sum()} of '
-        f'{len(found)} training studies have a finding: it lies between 0 and '
-        '1, with studies of both kinds; 0 draws each once an epoch'
-      )
-    shares_S = np.where(
-      abnormal_S, share / abnormal_S.sum(), (1 - share) / (~abnormal_S).sum()
-    )
-    return shares_S / shares_S.sum()
 
   def losses(self, outputs: dict, batch: dict, step: jax.Array) -> dict:
     """The words', the findings head's, and the alignment's."""

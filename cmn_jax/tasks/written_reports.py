@@ -13,6 +13,8 @@ from cmn_jax.scores import catalogue
 from cmn_jax.scores.scoring import SplitScorer
 from cmn_jax.tasks.report_results import page_examples, report_results
 from cmn_jax.training.resuming import check_same_words
+from input_pipeline.errors import UserError
+from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import FindingsReader
 
 # Where each row of the terminal's table stands in the results.
@@ -53,6 +55,27 @@ class WrittenReports:
   def __init__(self, config: ConfigDict, data, reader: FindingsReader):
     self._config, self._data, self._reader = config, data, reader
     self._scorers = {}
+
+  def sampling(self) -> np.ndarray | None:
+    """So that train.abnormal_share is that of studies with any finding."""
+    share = self._config.train.abnormal_share
+    if not share:
+      return None
+    found = [
+      bool(self._reader.labels_of_study(study) - {NO_FINDING})
+      for study in self._data.studies['train']
+    ]
+    abnormal_S = np.array(found)
+    if not 0 < share < 1 or abnormal_S.all() or not abnormal_S.any():
+      raise UserError(
+        f'train.abnormal_share is {share}, and {abnormal_S.sum()} of '
+        f'{len(found)} training studies have a finding: it lies between 0 and '
+        '1, with studies of both kinds; 0 draws each once an epoch'
+      )
+    shares_S = np.where(
+      abnormal_S, share / abnormal_S.sum(), (1 - share) / (~abnormal_S).sum()
+    )
+    return shares_S / shares_S.sum()
 
   def texts(self, rows: Mapping) -> list[str]:
     """The report of each row, in the words that are scored."""

@@ -28,6 +28,7 @@ from configs import phantom
 from input_pipeline.config import DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.errors import UserError
+from input_pipeline.findings_reader import findings_reader
 from tests.made import ekagen
 from tests.made.reads import recorded
 from tests.made.runs import assert_same_run, stop_after
@@ -76,6 +77,21 @@ def test_a_captioner_without_knowledge_has_no_controls_of_it(root, tmp_path):
   with mock.patch.dict(os.environ, PATH='/nonexistent'):
     evaluate(ekagen.config_of(root, 'ekagen_first_teacher'), workdir)
   assert set(_test(workdir)['controls']) == {'shuffled_images'}
+
+
+def test_abnormal_studies_can_be_drawn_oftener(root):
+  config = ekagen.config_of(
+    root, 'ekagen_first_teacher', **{'train.abnormal_share': 0.75}
+  )
+  task, data = open_task(config)
+  reader = findings_reader(data.label_source)
+  abnormal_S = np.array(
+    [
+      bool(reader.labels_of_study(study) - {'No Finding'})
+      for study in data.studies['train']
+    ]
+  )
+  assert task.sampling()[abnormal_S].sum() == pytest.approx(0.75)
 
 
 def test_a_stopped_build_ends_with_the_same_bits(root, tmp_path, monkeypatch):
