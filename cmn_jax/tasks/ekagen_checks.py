@@ -143,6 +143,9 @@ def check_teacher(teacher: Loaded, config, data) -> None:
   its, mine = teacher.config, config
   for field in ('data.max_length', 'train.freeze'):
     section, name = field.split('.')
+    # Beside a trained encoder a frozen one may teach, not the other way round.
+    if name == 'freeze' and not mine.train.freeze:
+      continue
     if its[section][name] != mine[section][name]:
       raise CheckpointError(
         f'the teacher {teacher.origin} was trained with {field}='

@@ -243,6 +243,9 @@ def test_a_frozen_encoder_sees_plain_and_masked_films_once(root, tmp_path):
   rows = json.loads(path.read_text())
   text = reporter.report(data.studies['test'][0].films).text
   assert text == rows[0]['prediction'] and results['studies'] == len(rows)
+  # It may teach a student that trains its own.
+  config = ekagen.student_config(root, **{'ekagen.teacher': str(tmp_path)})
+  assert 'teacher' in open_task(config)[0].parts
 
 
 def test_another_study_is_never_the_own():
