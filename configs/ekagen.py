@@ -16,6 +16,7 @@ RECIPE = {
   'model.heads': 8,
   'model.hidden': 2048,
   'model.layers': 6,
+  'model.patch_dropout': 0.0,
   'optim.visual_rate': 1e-5,
   'optim.rate': 1e-4,
   'optim.schedule': 'step',

@@ -53,6 +53,7 @@ class CaptionerShape:
     word_hidden: width of the perceptron that chooses words.
     layers: layers of the encoder and of the decoder.
     dropout: rate.
+    patch_dropout: rate on the embedded patches of films; 0 as published.
     max_length: positions T that predict a word each; a report has one id more.
     knowledge: whether knowledge is fused in; a first teacher has none.
   """
@@ -68,6 +69,7 @@ class CaptionerShape:
   word_hidden: int = 512
   layers: int = 6
   dropout: float = 0.1
+  patch_dropout: float = 0.0
   max_length: int = 128
   knowledge: bool = True
 
@@ -121,6 +123,7 @@ class Captioner(nn.Module):
       remat=self.remat,
     )
     self.patch_embed = Linear(s.width, 'torch', self.dtype)
+    self.patch_drop = Dropout(s.patch_dropout)
     start = nn.initializers.xavier_uniform()
     self.word_embed = self.param('word_embed', start, (s.vocabulary, s.width))
     self.positions = self.param('positions', start, (s.max_length, s.width))
@@ -186,6 +189,7 @@ class Captioner(nn.Module):
     places_PxD = places_PxD.astype(self.dtype)
     mask_Bx1x1xP = jnp.repeat(mask_BxI, h * w, axis=1)[:, None, None]
     x = self.patch_embed(maps.reshape(b, i * h * w, -1))
+    x = self.patch_drop(x, train)
     for layer in self.encoder_layers:
       x = layer(x, places_PxD, mask_Bx1x1xP, train)
     return Films(self.encoder_norm(x), places_PxD, mask_Bx1x1xP)

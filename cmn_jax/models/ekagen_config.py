@@ -117,6 +117,7 @@ def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
     word_hidden=own.word_hidden,
     layers=model.layers,
     dropout=model.dropout,
+    patch_dropout=model.patch_dropout,
     max_length=config.data.max_length - 1,
     knowledge=knowledge,
   )

@@ -193,6 +193,22 @@ def test_sizes_are_the_published_ones():
   assert len(captioner_rows(shape)) - packed == 752
 
 
+def test_patches_are_dropped_in_training_alone():
+  model, variables, films, knowledge = _drawn(_shape(patch_dropout=0.5))
+  ids = np.ones((STUDIES, 11), int)
+  mask_B = np.ones(STUDIES, bool)
+
+  def said(train, seed=0):
+    keys = {'dropout': jax.random.key(seed)}
+    inputs = films, ids, mask_B, train, None, knowledge
+    return model.apply(variables, *inputs, rngs=keys, mutable='batch_stats')[0]
+
+  plain = Captioner(_shape())
+  assert np.abs(said(True, 1) - said(True, 2)).max() > 1e-3
+  want = _apply(plain, variables, films, ids, knowledge)
+  np.testing.assert_allclose(said(False), want, atol=1e-5)
+
+
 def test_values_out_of_range_are_named():
   with pytest.raises(ValueError, match='frozen'):
     _shape(frozen='half')
