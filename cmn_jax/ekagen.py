@@ -18,8 +18,10 @@ from cmn_jax.models.ekagen_names import (
   DISTANCES,
   FLAT,
   FORMS,
+  MEMBERS,
   PEAK_SHARE,
   RULES,
+  STATED,
   THRESHOLD,
 )
 from configs.ekagen import STEPS
@@ -41,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
   )
   verb.add_argument('--form', choices=FORMS, default=CLASSES)
   verb.add_argument('--distance', choices=DISTANCES, default=FLAT)
+  verb.add_argument(
+    '--members',
+    choices=MEMBERS,
+    default=STATED,
+    help='reports that may speak for a class: that state it, or of whose films '
+    'the classifier says it',
+  )
   verb.add_argument('--out', required=True, help='folder to be made')
   verb = verbs.add_parser('masks', help='where a locator looks')
   verb.add_argument('--locator', required=True, help='workdir of one')
@@ -100,6 +109,7 @@ def _run(args, rest: list[str]) -> list[str]:
     args.form,
     args.distance,
     [Loaded.load(folder) for folder in args.fold],
+    args.members,
   )
 
 

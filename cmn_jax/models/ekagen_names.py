@@ -9,6 +9,10 @@ PEAK_SHARE = 0.25
 # How far apart two embedded reports are.
 FLAT, WORDS = 'flat', 'words'
 DISTANCES = (FLAT, WORDS)
+# Reports that may speak for a class: that state it, or of whose films the
+# classifier says it.
+STATED, PREDICTED = 'stated', 'predicted'
+MEMBERS = (STATED, PREDICTED)
 # What has a row in a knowledge base.
 CLASSES, COMBINATIONS = 'classes', 'combinations'
 FORMS = (CLASSES, COMBINATIONS)

@@ -60,8 +60,7 @@ def build_knowledge(
   Args:
     embed: of a frozen captioner, ids (B, T) to (B, T, D).
     ids_SxT: reports, zero-padded, without the last id, which is never read.
-    labels_SxG: 1 where a study has a class. From the classifier: the reports'
-      own labels would tell the answer.
+    labels_SxG: 1 where a study's report may speak for a class.
     no_finding: index of that class.
     form: 'classes' or 'combinations'.
     distance: 'flat', over all positions, pads too, which prefers reports of

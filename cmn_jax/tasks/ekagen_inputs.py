@@ -1,5 +1,7 @@
 """Arrays of studies that an EKAGen captioner reads beside films and reports."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
@@ -75,17 +77,10 @@ class EkagenInputs:
       'shuffled_labels_BxG': labels_SxG[
         another(len(labels_SxG), self._config.seed)
       ],
-      'true_labels_BxG': self.true_labels(split),
+      'true_labels_BxG': stated_labels(
+        self._data.studies[split], self._reader, reader.classes
+      ),
     }
-
-  def true_labels(self, split: str) -> np.ndarray:
-    """What each study has by its own report or drawing, (S, G) bool."""
-    stated = [
-      or_no_finding(set(self._reader.labels_of_study(study)))
-      for study in self._data.studies[split]
-    ]
-    classes = self._parts.reader(DIAGNOSIS).classes
-    return np.array([[c in names for c in classes] for names in stated])
 
   def masks(self, split: str) -> dict[str, np.ndarray]:
     """'bits_BxHxw', the packed masks of first films; nothing without any."""
@@ -188,6 +183,16 @@ class EkagenInputs:
         'knowledge again'
       )
     return labels_SxG
+
+
+def stated_labels(
+  studies: Sequence, reader: FindingsReader, classes: Sequence[str]
+) -> np.ndarray:
+  """What each study has by its own report or drawing, (S, G) bool."""
+  stated = [
+    or_no_finding(set(reader.labels_of_study(study))) for study in studies
+  ]
+  return np.array([[c in names for c in classes] for names in stated])
 
 
 def another(studies: int, seed: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from cmn_jax.interop.folders import check_free, write_folder
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen import Captioner
+from cmn_jax.models.ekagen_names import MEMBERS, STATED
 from cmn_jax.models.knowledge import (
   CLASSES,
   FLAT,
@@ -18,6 +19,7 @@ from cmn_jax.models.knowledge import (
 )
 from cmn_jax.tasks.diagnosis import FilmReader, film_labels
 from cmn_jax.tasks.ekagen_checks import KNOWLEDGE, fingerprint
+from cmn_jax.tasks.ekagen_inputs import stated_labels
 from cmn_jax.tasks.ekagen_parts import (
   DIAGNOSIS,
   KNOWLEDGE_TASK,
@@ -26,8 +28,9 @@ from cmn_jax.tasks.ekagen_parts import (
 )
 from cmn_jax.training.checkpoints import META_FORMAT
 from cmn_jax.training.distributed import log
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_choice
 from input_pipeline.findings import NO_FINDING
+from input_pipeline.findings_reader import findings_reader
 
 
 def make_knowledge(
@@ -39,10 +42,12 @@ def make_knowledge(
   form: str = CLASSES,
   distance: str = FLAT,
   folds: Sequence[Loaded] = (),
+  members: str = STATED,
 ) -> list[str]:
   """Writes a folder of knowledge: the table and the classifier behind it.
 
-  Labels are the classifier's, as the reports' own would tell the answer.
+  It is looked up by the classifier's labels, in training too: a study's own
+  would tell the answer.
 
   Args:
     captioner: whose embedding it is, see `ekagen_parts.load_captioner`.
@@ -54,6 +59,9 @@ def make_knowledge(
     distance: between embedded reports.
     folds: classifiers that have not seen a part of the training studies each,
       see `film_labels`.
+    members: reports that may speak for a class, 'stated' or 'predicted': those
+      that state it, or those of whose films the classifier says it. A weak
+      classifier names films whose reports have nothing to say of its classes.
 
   Returns:
     A line for each row: its class, its reports, and the one that was chosen.
@@ -70,7 +78,7 @@ def make_knowledge(
     base = build_knowledge(
       _embedding(captioner),
       ids_SxT,
-      labels_SxG,
+      _members(members, labels_SxG, data, classes),
       classes.index(NO_FINDING),
       form,
       distance,
@@ -79,12 +87,13 @@ def make_knowledge(
     raise UserError(str(error)) from error
   for n in base.borrowed:
     log(
-      f'WARNING: no training study has {classes[n]} by the classifier '
-      f'{diagnosis.origin}: its knowledge is that of {NO_FINDING}'
+      f'WARNING: {classes[n]} is {members} of no training study: its knowledge '
+      f'is that of {NO_FINDING}'
     )
   studies = data.studies['train']
   meta = {
     'distance': distance,
+    'members': members,
     'reports': [studies[n].id for n in base.report_Y],
     'split_digest': data.split_digest['train'],
     'folds': len(folds),
@@ -168,6 +177,15 @@ def classes_of(diagnosis: Loaded) -> list[str]:
       'studies without any class: train it without leaving that out'
     )
   return classes
+
+
+def _members(which: str, labels_SxG: np.ndarray, data, classes: list[str]):
+  """Whose report may speak for which class, (S, G) bool."""
+  check_choice('members', which, MEMBERS)
+  if which == STATED:
+    reader = findings_reader(data.label_source)
+    return stated_labels(data.studies['train'], reader, classes)
+  return labels_SxG
 
 
 def _embedding(captioner: Loaded):

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from cmn_jax.ekagen_build import Plan, build
+from cmn_jax.ekagen_build import build
 from cmn_jax.evaluate import evaluate
 from cmn_jax.loaded import Loaded
 from cmn_jax.opening import open_task
 from cmn_jax.predict import print_report
 from cmn_jax.reporter import Reporter
-from cmn_jax.tasks.ekagen_inputs import another
+from cmn_jax.tasks.ekagen_inputs import another, stated_labels
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge
 from cmn_jax.tasks.ekagen_parts import load_captioner
 from cmn_jax.train import train
@@ -53,6 +53,11 @@ def _test(workdir):
   return json.loads((workdir / 'evaluation' / 'test.json').read_text())
 
 
+def _stated(data, classes):
+  reader = findings_reader(data.label_source)
+  return stated_labels(data.studies['train'], reader, classes)
+
+
 def test_every_field_of_the_section_is_read(root):
   fields = {f'ekagen.{name}' for name in phantom.get_config().ekagen}
   assert not fields - set(json.loads((root / 'reads.json').read_text()))
@@ -84,14 +89,8 @@ def test_abnormal_studies_can_be_drawn_oftener(root):
     root, 'ekagen_first_teacher', **{'train.abnormal_share': 0.75}
   )
   task, data = open_task(config)
-  reader = findings_reader(data.label_source)
-  abnormal_S = np.array(
-    [
-      bool(reader.labels_of_study(study) - {'No Finding'})
-      for study in data.studies['train']
-    ]
-  )
-  assert task.sampling()[abnormal_S].sum() == pytest.approx(0.75)
+  normal_Sx1 = _stated(data, ['No Finding'])
+  assert task.sampling()[normal_Sx1[:, 0]].sum() == pytest.approx(0.25)
 
 
 def test_a_stopped_build_ends_with_the_same_bits(root, tmp_path, monkeypatch):
@@ -308,6 +307,15 @@ def test_folders_that_hold_something_else(root, tmp_path):
     train(other, build_ / 'student')
 
 
+def test_a_report_speaks_for_a_class_that_it_states(root):
+  meta = Loaded.load(root / 'build' / 'knowledge').meta
+  data = open_data(DataConfig(**ekagen.config_of(root, 'ekagen_teacher').data))
+  ids = [study.id for study in data.studies['train']]
+  rows = [ids.index(report) for report in meta['reports']]
+  own = set(range(len(rows))) - set(meta['borrowed'])
+  assert own and _stated(data, meta['classes'])[rows].diagonal()[[*own]].all()
+
+
 def test_knowledge_of_a_class_without_a_report(root, tmp_path, capsys):
   config = ekagen.config_of(root, 'ekagen_teacher')
   data = open_data(DataConfig(**config.data))
@@ -316,32 +324,14 @@ def test_knowledge_of_a_class_without_a_report(root, tmp_path, capsys):
   meta['diagnosis']['thresholds'][0] = 2.0  # never found
   rare = Loaded(diagnosis.variables, meta, diagnosis.origin)
   captioner = load_captioner(str(root / 'build' / 'first_teacher'), 'x')
-  lines = make_knowledge(captioner, rare, config, data, tmp_path / 'knowledge')
+  lines = make_knowledge(
+    captioner, rare, config, data, tmp_path / 'knowledge', members='predicted'
+  )
   name = meta['diagnosis']['classes'][0]
-  assert f'no training study has {name}' in capsys.readouterr().err
+  assert f'{name} is predicted of no training study' in capsys.readouterr().err
   assert len(lines) == len(meta['diagnosis']['classes'])
   table = Loaded.load(tmp_path / 'knowledge').variables['params']['knowledge']
   no_finding = meta['diagnosis']['classes'].index('No Finding')
   np.testing.assert_array_equal(table['table'][0], table['table'][no_finding])
   with pytest.raises(UserError, match='choose another --out'):
     make_knowledge(captioner, rare, config, data, tmp_path / 'knowledge')
-
-
-def test_the_builder_names_what_it_cannot_read(tmp_path):
-  with pytest.raises(UserError, match='--config=FILE'):
-    Plan([], tmp_path, 0)
-  with pytest.raises(UserError, match='--rounds is 0'):
-    build([], str(tmp_path), rounds=0)
-
-
-@pytest.mark.parametrize(
-  'config, says',
-  [
-    ('configs/none.py', 'No such file'),
-    (f'{phantom.__file__}:none', "no variant 'none'"),
-  ],
-)
-def test_a_config_that_is_not_there_is_one_sentence(tmp_path, config, says):
-  with pytest.raises(UserError, match=says) as error:
-    build([f'--config={config}'], str(tmp_path))
-  assert '\n' not in str(error.value)
