@@ -11,7 +11,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.training import hub
-from cmn_jax.training.checkpoints import CheckpointError, find_step, load_model
+from cmn_jax.training.checkpoints import (
+  CheckpointError,
+  DamagedError,
+  find_step,
+  load_model,
+)
+from cmn_jax.training.distributed import log
 from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline import vocabularies
 from input_pipeline.errors import UserError
@@ -46,6 +52,7 @@ class Loaded:
     """From a workdir (its best checkpoint), a step of it, or a converted one.
 
     Or from a folder of `cmn_jax.export --to hub`, or 'hf:ORG/NAME@REVISION'.
+    A damaged checkpoint of a workdir is named, and the next best one taken.
 
     Raises:
       CheckpointError: nothing there, or not readable.
@@ -53,9 +60,16 @@ class Loaded:
     folder = hub.fetched(folder)
     if hub.is_hub_folder(folder):
       return cls(*hub.read_hub_folder(folder), str(folder))
-    step_folder = find_step(folder)
-    variables, meta = load_model(step_folder)
-    return cls(variables, meta, str(step_folder))
+    damaged = []
+    while True:
+      step_folder = find_step(folder, damaged)
+      try:
+        return cls(*load_model(step_folder), str(step_folder))
+      except DamagedError as error:
+        if step_folder == Path(folder).absolute():
+          raise
+        log(f'left out: {error}')
+        damaged.append(int(step_folder.name))
 
   @property
   def task(self) -> str:

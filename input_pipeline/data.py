@@ -80,6 +80,7 @@ def open_data(config: DataConfig) -> Data:
     DataError: there are no such data, or bad studies among them.
   """
   if config.phantom_studies and not pathlib.Path(config.dir).exists():
+    _check_writable(pathlib.Path(config.dir).absolute(), 'data.dir', config.dir)
     write_phantom(
       config.dir,
       studies=config.phantom_studies,
@@ -164,17 +165,31 @@ def _open_made_up(config):
 
 
 def _cache_dir(config):
+  field = 'data.cache_dir', config.cache_dir
   try:
     folder = pathlib.Path(config.cache_dir).expanduser().absolute()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not (config.stream or config.synthetic or os.access(there, os.W_OK)):
-      raise PermissionError(f'{there} cannot be written')
-  except (OSError, RuntimeError) as error:  # of a user without a home
-    raise DataError(
-      f'data.cache_dir is {config.cache_dir!r}, which cannot be made '
-      f'({error}): set it to a folder that can be written'
-    ) from error
+  except RuntimeError as error:  # of a user without a home
+    raise _not_made(*field, error) from error
+  if not (config.stream or config.synthetic):
+    _check_writable(folder, *field)
   return folder
+
+
+def _check_writable(folder: pathlib.Path, field: str, value: str) -> None:
+  """Raises DataError where a folder cannot be made or written."""
+  try:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+      raise PermissionError(f'{there} cannot be written')
+  except OSError as error:
+    raise _not_made(field, value, error) from error
+
+
+def _not_made(field, value, error) -> DataError:
+  return DataError(
+    f'{field} is {value!r}, which cannot be made ({error}): set it to a folder '
+    'that can be written'
+  )
 
 
 def _check_prepared(folder, info, config):

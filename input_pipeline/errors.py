@@ -28,7 +28,9 @@ def check_least(field: str, value: float, least: float) -> None:
 def first_line(error: BaseException) -> str:
   """Of what an exception says, 200 characters at most; else its name."""
   lines = str(error).strip().splitlines()
-  return lines[0][:200] if lines else type(error).__name__
+  if not lines:
+    return type(error).__name__
+  return lines[0] if len(lines[0]) <= 200 else f'{lines[0][:197]}...'
 
 
 # Characters of one foreign value, and of several, that a sentence has room for.

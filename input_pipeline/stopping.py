@@ -111,14 +111,28 @@ def unpolled(first: Callable[[], str] | None = None) -> Iterator[None]:
 
 def _handle(number: int, frame) -> None:
   """In the main thread, when it is back from compiled code."""
-  del frame
   if os.getpid() != _stop.owner:  # A worker of ours, forked.
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
   elif not _stop.polled and _stop.before is None:
-    _say(f'stopped by {signal.Signals(number).name}')
+    sentence = f'stopped by {signal.Signals(number).name}'
+    if _imports(frame):
+      _exit(number, sentence)
+    _say(sentence)
     _stop.leaving = number
     raise Stopped(128 + number)
+
+
+def _imports(frame) -> bool:
+  """Whether a module is being imported, which compiled ones do not survive.
+
+  An exception that comes while jaxlib's begin ends in a crash.
+  """
+  while frame is not None:
+    if frame.f_code.co_filename.startswith('<frozen importlib'):
+      return True
+    frame = frame.f_back
+  return False
 
 
 def _unraisable(hook: Callable, found) -> None:

@@ -40,6 +40,14 @@ def test_without_a_home_the_field_is_named(no_home, tmp_path):
     open_data(DataConfig(str(tmp_path / 'openi'), cache_dir='~/cache'))
 
 
+def test_a_phantom_is_drawn_where_it_can_be_written(monkeypatch, tmp_path):
+  monkeypatch.setattr(os, 'access', lambda *_: False)
+  config = DataConfig(str(tmp_path / 'new'), phantom_studies=20)
+  with pytest.raises(UserError, match=r'data\.dir is .* cannot be written'):
+    open_data(config)
+  assert not any(tmp_path.iterdir())
+
+
 _HOMELESS = """
 import os, pwd, sys
 def nobody(*_):

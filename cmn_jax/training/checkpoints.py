@@ -7,7 +7,7 @@ predicting touch only `model` and `meta`.
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import jax
@@ -113,10 +113,14 @@ def replace_meta(step_folder: Path, meta: dict) -> None:
   write_text(path, json.dumps(meta))
 
 
-def find_step(folder: Path | str) -> Path:
+def find_step(folder: Path | str, without: Collection[int] = ()) -> Path:
   """The folder of one step: DIR may be a workdir, its checkpoints, or a step.
 
   Of several it is the best by validation.
+
+  Args:
+    folder: DIR.
+    without: steps that are not looked at.
 
   Raises:
     CheckpointError: nothing complete was found there.
@@ -127,6 +131,7 @@ def find_step(folder: Path | str) -> Path:
   root = folder / 'checkpoints'
   root = root if root.is_dir() else folder
   scores = read_scores(root)
+  scores = {step: x for step, x in scores.items() if step not in without}
   if not scores:
     raise CheckpointError(
       f'no checkpoint in {folder}: expected a workdir with '

@@ -92,6 +92,19 @@ def test_a_signal_ends_it_in_time_with_a_sentence(program, says, name):
   assert time.monotonic() - begin < 10
 
 
+def test_no_exception_comes_into_a_module_that_is_imported(tmp_path):
+  """jaxlib's crash where one does."""
+  (tmp_path / 'slow.py').write_text(
+    "import time\nprint('ready', flush=True)\n"
+    "try:\n  time.sleep(60)\nfinally:\n  print('unwound', flush=True)\n"
+  )
+  process = _start(f'sys.path.append({str(tmp_path)!r})\nimport slow')
+  process.send_signal(signal.SIGTERM)
+  out, err = process.communicate(timeout=10)
+  assert process.returncode == 143 and err.strip() == 'stopped by SIGTERM'
+  assert not out
+
+
 def test_a_second_interrupt_leaves_at_once():
   process = _start('with stopping.polled():\n blocked()')
   for _ in range(2):

@@ -11,6 +11,7 @@ import optax
 import orbax.checkpoint as ocp
 import pytest
 
+from cmn_jax.loaded import Loaded
 from cmn_jax.training.checkpoints import (
   CheckpointError,
   find_step,
@@ -124,6 +125,19 @@ def test_a_damaged_newest_checkpoint_is_set_aside(
   checkpoints.save(14, _state(2.0), {'format': 3, 'score': 0.4})
   checkpoints.close()
   assert _steps(tmp_path) == [7, 14]
+
+
+def test_the_next_best_is_read_where_the_best_is_damaged(tmp_path, capsys):
+  _save(tmp_path, (0.5, 0.3), reopened=False)
+  best, other = (tmp_path / 'checkpoints' / step for step in ('7', '14'))
+  shutil.rmtree(best / 'model' / 'd')
+  assert Loaded.load(tmp_path).origin == str(other)
+  assert (
+    f'left out: cannot read the checkpoint {best}' in capsys.readouterr().err
+  )
+  # Not where it was asked for by name.
+  with pytest.raises(CheckpointError, match=f'cannot read .*{best}'):
+    Loaded.load(best)
 
 
 def test_a_format_of_the_future_is_not_damage(tmp_path):
