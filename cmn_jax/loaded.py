@@ -60,14 +60,18 @@ class Loaded:
     folder = hub.fetched(folder)
     if hub.is_hub_folder(folder):
       return cls(*hub.read_hub_folder(folder), str(folder))
-    damaged = []
+    damaged, fault = [], None
     while True:
-      step_folder = find_step(folder, damaged)
+      try:
+        step_folder = find_step(folder, damaged)
+      except CheckpointError as error:
+        raise fault or error from None
       try:
         return cls(*load_model(step_folder), str(step_folder))
       except DamagedError as error:
         if step_folder == Path(folder).absolute():
           raise
+        fault = error
         log(f'left out: {error}')
         damaged.append(int(step_folder.name))
 

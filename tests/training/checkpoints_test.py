@@ -138,6 +138,10 @@ def test_the_next_best_is_read_where_the_best_is_damaged(tmp_path, capsys):
   # Not where it was asked for by name.
   with pytest.raises(CheckpointError, match=f'cannot read .*{best}'):
     Loaded.load(best)
+  # Nor is the fault forgotten where none is whole.
+  shutil.rmtree(other / 'model' / 'd')
+  with pytest.raises(CheckpointError, match=f'cannot read .*{other}'):
+    Loaded.load(tmp_path)
 
 
 def test_a_format_of_the_future_is_not_damage(tmp_path):
