@@ -141,11 +141,11 @@ def check_knowledge(knowledge: Loaded, config, data) -> None:
 def check_teacher(teacher: Loaded, config, data) -> None:
   teacher.check_reads(data)
   its, mine = teacher.config, config
-  for field in ('data.max_length', 'train.freeze'):
+  fields = ['data.max_length']
+  if mine.train.freeze:  # Else a teacher's encoder may be frozen or not.
+    fields.append('train.freeze')
+  for field in fields:
     section, name = field.split('.')
-    # Beside a trained encoder a frozen one may teach, not the other way round.
-    if name == 'freeze' and not mine.train.freeze:
-      continue
     if its[section][name] != mine[section][name]:
       raise CheckpointError(
         f'the teacher {teacher.origin} was trained with {field}='
