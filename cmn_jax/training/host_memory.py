@@ -3,27 +3,25 @@
 XLA asks for a program's temporaries anew at each step. As glibc is set, large
 ones are mapped, filled with zeros by the kernel page after page, and unmapped.
 
-Very large ones are mapped all the same: kept, they would be held twice as soon
-as something small lies within what was freed. Beside them what compiling has
-freed, half a gigabyte, is given back.
+Kept, very large ones would be held twice: glibc cuts a small block from the
+smallest free one that holds it, which may be what the temporaries left, and the
+rest is too small for the next step's. So it has another to cut from.
 """
 
 import ctypes
 import os
 
 # Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
-_NEVER, _MAPPED_MAX = -1, 65536
-# The largest threshold that glibc takes, in bytes.
-_MAPPED_FROM = 32 << 20
-# Temporaries of a program, in bytes, from which on large blocks are mapped.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+_NEVER = -1
+# Temporaries of a program, in bytes, from which on it matters.
 _LARGE = 1 << 30
 # Where more threads than these ask at once, they would wait for one arena.
 _FEW_CORES = 16
 _OWN = 'MALLOC_', 'glibc.malloc'
 
-# Whether `keep_freed` has had its way in this process.
-_kept = False
+# Whether `keep_freed` has had its way in this process, and `set_aside`.
+_kept = _aside = False
 
 
 def keep_freed() -> bool:
@@ -50,20 +48,28 @@ def keep_freed() -> bool:
   return _kept
 
 
-def map_large(temporaries: int) -> None:
-  """Maps blocks of 32 MB and more again, if a program's temporaries are large.
+def set_aside(temporaries: int) -> None:
+  """Leaves room for small blocks, if a program's temporaries are large.
 
-  Where `keep_freed` has changed that; before the program first runs. What is
-  free by then is given back.
+  Where `keep_freed` has had its way; before the program first runs. What
+  compiling has freed, half a gigabyte, is given back.
 
   Args:
     temporaries: of the program, in bytes.
   """
-  if _kept and temporaries >= _LARGE:
-    libc = _glibc()
-    libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED_FROM)
-    libc.mallopt(_M_MMAP_MAX, _MAPPED_MAX)
-    libc.malloc_trim(0)
+  global _aside
+  if _aside or not _kept or temporaries < _LARGE:
+    return
+  _aside = True
+  libc = _glibc()
+  libc.malloc.argtypes, libc.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+  libc.free.argtypes = [ctypes.c_void_p]
+  libc.malloc_trim(0)
+  # Addresses alone, as nothing is written. The second block, no smaller, lies
+  # behind the first and keeps it apart from what comes after.
+  room = libc.malloc(_LARGE)
+  libc.malloc(_LARGE)
+  libc.free(room)
 
 
 def _glibc():

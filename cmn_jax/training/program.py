@@ -57,7 +57,7 @@ class Program:
   def __init__(self, function, state, batch, device: jax.Device):
     self._compiled = function.lower(state, batch).compile()
     memory = self._compiled.memory_analysis()
-    host_memory.map_large(memory.temp_size_in_bytes)
+    host_memory.set_aside(memory.temp_size_in_bytes)
     # What pmap compiles for several processes cannot be called directly.
     alone = jax.process_count() == 1
     self._call = self._compiled if alone else function
