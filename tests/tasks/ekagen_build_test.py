@@ -25,3 +25,11 @@ def test_a_config_that_is_not_there_is_one_sentence(tmp_path, config, says):
   with pytest.raises(UserError, match=says) as error:
     build([f'--config={config}'], str(tmp_path))
   assert '\n' not in str(error.value)
+
+
+def test_each_captioner_starts_from_a_classifier_with_its_encoder(tmp_path):
+  plan = Plan([f'--config={phantom.__file__}:ekagen_vitb16'], tmp_path, 0)
+  diagnosis = {'model.pretrained': str(tmp_path / 'diagnosis')}
+  # The teachers are ResNets, as the classifier is, and the student is a ViT.
+  assert plan._start('first_teacher') == plan._start('teacher') == diagnosis
+  assert plan._start('student') == {}
