@@ -111,4 +111,7 @@ def section() -> dict:
     'mask_min_cover': 0.0,
     # Whether No Finding has a place as well.
     'mask_no_finding': False,
+    # Words also look at all of the knowledge, as they do at films. Published is
+    # a fusion alone, which gives word t the knowledge's word t.
+    'attend_knowledge': False,
   }

@@ -56,6 +56,8 @@ class CaptionerShape:
     patch_dropout: rate on the embedded patches of films; 0 as published.
     max_length: positions T that predict a word each; a report has one id more.
     knowledge: whether knowledge is fused in; a first teacher has none.
+    attended: words also look at all of the knowledge, as they do at films. As
+      published its row t comes to word t alone.
   """
 
   vocabulary: int
@@ -72,6 +74,7 @@ class CaptionerShape:
   patch_dropout: float = 0.0
   max_length: int = 128
   knowledge: bool = True
+  attended: bool = False
 
   def __post_init__(self):
     check_choice('model.encoder', self.encoder, ENCODERS)
@@ -136,6 +139,8 @@ class Captioner(nn.Module):
     self.decoder_layers = [
       KnowledgeLayer(*sizes, self.dtype, s.knowledge) for _ in range(s.layers)
     ]
+    if self._attends:
+      self.knowledge_embed = Linear(s.width, 'torch', self.dtype)
     self.encoder_norm = layer_norm(EPSILON, self.dtype)
     self.decoder_norm = layer_norm(EPSILON, self.dtype)
     self.logits = [
@@ -203,6 +208,7 @@ class Captioner(nn.Module):
     """
     length = ids_BxT.shape[1]
     positions_TxD = self.positions[:length].astype(self.dtype)
+    films = self._beside(films, knowledge_BxTxD)
     knowledge = self._knowledge(knowledge_BxTxD, length)
     causal_TxT = jnp.tril(jnp.ones((length, length), bool))
     text_mask = (ids_BxT != PAD)[:, None, None, :] & causal_TxT
@@ -234,6 +240,7 @@ class Captioner(nn.Module):
     """
     s = self.shape
     length = length or s.max_length
+    films = self._beside(films, knowledge_BxTxD)
     knowledge = self._knowledge(knowledge_BxTxD, length)
     shared = {
       'films': [
@@ -281,7 +288,27 @@ class Captioner(nn.Module):
       )
       extended.append(new)
     cache = (writers_BxKxT, extended)
+    if self._attends:
+      weight = weight[..., : -self.shape.max_length]
     return self._log_probs(x), cache, jnp.mean(weight, axis=1)
+
+  @property
+  def _attends(self) -> bool:
+    return self.shape.knowledge and self.shape.attended
+
+  def _beside(self, films: Films, knowledge_BxTxD) -> Films:
+    """Films, and where it is attended to the knowledge behind them."""
+    if not self._attends:
+      return films
+    known = self._knowledge(knowledge_BxTxD, self.shape.max_length)
+    known = self.knowledge_embed(known)
+    positions_TxD = self.positions.astype(self.dtype)
+    seen = jnp.ones((*films.mask_Bx1x1xP.shape[:3], known.shape[1]), bool)
+    return Films(
+      jnp.concatenate([films.tokens_BxPxD, known], axis=1),
+      jnp.concatenate([films.places_PxD, positions_TxD]),
+      jnp.concatenate([films.mask_Bx1x1xP, seen], axis=-1),
+    )
 
   def _words(self, ids):
     """Rows of the embedding; the pad's row gets no gradient."""

@@ -27,6 +27,7 @@ COMPAT = {
   'mask_rule': 'jet',
   'mask_min_cover': COMPAT_MIN_COVER,
   'mask_no_finding': True,
+  'attend_knowledge': False,
 }
 _CHOICES = {
   'frozen': FROZEN,
@@ -64,6 +65,7 @@ class EkagenConfig:
   mask_threshold: float
   mask_min_cover: float
   mask_no_finding: bool
+  attend_knowledge: bool
 
   def __post_init__(self):
     for name, choices in _CHOICES.items():
@@ -120,4 +122,5 @@ def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
     patch_dropout=model.patch_dropout,
     max_length=config.data.max_length - 1,
     knowledge=knowledge,
+    attended=own.attend_knowledge and not own.compat,
   )

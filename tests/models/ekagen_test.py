@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from cmn_jax.decoding.ekagen import make_writer
-from cmn_jax.interop.ekagen import captioner_rows, captioner_variables
+from cmn_jax.interop.ekagen import (
+  captioner_rows,
+  captioner_variables,
+  to_captioner,
+)
+from cmn_jax.interop.names import ConversionError
 from cmn_jax.models.ekagen import (
   END,
   START,
@@ -67,9 +72,12 @@ def _apply(model, variables, films, ids, knowledge, mask_BxI=None):
   return jax.jit(full)(variables, films, ids, knowledge)
 
 
-@pytest.mark.parametrize('beams', [1, 3])
-def test_written_reports_have_the_probability_that_a_full_pass_gives(beams):
-  model, variables, films, knowledge = _drawn(_shape(layers=2))
+@pytest.mark.parametrize(('beams', 'attended'), [(1, False), (3, True)])
+def test_written_reports_have_the_probability_that_a_full_pass_gives(
+  beams, attended
+):
+  shape = _shape(layers=2, attended=attended)
+  model, variables, films, knowledge = _drawn(shape)
   mask_B = np.ones(STUDIES, bool)
   write = jax.jit(make_writer(model, beams, 9))
   ids, sums = write(variables, films, mask_B, None, knowledge)
@@ -108,6 +116,25 @@ def test_knowledge_of_another_study_changes_what_is_written():
     for k in (knowledge, knowledge[::-1])
   )
   assert np.abs(np.asarray(here - there)).max() > 0.1
+
+
+@pytest.mark.parametrize('attended', [False, True])
+def test_a_word_sees_later_knowledge_where_it_is_attended(attended):
+  model, variables, films, knowledge = _drawn(_shape(attended=attended))
+  ids = np.ones((STUDIES, 11), np.int32)
+  other = knowledge.copy()
+  other[:, 5:] = 1
+  here, there = (
+    np.asarray(_apply(model, variables, films, ids, k))
+    for k in (knowledge, other)
+  )
+  assert np.any(here[:, 5:] != there[:, 5:])
+  assert np.any(here[:, :5] != there[:, :5]) == attended
+
+
+def test_the_authors_attend_to_no_knowledge():
+  with pytest.raises(ConversionError, match='attend_knowledge'):
+    to_captioner(_shape(encoder='resnet18', attended=True), {})
 
 
 def test_a_first_teacher_has_no_knowledge():
