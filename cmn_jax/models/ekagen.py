@@ -6,7 +6,7 @@ computes it. A student and its teacher are both of this form.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import flax.traverse_util
@@ -17,6 +17,7 @@ from cmn_jax.models.ekagen_layers import (
   EPSILON,
   WORD_EPSILON,
   FilmLayer,
+  Films,
   KnowledgeLayer,
   layer_norm,
   places,
@@ -84,20 +85,6 @@ class CaptionerShape:
         f'model.width is {self.width}; it must be divisible by the '
         f'{self.heads} heads, and by 4'
       )
-
-
-class Films(NamedTuple):
-  """What a decoder sees of the films.
-
-  Attributes:
-    tokens_BxPxD: the encoder's answers.
-    places_PxD: added to tokens where they are keys.
-    mask_Bx1x1xP: False for the tokens of films that a study does not have.
-  """
-
-  tokens_BxPxD: jax.Array
-  places_PxD: jax.Array
-  mask_Bx1x1xP: jax.Array
 
 
 class Captioner(nn.Module):
@@ -301,14 +288,8 @@ class Captioner(nn.Module):
     if not self._attends:
       return films
     known = self._knowledge(knowledge_BxTxD, self.shape.max_length)
-    known = self.knowledge_embed(known)
     positions_TxD = self.positions.astype(self.dtype)
-    seen = jnp.ones((*films.mask_Bx1x1xP.shape[:3], known.shape[1]), bool)
-    return Films(
-      jnp.concatenate([films.tokens_BxPxD, known], axis=1),
-      jnp.concatenate([films.places_PxD, positions_TxD]),
-      jnp.concatenate([films.mask_Bx1x1xP, seen], axis=-1),
-    )
+    return films.with_knowledge(self.knowledge_embed(known), positions_TxD)
 
   def _words(self, ids):
     """Rows of the embedding; the pad's row gets no gradient."""

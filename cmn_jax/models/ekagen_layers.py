@@ -5,6 +5,7 @@ added to queries and keys in each layer, never to values.
 """
 
 import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -70,6 +71,29 @@ class PackedAttention(Attention):
     return tuple(
       y.reshape(*y.shape[:-1], self.heads, -1)
       for y in (self.key(x + place), self.value(x))
+    )
+
+
+class Films(NamedTuple):
+  """What a decoder sees of the films.
+
+  Attributes:
+    tokens_BxPxD: the encoder's answers.
+    places_PxD: added to tokens where they are keys.
+    mask_Bx1x1xP: False for the tokens of films that a study does not have.
+  """
+
+  tokens_BxPxD: jax.Array
+  places_PxD: jax.Array
+  mask_Bx1x1xP: jax.Array
+
+  def with_knowledge(self, tokens_BxTxD, places_TxD) -> 'Films':
+    """Behind the films' tokens those of knowledge, where words look too."""
+    seen = jnp.ones((*self.mask_Bx1x1xP.shape[:3], len(places_TxD)), bool)
+    return Films(
+      jnp.concatenate([self.tokens_BxPxD, tokens_BxTxD], axis=1),
+      jnp.concatenate([self.places_PxD, places_TxD]),
+      jnp.concatenate([self.mask_Bx1x1xP, seen], axis=-1),
     )
 
 

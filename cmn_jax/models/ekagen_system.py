@@ -6,9 +6,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from cmn_jax.models.attention_masks import dim_outside
-from cmn_jax.models.ekagen import Captioner, CaptionerShape, Films
+from cmn_jax.models.ekagen import Captioner, CaptionerShape
 from cmn_jax.models.ekagen_config import MASKED, EkagenConfig
 from cmn_jax.models.ekagen_films import cut_masks, redrawn, unpacked
+from cmn_jax.models.ekagen_layers import Films
 from cmn_jax.models.images import Encoded, as_pixels
 from cmn_jax.models.knowledge import (
   CLASSES,
