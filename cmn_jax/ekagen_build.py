@@ -151,7 +151,7 @@ class Plan:
         'first_teacher',
         'a captioner of whole films, for its embedding',
         evaluated=False,
-        **self._start('first_teacher'),
+        **self.start('first_teacher'),
       ),
       Step(
         knowledge,
@@ -162,7 +162,7 @@ class Plan:
       self._training(
         'teacher',
         'a captioner of whole films, with knowledge',
-        **self._start('teacher'),
+        **self.start('teacher'),
         **{'ekagen.knowledge': str(knowledge)},
       ),
       self.student(1, teacher=self.folder('teacher')),
@@ -172,7 +172,7 @@ class Plan:
     """One student, in its folder."""
     name = 'student' if number == 1 else f'student_{number}'
     fields = {
-      **self._start('student'),
+      **self.start('student'),
       'ekagen.knowledge': str(self.folder('knowledge')),
       'ekagen.locator': str(self._locator),
       'ekagen.teacher': str(teacher),
@@ -211,11 +211,17 @@ class Plan:
       **{'classifier.fold': fold},
     )
 
-  def _start(self, name: str) -> dict:
+  def start(self, name: str) -> dict:
     """A captioner's encoder starts from the classifier's where it can.
 
     That is where nothing else is named and both have the same one: trained on
     words alone a random encoder hardly learns to see.
+
+    Args:
+      name: of the captioner's step, a key of STEPS.
+
+    Returns:
+      model.pretrained as a field, or nothing.
     """
     mine, its = (self.config(step).model for step in (name, 'diagnosis'))
     same = (mine.encoder, mine.encoder_width) == (

@@ -73,7 +73,7 @@ CAPTIONER = {
   'model.patch_dropout': 0.5,
 }
 # Fused word by word alone, as published, knowledge says little.
-TOLD = {**CAPTIONER, 'ekagen.attend_knowledge': True}
+WITH_KNOWLEDGE = {**CAPTIONER, 'ekagen.attend_knowledge': True}
 VARIANTS = {
   **base.VARIANTS,
   'prompted': (
@@ -86,7 +86,7 @@ VARIANTS = {
   ),
   'ekagen_diagnosis': ('diagnose', FILMS),
   'ekagen_locator': ('diagnose', FILMS),
-  **dict.fromkeys(ekagen.VARIANTS, ('ekagen', TOLD)),
+  **dict.fromkeys(ekagen.VARIANTS, ('ekagen', WITH_KNOWLEDGE)),
   'ekagen_first_teacher': ('ekagen', {**CAPTIONER, 'train.epochs': 3}),
 }
 

@@ -73,7 +73,7 @@ CAPTIONER = {
 }
 FIRST_TEACHER = {**CAPTIONER, 'train.epochs': 3}
 # Fused word by word alone, as published, knowledge says little.
-TOLD = {**CAPTIONER, 'ekagen.attend_knowledge': True}
+WITH_KNOWLEDGE = {**CAPTIONER, 'ekagen.attend_knowledge': True}
 # Without a classifier of the same kind it starts from random weights.
 VIT = {
   'model.encoder': 'vit_b16',
@@ -86,9 +86,9 @@ VIT = {
 VARIANTS = {
   **base.VARIANTS,
   'ekagen_first_teacher': ('ekagen', FIRST_TEACHER),
-  'ekagen_teacher': ('ekagen', TOLD),
-  'ekagen_rn101': ('ekagen', TOLD),
-  'ekagen_vitb16': ('ekagen', {**TOLD, **VIT}),
+  'ekagen_teacher': ('ekagen', WITH_KNOWLEDGE),
+  'ekagen_rn101': ('ekagen', WITH_KNOWLEDGE),
+  'ekagen_vitb16': ('ekagen', {**WITH_KNOWLEDGE, **VIT}),
   'ekagen_diagnosis': ('diagnose', FILMS),
   'ekagen_locator': ('diagnose', FILMS),
 }

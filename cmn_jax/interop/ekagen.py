@@ -172,7 +172,7 @@ def _check_shape(shape: CaptionerShape):
     raise ConversionError(
       f'EKAGen has ResNets alone, not model.encoder={shape.encoder!r}'
     )
-  if shape.attended:
+  if shape.attend_knowledge:
     raise ConversionError(
       'EKAGen has no attention to knowledge (ekagen.attend_knowledge)'
     )

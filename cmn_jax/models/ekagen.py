@@ -57,8 +57,8 @@ class CaptionerShape:
     patch_dropout: rate on the embedded patches of films; 0 as published.
     max_length: positions T that predict a word each; a report has one id more.
     knowledge: whether knowledge is fused in; a first teacher has none.
-    attended: words also look at all of the knowledge, as they do at films. As
-      published its row t comes to word t alone.
+    attend_knowledge: words also look at all of the knowledge, as they do at
+      films. As published its row t comes to word t alone.
   """
 
   vocabulary: int
@@ -75,7 +75,7 @@ class CaptionerShape:
   patch_dropout: float = 0.0
   max_length: int = 128
   knowledge: bool = True
-  attended: bool = False
+  attend_knowledge: bool = False
 
   def __post_init__(self):
     check_choice('model.encoder', self.encoder, ENCODERS)
@@ -195,7 +195,7 @@ class Captioner(nn.Module):
     """
     length = ids_BxT.shape[1]
     positions_TxD = self.positions[:length].astype(self.dtype)
-    films = self._beside(films, knowledge_BxTxD)
+    films = self._seen(films, knowledge_BxTxD)
     knowledge = self._knowledge(knowledge_BxTxD, length)
     causal_TxT = jnp.tril(jnp.ones((length, length), bool))
     text_mask = (ids_BxT != PAD)[:, None, None, :] & causal_TxT
@@ -227,7 +227,7 @@ class Captioner(nn.Module):
     """
     s = self.shape
     length = length or s.max_length
-    films = self._beside(films, knowledge_BxTxD)
+    films = self._seen(films, knowledge_BxTxD)
     knowledge = self._knowledge(knowledge_BxTxD, length)
     shared = {
       'films': [
@@ -281,10 +281,10 @@ class Captioner(nn.Module):
 
   @property
   def _attends(self) -> bool:
-    return self.shape.knowledge and self.shape.attended
+    return self.shape.knowledge and self.shape.attend_knowledge
 
-  def _beside(self, films: Films, knowledge_BxTxD) -> Films:
-    """Films, and where it is attended to the knowledge behind them."""
+  def _seen(self, films: Films, knowledge_BxTxD) -> Films:
+    """What words look at: films, and behind them knowledge, if attended to."""
     if not self._attends:
       return films
     known = self._knowledge(knowledge_BxTxD, self.shape.max_length)

@@ -106,7 +106,7 @@ def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
   Raises:
     UserError: a value that cannot be.
   """
-  model, own = config.model, config.ekagen
+  model, own = config.model, EkagenConfig.of(config.ekagen)
   return CaptionerShape(
     vocabulary=vocabulary,
     encoder=model.encoder,
@@ -122,5 +122,5 @@ def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
     patch_dropout=model.patch_dropout,
     max_length=config.data.max_length - 1,
     knowledge=knowledge,
-    attended=own.attend_knowledge and not own.compat,
+    attend_knowledge=own.attend_knowledge,
   )

@@ -1,4 +1,4 @@
-"""Layers of EKAGen's captioner: places, and knowledge fused into a decoder.
+"""Layers of EKAGen's captioner: films, places, and knowledge in a decoder.
 
 After hnjzbss/EKAGen (CVPR 2024), which follows DETR: places and positions are
 added to queries and keys in each layer, never to values.
@@ -88,7 +88,7 @@ class Films(NamedTuple):
   mask_Bx1x1xP: jax.Array
 
   def with_knowledge(self, tokens_BxTxD, places_TxD) -> 'Films':
-    """Behind the films' tokens those of knowledge, where words look too."""
+    """Films with tokens of knowledge, (B, T, D), behind theirs, none hidden."""
     seen = jnp.ones((*self.mask_Bx1x1xP.shape[:3], len(places_TxD)), bool)
     return Films(
       jnp.concatenate([self.tokens_BxPxD, tokens_BxTxD], axis=1),

@@ -76,7 +76,7 @@ def _apply(model, variables, films, ids, knowledge, mask_BxI=None):
 def test_written_reports_have_the_probability_that_a_full_pass_gives(
   beams, attended
 ):
-  shape = _shape(layers=2, attended=attended)
+  shape = _shape(layers=2, attend_knowledge=attended)
   model, variables, films, knowledge = _drawn(shape)
   mask_B = np.ones(STUDIES, bool)
   write = jax.jit(make_writer(model, beams, 9))
@@ -120,7 +120,7 @@ def test_knowledge_of_another_study_changes_what_is_written():
 
 @pytest.mark.parametrize('attended', [False, True])
 def test_a_word_sees_later_knowledge_where_it_is_attended(attended):
-  model, variables, films, knowledge = _drawn(_shape(attended=attended))
+  model, variables, films, knowledge = _drawn(_shape(attend_knowledge=attended))
   ids = np.ones((STUDIES, 11), np.int32)
   other = knowledge.copy()
   other[:, 5:] = 1
@@ -134,7 +134,7 @@ def test_a_word_sees_later_knowledge_where_it_is_attended(attended):
 
 def test_the_authors_attend_to_no_knowledge():
   with pytest.raises(ConversionError, match='attend_knowledge'):
-    to_captioner(_shape(encoder='resnet18', attended=True), {})
+    to_captioner(_shape(encoder='resnet18', attend_knowledge=True), {})
 
 
 def test_a_first_teacher_has_no_knowledge():

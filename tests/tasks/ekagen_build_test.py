@@ -31,5 +31,5 @@ def test_each_captioner_starts_from_a_classifier_with_its_encoder(tmp_path):
   plan = Plan([f'--config={phantom.__file__}:ekagen_vitb16'], tmp_path, 0)
   diagnosis = {'model.pretrained': str(tmp_path / 'diagnosis')}
   # The teachers are ResNets, as the classifier is, and the student is a ViT.
-  assert plan._start('first_teacher') == plan._start('teacher') == diagnosis
-  assert plan._start('student') == {}
+  assert plan.start('first_teacher') == plan.start('teacher') == diagnosis
+  assert plan.start('student') == {}
