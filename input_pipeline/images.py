@@ -105,9 +105,10 @@ def _decode_picture(content, path):
     # Behind a JPEG's picture others may follow, such as a thumbnail.
     if picture.format == 'PNG' and getattr(picture, 'n_frames', 1) > 1:
       raise ImageError(path, f'has {picture.n_frames} frames; expected one.')
-    picture = ImageOps.exif_transpose(picture)
+    # Copies hold Python's lock, for which other threads would wait.
+    ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith('I'):  # 16 bit
       return show_own_range(np.asarray(picture).astype(np.uint16, copy=False))
     if picture.mode == 'P':  # transparency of a palette warns on the way to L
       picture = picture.convert('RGBA')
-    return np.asarray(picture.convert('L'))
+    return np.asarray(picture if picture.mode == 'L' else picture.convert('L'))
