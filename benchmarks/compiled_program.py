@@ -96,7 +96,7 @@ class Loop:
 
   Attributes:
     passes: at most so many; a loop that ends early takes fewer.
-    hbm_bytes: read and written by one pass.
+    hbm_bytes: read and written by one pass, with the loops inside it.
     source: the operation that it comes from, as JAX names it.
   """
 
@@ -140,24 +140,15 @@ class Program:
 
   def loops(self) -> list[Loop]:
     """The loops of the entry computation."""
-    return [
-      Loop(
-        self._passes(one),
-        self._traffic(self._computations[one.called('body')]),
-        _source(one.text),
-      )
-      for one in self._entry.values()
-      if one.opcode == 'while'
-    ]
+    return self._loops(self._entry)
 
   def hbm_bytes(self) -> int:
     """Bytes that one run reads from and writes to HBM, loops to their end.
 
     Operands and results of each instruction, those in faster memories left
-    out; of a slice, what it takes. Inner loops are counted once.
+    out; of a slice, what it takes.
     """
-    looped = sum(loop.passes * loop.hbm_bytes for loop in self.loops())
-    return self._traffic(self._entry) + looped
+    return self._whole_traffic(self._entry)
 
   def largest_array(self) -> int:
     """Bytes of the largest array that any instruction returns."""
@@ -177,6 +168,22 @@ class Program:
       if one.opcode == 'constant' and re.match(r'\d+\)', one.text)
     ]
     return max(bounds, default=1)
+
+  def _loops(self, body: dict[str, Instruction]) -> list[Loop]:
+    return [
+      Loop(
+        self._passes(one),
+        self._whole_traffic(self._computations[one.called('body')]),
+        _source(one.text),
+      )
+      for one in body.values()
+      if one.opcode == 'while'
+    ]
+
+  def _whole_traffic(self, body: dict[str, Instruction]) -> int:
+    """Of a computation with the loops in it."""
+    looped = sum(loop.passes * loop.hbm_bytes for loop in self._loops(body))
+    return self._traffic(body) + looped
 
   def _traffic(self, body: dict[str, Instruction]) -> int:
     total = 0

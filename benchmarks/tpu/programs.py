@@ -84,7 +84,9 @@ class Subject:
     optimizer = make_optimizer(
       OptimConfig(**c.optim), steps_per_epoch=100, epochs=c.train.epochs
     )
-    step = make_train_step(objective, optimizer, c.seed, AXIS)
+    step = make_train_step(
+      objective, optimizer, c.seed, AXIS, c.train.accumulate
+    )
     state = jax.eval_shape(
       lambda v: init_state(v, optimizer, frozen), variables
     )

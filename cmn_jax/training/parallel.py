@@ -36,13 +36,26 @@ class Parallel:
     mesh_devices = self._local if kind == 'pmap' else self.devices
     self._mesh = Mesh(np.array(mesh_devices), (AXIS,))
 
-  def check_batch_size(self, batch_size: int, field: str):
-    """Raises ValueError unless every device gets the same share."""
-    if batch_size < 1:
-      raise UserError(f'{field} is {batch_size}; it must be 1 or more')
-    if batch_size % len(self.devices):
+  def check_batch_size(self, batch_size: int, field: str, parts: int = 1):
+    """Raises UserError unless every device gets the same share.
+
+    Args:
+      batch_size: of all devices.
+      field: of the config, that it stands in.
+      parts: of equal size that a share is cut into, train.accumulate.
+    """
+    for name, value in ((field, batch_size), ('train.accumulate', parts)):
+      if value < 1:
+        raise UserError(f'{name} is {value}; it must be 1 or more')
+    devices = len(self.devices)
+    if batch_size % devices:
       raise UserError(
-        f'{field} {batch_size} is not divisible by {len(self.devices)} devices'
+        f'{field} {batch_size} is not divisible by {devices} devices'
+      )
+    if batch_size // devices % parts:
+      raise UserError(
+        f"a device's share of {field} {batch_size}, {batch_size // devices} "
+        f'studies, is not divisible by train.accumulate {parts}'
       )
 
   def replicate(self, tree):

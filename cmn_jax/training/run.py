@@ -53,7 +53,7 @@ class Run:
     parallel: Parallel,
   ):
     c = config.train
-    parallel.check_batch_size(c.batch_size, 'train.batch_size')
+    parallel.check_batch_size(c.batch_size, 'train.batch_size', c.accumulate)
     parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
     if c.select_by not in task.selectable:
       raise UserError(
@@ -80,7 +80,7 @@ class Run:
     self._val_studies = len(data.studies['val'])
     self._batches = StudyBatches(task, data, config, augmentation)
     self._step = parallel.map_step(
-      make_train_step(task, self.optimizer, config.seed, AXIS),
+      make_train_step(task, self.optimizer, config.seed, AXIS, c.accumulate),
       donate_state=True,
     )
     self.program: Program | None = None

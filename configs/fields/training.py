@@ -28,6 +28,9 @@ def train() -> dict:
   return {
     # Studies of a step, over all devices.
     'batch_size': 16,
+    # Parts that a device's share of them goes through the network in, one after
+    # the other: the memory of a part, and its batch statistics.
+    'accumulate': 1,
     'epochs': 100,
     # Stop after so many epochs without a better validation score.
     'patience': 50,

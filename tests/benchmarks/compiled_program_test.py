@@ -59,6 +59,27 @@ def test_a_loop_is_counted_to_its_end():
   assert Program(HLO).loops() == [Loop(32, 120, 'memory/while')]
 
 
+def test_a_loop_within_a_loop_is_counted_to_its_end_each_time():
+  outer = """
+%passes (state.2: (s32[], f32[10])) -> pred[] {
+  %four = s32[] constant(4)
+  ROOT %lt.1 = pred[] compare(%four, %four), direction=LT
+}
+
+%parts (state.3: (s32[], f32[10])) -> (s32[], f32[10]) {
+  %state.3 = (s32[]{S(6)}, f32[10]{0}) parameter(0)
+  ROOT %inner = (s32[]{S(6)}, f32[10]{0}) while(%state.3), \
+condition=%condition, body=%body, metadata={op_name="memory/while"}
+}
+
+ENTRY"""
+  program = HLO.replace('\nENTRY', outer).replace(
+    'condition=%condition, body=%body, metadata={op_name="memory/while"}\n  %s',
+    'condition=%passes, body=%parts, metadata={op_name="parts/while"}\n  %s',
+  )
+  assert Program(program).loops() == [Loop(4, 32 * 120, 'parts/while')]
+
+
 def test_traffic_leaves_out_fast_memory_and_what_a_slice_does_not_take():
   row = 32 + 4 + 32  # a's row, the index, the result
   sums = 2 * 64 * 8 * 4
