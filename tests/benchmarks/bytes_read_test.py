@@ -1,0 +1,38 @@
+"""A process of several reads its own rows, and no others."""
+
+import json
+
+import pytest
+
+from benchmarks import bytes_read
+from input_pipeline.config import DataConfig
+from input_pipeline.prepare import prepare_folder
+from tests.made.r2gen_folder import write_r2gen
+
+pytestmark = pytest.mark.processes
+
+
+def test_two_processes_read_half_each(tmp_path, capsys):
+  write_r2gen(tmp_path / 'data', {'train': 128, 'val': 2, 'test': 2})
+  prepare_folder(DataConfig(str(tmp_path / 'data')), tmp_path / 'prepared')
+  capsys.readouterr()
+  bytes_read.main(['--source', str(tmp_path / 'prepared')])
+  first, *lines = capsys.readouterr().out.splitlines()
+  films = int(first.split(': ')[1].split()[0].replace(',', ''))
+  whole, *halves = (
+    int(line.split('epoch ')[1].replace(',', '')) for line in lines
+  )
+  assert len(halves) == 2 and whole > 0.9 * films
+  # A few batches are read ahead.
+  assert all(0.4 * whole < half < 0.65 * whole for half in halves)
+
+
+def test_one_of_them_says_what_it_has_read(tmp_path, capsys):
+  write_r2gen(tmp_path / 'data')
+  prepare_folder(DataConfig(str(tmp_path / 'data')), tmp_path / 'prepared')
+  capsys.readouterr()
+  source = ['--source', str(tmp_path / 'prepared'), '--batch', '2']
+  bytes_read.main([*source, '--process', '1'])
+  assert json.loads(capsys.readouterr().out).keys() == {'opening', 'epoch'}
+  with pytest.raises(SystemExit, match=r'^error: batch_size 2 is not'):
+    bytes_read.main([*source, '--process', '1', '--processes', '3'])
