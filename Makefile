@@ -19,10 +19,11 @@ R2GENCMN ?=
 EKAGEN ?=
 
 # What `make test` runs: all that needs no more than requirements-dev.txt.
-PLAIN := not torch and not processes and not outside and not page
+PLAIN := not torch and not processes and not outside and not page \
+  and not beam
 
 .PHONY: demo test test-fast test-torch test-processes test-outside \
-  test-page parity bench gpu-bench tpu-check tables lint wheel-check soak \
+  test-page test-beam parity bench gpu-bench tpu-check tables lint wheel-check soak \
   fuzz
 
 # The row `cmn`, the published model.
@@ -50,6 +51,10 @@ test-outside: $(VENV)/.installed-outside
 # The page of `serve` in a browser, which must be there: Debian's chromium.
 test-page: $(VENV)/.installed-serve $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m page -n 0
+
+# What Apache Beam prepares against what one process does.
+test-beam: .venv-beam/.installed
+	.venv-beam/bin/python -m pytest -m beam -n 0
 
 # The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
 # EKAGEN=path/to/EKAGen
@@ -112,6 +117,14 @@ $(VENV)/.installed-%: $(VENV)/.installed-dev requirements-%.txt
 	$(PYTHON) -m venv .venv-tpu
 	.venv-tpu/bin/pip install --quiet -r requirements.txt \
 	  -r requirements-tpu-check.txt
+	@touch $@
+
+# Apache Beam takes older versions of some packages: it has a .venv of its own.
+.venv-beam/.installed: requirements-beam.txt requirements.txt \
+  requirements-dev.txt
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/pip install --quiet -r requirements.txt \
+	  -r requirements-dev.txt -r requirements-beam.txt
 	@touch $@
 
 # docs/results.md from the stored scores of runs.

@@ -3,24 +3,32 @@
   python -m input_pipeline.prepare --source data/openi --out data/prepared
 
 Nothing is written but below --out and to --annotation-out. A call that was
-killed resumes where it stopped when it is given again.
+killed resumes where it stopped when it is given again. Beyond one host:
+
+  pip install -r requirements-beam.txt
+  python -m input_pipeline.prepare --source /nfs/mimic --out /nfs/prepared \\
+    --beam='--runner=FlinkRunner --flink_master=HOST:8081'
 """
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
 
-from input_pipeline import stopping
+from input_pipeline import beam, stopping
 from input_pipeline.atomic_write import write_text
 from input_pipeline.config import CHOICES, DataConfig
 from input_pipeline.dataset_card import summary, units_of, write_card
 from input_pipeline.errors import UserError
 from input_pipeline.layouts import detect
 from input_pipeline.store import prepared
+from input_pipeline.store.beam_shards import write_in_beam
+from input_pipeline.store.shards import write_in_threads
 from input_pipeline.study import (
   SPLITS,
   DataError,
@@ -66,14 +74,25 @@ def annotation_of(dataset: Dataset) -> str:
   return json.dumps(annotation, indent=0)
 
 
-def prepare_folder(config: DataConfig, out: pathlib.Path) -> Dataset:
+def prepare_folder(
+  config: DataConfig, out: pathlib.Path, flags: Sequence[str] | None = None
+) -> Dataset:
   """Prepares `config.dir` into `out`; returns what is there now.
 
   What `prepared.json` lists as bad is left out of it.
+
+  Args:
+    config: what is read, and what its films are made into.
+    out: see `prepared.prepare`.
+    flags: Apache Beam's own command line; None does without Beam.
   """
+  write = write_in_threads
+  if flags is not None:
+    beam.load()  # before a long search for films
+    write = functools.partial(write_in_beam, flags=flags)
   prepared.refuse_foreign(out)
   dataset = detect.scan(config, out / prepared.UNPACKED)
-  prepared.prepare(dataset, config, out)
+  prepared.prepare(dataset, config, out, write)
   opened = prepared.open_prepared(out)
   info = opened.info
   return dataclasses.replace(
@@ -110,6 +129,7 @@ def _parse(argv):
   add('--source', required=True, help='folder of any layout')
   add('--out', help='prepared folder; without it, only say what is found')
   add('--annotation-out', help="also write R2Gen's annotation.json here")
+  add('--beam', help='let Apache Beam prepare: its options, in one string')
   for field in dataclasses.fields(DataConfig):
     if field.name in _FLAGS:
       add(
@@ -120,6 +140,20 @@ def _parse(argv):
         help=_FLAGS[field.name],
       )
   return parser.parse_args(argv)
+
+
+def _beam_flags(args):
+  """Beam's command line, or None where it is not asked for."""
+  if args.beam is None:
+    return None
+  if not args.out:
+    raise UserError('--beam prepares a folder: name it, --out FOLDER.')
+  try:
+    return shlex.split(args.beam)
+  except ValueError as error:
+    raise UserError(
+      f'--beam {args.beam!r} is no command line: {error}.'
+    ) from None
 
 
 def _prepare(args):
@@ -140,9 +174,10 @@ def _prepare(args):
       f'--config.data.dir={args.source}, or name the folder that it was '
       'prepared from.'
     )
+  flags = _beam_flags(args)
   if args.out:
     out = pathlib.Path(args.out).absolute()
-    dataset = prepare_folder(config, out)
+    dataset = prepare_folder(config, out, flags)
   else:
     dataset = look(config)
   units = units_of(dataset, config)

@@ -74,6 +74,13 @@ class Study:
   reference: str = ''
 
 
+def study_of(fields: dict) -> Study:
+  """The study of what `dataclasses.asdict`, and JSON, have made of it."""
+  for name in ('films', 'views', 'mesh'):
+    fields[name] = fields[name] and tuple(fields[name])
+  return Study(**fields)
+
+
 @dataclasses.dataclass
 class Listing:
   """What a reader finds in a folder; the rest fills as `studies` is read.

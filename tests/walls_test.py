@@ -135,6 +135,17 @@ def test_torch_is_imported_late_and_in_one_file():
         assert not (isinstance(node, ast.Import) and 'torch' in ast.dump(node))
 
 
+def test_beam_is_imported_late_and_in_one_file():
+  for path in _files(*PRODUCT):
+    if any(_within(name, 'apache_beam') for name in _imports(path)):
+      assert path == ROOT / 'input_pipeline' / 'beam.py', path
+      assert all(
+        'apache_beam' not in ast.dump(n)
+        for n in _tree(path).body
+        if isinstance(n, ast.Import | ast.ImportFrom)
+      )
+
+
 def test_pmap_and_shard_map_are_named_in_one_file():
   for path in _files(*PRODUCT):
     names = {

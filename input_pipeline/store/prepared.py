@@ -12,6 +12,7 @@ import hashlib
 import json
 import pathlib
 import shutil
+from collections.abc import Callable, Sequence
 
 from input_pipeline import folder_lock
 from input_pipeline.atomic_write import write_json, write_text
@@ -19,7 +20,9 @@ from input_pipeline.config import DataConfig
 from input_pipeline.layouts.rows import read_json
 from input_pipeline.quiet import without_warnings
 from input_pipeline.store.shards import (
+  Shard,
   count_odd_films,
+  write_in_threads,
   write_metadata,
   write_shards,
 )
@@ -30,6 +33,7 @@ from input_pipeline.study import (
   Study,
   no_study_left,
   refuse_problems,
+  study_of,
 )
 from input_pipeline.tensorflow_cpu import tfds
 
@@ -67,7 +71,12 @@ def is_prepared(folder: str | pathlib.Path) -> bool:
   return (folder / _INFO).exists() or (folder / _PROGRESS / _KEY).exists()
 
 
-def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
+def prepare(
+  dataset: Dataset,
+  config: DataConfig,
+  out: pathlib.Path,
+  write: Callable[[Sequence[Shard], DataConfig], None] = write_in_threads,
+):
   """Writes the prepared folder `out`; resumes where a killed call stopped.
 
   Args:
@@ -75,6 +84,7 @@ def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
     config: what their films are made into; with `skip_bad`, studies with
       unreadable films are left out.
     out: new, empty, or of an earlier call with the same data and sizes.
+    write: writes the shards that are not there yet.
 
   Raises:
     DataError: unreadable films, or `out` holds something else.
@@ -82,7 +92,7 @@ def prepare(dataset: Dataset, config: DataConfig, out: pathlib.Path):
   out.mkdir(parents=True, exist_ok=True)
   with folder_lock.locked(out, wait=True):
     if not (out / _INFO).exists():
-      _write(dataset, config, out)
+      _write(dataset, config, out, write)
     info = _read_info(out)
     if info['key'] != prepared_name(dataset, config):
       raise DataError(
@@ -101,10 +111,8 @@ def open_prepared(folder: str | pathlib.Path) -> Prepared:
   try:
     with (folder / _STUDIES).open(encoding='utf-8') as lines:
       for line in lines:
-        fields = json.loads(line)
-        for name in ('films', 'views', 'mesh'):
-          fields[name] = fields[name] and tuple(fields[name])
-        studies[fields['split']].append(Study(**fields))
+        study = study_of(json.loads(line))
+        studies[study.split].append(study)
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise DataError(
       f'{folder / _STUDIES} is damaged ({type(error).__name__}): delete '
@@ -152,13 +160,13 @@ def _read_info(folder):
   return info
 
 
-def _write(dataset, config, out):
+def _write(dataset, config, out, write):
   _claim(out, prepared_name(dataset, config))
   for killed in out.glob('.*.partial'):
     killed.unlink()
   try:
     with without_warnings():
-      shards = write_shards(dataset, config, out, out / _PROGRESS)
+      shards = write_shards(dataset, config, out, out / _PROGRESS, write)
     problems = [*dataset.problems]
     for split in SPLITS:
       faults = [p for shard in shards[split] for p in shard['problems']]

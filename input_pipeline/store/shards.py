@@ -9,12 +9,13 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,7 +37,7 @@ def film_key(view: int) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Shard:
+class Shard:
   """One file of records, and a note on it that is written when it is whole."""
 
   split: str
@@ -45,11 +46,35 @@ class _Shard:
   studies: list[tuple[int, Study]]  # with their numbers in the split
 
 
+def write_in_threads(shards: Sequence[Shard], config: DataConfig) -> None:
+  """Writes shards and their notes, films decoded by threads on all cores."""
+  todo = [numbered for shard in shards for numbered in shard.studies]
+  decode = functools.partial(_decode, config)
+  with (
+    contextlib.closing(_map_ahead(decode, todo)) as decoded,
+    progress_bar(
+      decoded, desc='Preparing films', total=len(todo), unit=' studies'
+    ) as bar,
+  ):
+    films_of = iter(bar)
+    for shard in shards:
+      films = itertools.islice(films_of, len(shard.studies))
+      write_json(shard.note, _write_shard(shard.path, films, config.views))
+    next(films_of, None)  # the bar ends where its last item is asked for
+
+
+def write_shard(shard: Shard, config: DataConfig) -> None:
+  """Writes one shard and its note, in this thread alone."""
+  films = map(functools.partial(_decode, config), shard.studies)
+  write_json(shard.note, _write_shard(shard.path, films, config.views))
+
+
 def write_shards(
   dataset: Dataset,
   config: DataConfig,
   out: pathlib.Path,
   progress: pathlib.Path,
+  write: Callable[[Sequence[Shard], DataConfig], None] = write_in_threads,
 ) -> dict[str, list[dict]]:
   """Writes the shards that are not there; returns the notes of all.
 
@@ -58,39 +83,31 @@ def write_shards(
     config: what they are made into.
     out: where the shards go.
     progress: a folder for a note on each finished shard.
+    write: writes those that are not there.
 
   Returns:
     {split: [{'kept': numbers of studies, 'problems', 'bytes', 'prints': of
     each study's films, see `print_of`}, ..]}.
   """
-
-  def decode(numbered):
-    number, study = numbered
-    prints = []
-    films, faults = read_films(study.films, study.split, config, prints)
-    return number, study, films, faults, prints
-
-  shards = _shards_of(dataset, out, progress)
-  missing = [shard for shard in shards if not shard.note.exists()]
-  todo = [numbered for shard in missing for numbered in shard.studies]
-  with (
-    contextlib.closing(_map_ahead(decode, todo)) as decoded,
-    progress_bar(
-      decoded, desc='Preparing films', total=len(todo), unit=' studies'
-    ) as bar,
-  ):
-    films_of = iter(bar)
-    for shard in missing:
-      films = itertools.islice(films_of, len(shard.studies))
-      write_json(shard.note, _write_shard(shard.path, films, config.views))
-    next(films_of, None)  # the bar ends where its last item is asked for
+  shards = shards_of(dataset, out, progress)
+  write([shard for shard in shards if not shard.note.exists()], config)
   notes = {split: [] for split in SPLITS}
   for shard in shards:
     notes[shard.split].append(json.loads(shard.note.read_text()))
   return notes
 
 
-def _shards_of(dataset, out, progress):
+def _decode(config, numbered):
+  number, study = numbered
+  prints = []
+  films, faults = read_films(study.films, study.split, config, prints)
+  return number, study, films, faults, prints
+
+
+def shards_of(
+  dataset: Dataset, out: pathlib.Path, progress: pathlib.Path
+) -> list[Shard]:
+  """The shards of a data set, there or not; arguments as `write_shards`'."""
   shards = []
   for split in SPLITS:
     numbered = list(enumerate(dataset.studies[split]))
@@ -103,13 +120,16 @@ def _shards_of(dataset, out, progress):
       )
       note = progress / f'{path.name}.json'
       studies = numbered[first : first + SHARD_STUDIES]
-      shards.append(_Shard(split, path, note, studies))
+      shards.append(Shard(split, path, note, studies))
   return shards
 
 
 def _write_shard(path, decoded, views):
   """Writes one file; returns its notes, as `write_shards` has them."""
   features, kept, problems, prints = _features(views), [], [], []
+  serializer = tfds.core.example_serializer.ExampleSerializer(
+    features.get_serialized_info()
+  )
 
   def records():
     for number, study, films, faults, films_prints in decoded:
@@ -124,7 +144,9 @@ def _write_shard(path, decoded, views):
         'report': study.report,
         'findings': json.dumps(study.findings),
       } | {film_key(view): film for view, film in enumerate(films)}
-      yield number, features.serialize_example(record)
+      example = serializer.get_tf_example(features.encode_example(record))
+      # Else the fields' order is another in each process.
+      yield number, example.SerializeToString(deterministic=True)
 
   with atomic_path(path) as partial:
     adapters = tfds.core.file_adapters.ADAPTER_FOR_FORMAT

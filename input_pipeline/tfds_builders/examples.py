@@ -1,12 +1,23 @@
-"""A study record as an example of TFDS."""
+"""A study record as an example of TFDS, read here or by Apache Beam."""
 
+import dataclasses
+import json
+import pathlib
+import shutil
 from collections.abc import Iterable, Iterator
 
 from absl import logging
 
-from input_pipeline import images
+from input_pipeline import beam, images
 from input_pipeline.findings import CHEXPERT_14
-from input_pipeline.study import FRONTAL, LATERAL, SPLITS, Dataset, Study
+from input_pipeline.study import (
+  FRONTAL,
+  LATERAL,
+  SPLITS,
+  Dataset,
+  Study,
+  study_of,
+)
 from input_pipeline.tensorflow_cpu import tfds
 
 _VIEWS = ('unknown', FRONTAL, LATERAL)
@@ -46,16 +57,58 @@ def features(label_source: str, mesh: bool) -> tfds.features.FeaturesDict:
   return tfds.features.FeaturesDict(fields)
 
 
-def split_generators(
-  dataset: Dataset, *, mesh: bool, as_stored: bool
-) -> dict[str, Iterator[tuple[str, dict]]]:
-  """{split: examples} of a `study.Dataset`; arguments as for `examples`."""
-  for problem in dataset.problems:
-    logging.warning('Left out: %s', problem)
-  return {
-    split: examples(dataset.studies[split], mesh=mesh, as_stored=as_stored)
-    for split in SPLITS
-  }
+class StudiesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+  """A builder of studies, in Beam where its options or a runner are given."""
+
+  _listings: pathlib.Path | None = None  # where Beam is told of the studies
+
+  def _download_and_prepare(self, dl_manager, download_config):
+    if not (download_config.beam_options or download_config.beam_runner):
+      super()._download_and_prepare(dl_manager, download_config)
+      return
+    beam.load()  # before a long download
+    self._listings = pathlib.Path(self.data_dir, 'listings').absolute()
+    self._listings.mkdir()
+    try:
+      super()._download_and_prepare(dl_manager, download_config)
+    finally:
+      shutil.rmtree(self._listings)
+      self._listings = None
+
+  def _generate_examples(self, examples):
+    yield from examples
+
+  def _generators(self, dataset: Dataset, *, mesh: bool, as_stored: bool):
+    """{split: examples} of a `study.Dataset`, or the transforms to them.
+
+    Other arguments as for `examples`.
+    """
+    for problem in dataset.problems:
+      logging.warning('Left out: %s', problem)
+    how = {'mesh': mesh, 'as_stored': as_stored}
+    if self._listings is None:
+      return {s: examples(dataset.studies[s], **how) for s in SPLITS}
+    return {
+      split: _transform(
+        dataset.studies[split], self._listings / f'{split}.jsonl', how
+      )
+      for split in SPLITS
+    }
+
+
+def _transform(studies, path, how):
+  """A PTransform to the examples; workers read of the studies in `path`."""
+  with path.open('w', encoding='utf-8') as file:
+    for study in studies:
+      file.write(json.dumps(dataclasses.asdict(study)) + '\n')
+  return beam.lines_of(path) | beam.load().FlatMap(_examples_of_line, **how)
+
+
+def _examples_of_line(line, **how):
+  study = study_of(json.loads(line))
+  for film in filter(None, study.films):
+    beam.check_seen(film)
+  return examples([study], **how)
 
 
 def examples(

@@ -23,7 +23,7 @@ from input_pipeline.config import DataConfig
 from input_pipeline.layouts import detect, openi
 from input_pipeline.study import OPENI_LICENCE, DataError
 from input_pipeline.tensorflow_cpu import tfds
-from input_pipeline.tfds_builders.examples import features, split_generators
+from input_pipeline.tfds_builders.examples import StudiesBuilder, features
 
 _FOLDER = 'https://openi.nlm.nih.gov/imgs/collections'
 URLS = {
@@ -32,7 +32,7 @@ URLS = {
 }
 
 
-class IuXray(tfds.core.GeneratorBasedBuilder):
+class IuXray(StudiesBuilder):
   """Chest films and reports of Indiana University, as Open-i has them."""
 
   VERSION = tfds.core.Version('1.0.0')
@@ -82,10 +82,7 @@ class IuXray(tfds.core.GeneratorBasedBuilder):
       )
     folder = pathlib.Path(dl_manager.download_dir) / 'iu_xray_archives'
     dataset = _scan(folder, _archives(dl_manager, folder))
-    return split_generators(dataset, mesh=True, as_stored=False)
-
-  def _generate_examples(self, examples):
-    yield from examples
+    return self._generators(dataset, mesh=True, as_stored=False)
 
 
 def _archives(dl_manager, folder):

@@ -10,13 +10,13 @@ from input_pipeline.config import DataConfig
 from input_pipeline.layouts import detect, mimic_cxr
 from input_pipeline.study import DataError
 from input_pipeline.tensorflow_cpu import tfds
-from input_pipeline.tfds_builders.examples import features, split_generators
+from input_pipeline.tfds_builders.examples import StudiesBuilder, features
 
 # More than any study has: all films are kept.
 _MOST_FILMS = 32
 
 
-class MimicCxr(tfds.core.GeneratorBasedBuilder):
+class MimicCxr(StudiesBuilder):
   """Chest films of Beth Israel Deaconess Medical Center and their reports."""
 
   VERSION = tfds.core.Version('1.0.0')
@@ -76,7 +76,4 @@ MIMIC-CXR over MIMIC-CXR-JPG 2.0.0, so that manual_dir holds
       )
     config = DataConfig(str(folder), views=_MOST_FILMS, min_films=1)
     dataset = detect.scan(config, folder)  # nothing to unpack
-    return split_generators(dataset, mesh=False, as_stored=True)
-
-  def _generate_examples(self, examples):
-    yield from examples
+    return self._generators(dataset, mesh=False, as_stored=True)

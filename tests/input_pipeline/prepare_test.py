@@ -228,7 +228,8 @@ def test_labels_of_the_phantom_and_of_nobody(tmp_path):
   assert '| nodule | 10 | 3 | 4 |' in card
 
 
-def test_errors_are_one_sentence(tmp_path, openi):
+def test_errors_are_one_sentence(tmp_path, openi, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'apache_beam', None)  # not installed
   (tmp_path / 'full').mkdir()
   (tmp_path / 'full' / 'thesis.txt').touch()
   run('--source', openi, '--out', tmp_path / 'done', *SIZES)
@@ -240,6 +241,11 @@ def test_errors_are_one_sentence(tmp_path, openi):
     (('--source', openi, '--annotation-out', openi / 'mine'), 'lies in the'),
     (('--source', tmp_path / 'done'), 'is a prepared folder already'),
     (('--source', openi, '--views', '0'), 'data.views is 0'),
+    (('--source', openi, '--beam='), '--beam prepares a folder: name it'),
+    (
+      ('--source', openi, '--out', tmp_path / 'new', '--beam='),
+      'Beam is not installed: `pip install -r requirements-beam.txt`',
+    ),
     (('--source', openi, '--image-size', '300'), 'stored_size 256 is smaller'),
     (('--source', openi, '--split-from', 'none.json'), 'no split file'),
     (
@@ -254,6 +260,7 @@ def test_errors_are_one_sentence(tmp_path, openi):
     with pytest.raises(SystemExit, match=f'^error: .*{message}'):
       run(*args)
   assert not (openi / 'mine').exists()
+  assert not (tmp_path / 'new').exists()
 
 
 def test_studies_with_one_film_are_masked(tmp_path):

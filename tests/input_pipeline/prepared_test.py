@@ -8,6 +8,7 @@ from input_pipeline.config import DataConfig
 from input_pipeline.layouts import detect
 from input_pipeline.store import prepared, shards
 from input_pipeline.study import DataError
+from input_pipeline.tensorflow_cpu import tf, tfds
 from tests.made.r2gen_folder import write_annotation, write_r2gen
 
 
@@ -44,6 +45,14 @@ def test_records_hold_the_studies_in_order(folder):
       assert record['id'].decode() == entry['id']
       assert record['report'].decode() == entry['report']
       assert json.loads(record['findings']) == entry.get('findings')
+
+
+def test_the_bytes_of_records_are_those_of_any_process(folder):
+  builder, _ = prepare(folder)
+  raw = tfds.decode.DeserializeMethod.RAW_BYTES
+  for record in builder.as_data_source('train', deserialize_method=raw):
+    example = tf.train.Example.FromString(record)
+    assert record == example.SerializeToString(deterministic=True)
 
 
 def test_a_second_use_decodes_nothing(folder, monkeypatch):
