@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from cmn_jax.training import host_memory
+from tests.made.quickly_compiled import QUICKLY_COMPILED
 
 host_memory.keep_freed()
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# What LLVM gains takes longer than programs as small as these run.
-os.environ['XLA_FLAGS'] = (
-  '--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0'
+os.environ['XLA_FLAGS'] = ' '.join(
+  ['--xla_force_host_platform_device_count=2', *QUICKLY_COMPILED]
 )
 os.environ.setdefault(
   'JAX_COMPILATION_CACHE_DIR',

@@ -7,12 +7,12 @@ import itertools
 import os
 import sys
 
+from tests.made.quickly_compiled import QUICKLY_COMPILED
+
 if __name__ == '__main__':
   os.environ['JAX_PLATFORMS'] = 'cpu'
-  # Compiled with little care: the programs are compared with each other.
-  os.environ['XLA_FLAGS'] = (
-    '--xla_force_host_platform_device_count=8 '
-    '--xla_backend_optimization_level=0'
+  os.environ['XLA_FLAGS'] = ' '.join(
+    ['--xla_force_host_platform_device_count=8', *QUICKLY_COMPILED]
   )
 
 # isort: split

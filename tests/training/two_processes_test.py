@@ -16,6 +16,7 @@ import pytest
 
 from cmn_jax.training.checkpoints import find_step, load_model
 from input_pipeline.phantom.write import write_phantom
+from tests.made.quickly_compiled import QUICKLY_COMPILED
 from tests.made.runs import PROGRAM, ROOT, SMALL, assert_same_training
 
 pytestmark = pytest.mark.processes
@@ -51,9 +52,12 @@ def _start(root: Path, workdir: Path, devices: int, *flags, **environment):
     ],
     env={
       **os.environ,
-      # Programs are compared with each other: compiled with little care.
-      'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices} '
-      '--xla_backend_optimization_level=0',
+      'XLA_FLAGS': ' '.join(
+        [
+          f'--xla_force_host_platform_device_count={devices}',
+          *QUICKLY_COMPILED,
+        ]
+      ),
       'JAX_COMPILATION_CACHE_DIR': str(root / 'compiled'),
       'PATH': '/nonexistent',  # no Java
       **environment,
