@@ -23,8 +23,8 @@ PLAIN := not torch and not processes and not outside and not page \
   and not beam
 
 .PHONY: demo test test-fast test-torch test-processes test-outside \
-  test-page test-beam parity bench gpu-bench tpu-check tables lint wheel-check soak \
-  fuzz
+  test-page test-beam parity bench gpu-bench tpu-check tables lint \
+  wheel-check soak fuzz
 
 # The row `cmn`, the published model.
 demo: $(VENV)/.installed

@@ -87,7 +87,14 @@ def _parse(argv) -> argparse.Namespace:
   add('--studies', type=int, default=300, help='of the phantom')
   add('--processes', type=int, default=2, help='of the job')
   add('--process', type=int, help='be this one, and print its bytes as JSON')
-  return parser.parse_args(argv)
+  args = parser.parse_args(argv)
+  if args.process is not None and not args.source:
+    parser.error('--process reads a folder: name it, --source FOLDER')
+  if args.processes < 1 or args.batch < 1 or args.batch % args.processes:
+    parser.error(
+      f'--processes {args.processes} do not divide --batch {args.batch}'
+    )
+  return args
 
 
 def _compare(args, source: Path) -> None:

@@ -2,10 +2,10 @@
 
   taskset -c 0 python -m benchmarks.preparing [--source DIR]
 
-It counts the time of processors, not that of a clock, so that other work on the
-machine matters little. Threads decode side by side but for what holds Python's
-lock: one process prepares no more films a second than that part allows,
-whatever the cores. Without --source it draws films of MIMIC-CXR's size.
+It counts the time of processors, not that of a clock; other work on the same
+cores slows it all the same. Threads decode side by side but for what holds
+Python's lock: one process prepares no more films a second than that part
+allows, whatever the cores. Without --source it draws films of MIMIC-CXR's size.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
       f'{FILMS / films / 3600:.1f} ({films:.0f}) {name}'
       for name, films in (
         ('in one process', rate(seconds, cores, 1)),
-        ('in one a core', rate(seconds, cores, cores)),
+        ('with a process for each core', rate(seconds, cores, cores)),
       )
     ]
     print(f'  {cores:2} cores: {", ".join(said)}')

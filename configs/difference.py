@@ -27,10 +27,13 @@ def changes(config: ConfigDict) -> dict:
 
 
 def completed(saved: dict) -> dict:
-  """A saved config with today's default of each field that it lacks."""
+  """A saved config with the published value of each field that it lacks.
+
+  That is what runs did before the field came; the config that it names may have
+  changed it since.
+  """
   whole = base.make_config('', 'base', {}).to_dict()
-  fields = defaults(ConfigDict({'named': '', **saved})) | flat(saved)
-  for path, value in fields.items():
+  for path, value in flat(saved).items():
     *sections, name = path.split('.')
     part = whole
     for section in sections:

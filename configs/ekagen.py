@@ -114,4 +114,7 @@ def section() -> dict:
     # Words also look at all of the knowledge, as they do at films. Published is
     # a fusion alone, which gives word t the knowledge's word t.
     'attend_knowledge': False,
+    # Films' tokens hold their places, so that words can tell left from right.
+    # Published adds places to queries and keys alone.
+    'placed_tokens': False,
   }

@@ -1,8 +1,9 @@
 """Apache Beam, an extra, for what takes one host too long.
 
-`apache_beam` is imported here alone, and by who asks for it alone.
+`apache_beam` is imported here alone, and only when it is asked for.
 """
 
+import glob
 import os
 import re
 import socket
@@ -12,8 +13,10 @@ from pathlib import Path
 
 from input_pipeline.errors import UserError
 
-# How Beam tells of what a worker raised, in the midst of a traceback or alone.
-_OF_A_WORKER = re.compile(r'\bUserError: (.*?) \[while running ', re.DOTALL)
+# How Beam quotes what a worker raised.
+_OF_A_WORKER = re.compile(
+  r'\b(?:User|Data)Error: (.*?) \[while running ', re.DOTALL
+)
 _NO_RUNNER = 'Unexpected pipeline runner'
 SHARED = 'all hosts of Beam must see films and output under the same paths'
 
@@ -31,9 +34,9 @@ def load():
 
 
 def lines_of(path: Path | str):
-  """A PTransform to the lines of a file, dealt to all workers."""
+  """A PTransform to the lines of a file, spread over all workers."""
   beam = load()
-  return beam.io.ReadFromText(str(path)) | beam.Reshuffle()
+  return beam.io.ReadFromText(glob.escape(str(path))) | beam.Reshuffle()
 
 
 def map_lines(

@@ -69,7 +69,8 @@ def check(
   chip, devices = open_topology(topology)
   chips = len(devices)
   subject = _subject(config.task)(config, Parallel('shard_map', devices), words)
-  subject.parallel.check_batch_size(batch, '--batch')
+  parts = config.train.accumulate
+  subject.parallel.check_batch_size(batch, '--batch', parts)
   result = {
     'topology': topology,
     'chips': chips,
@@ -82,11 +83,12 @@ def check(
   }
   for name, build in subject.programs().items():
     _log(f'compiling {name} for {topology}')
-    result[name] = describe(build(batch), chip, batch, chips)
+    looped = parts if name.startswith('train_step') else 1
+    result[name] = describe(build(batch), chip, batch, chips, looped)
   if largest:
     guess = guess_largest(result['train_step'], chip)
-    result['largest_batch_per_chip'] = largest_batch(
-      subject, chips, guess, _log
+    result['largest_batch_per_chip'] = parts * largest_batch(
+      subject, parts * chips, guess // parts, _log
     )
   return result
 

@@ -138,21 +138,27 @@ def _needs(message: str) -> str:
 
 
 def largest_batch(
-  subject: Subject, chips: int, guess: int, log: Callable[[str], None]
+  subject: Subject, shares: int, guess: int, log: Callable[[str], None]
 ) -> int:
-  """The most studies per chip whose training step compiles into the HBM.
+  """The most studies at once whose training step compiles into the HBM.
 
   Moves from the guess by quarters until one fits and one does not, then
   halves the gap until it is an eighth; logs each.
+
+  Args:
+    subject: whose step it is.
+    shares: chips, times the parts of a step; as many studies go into each.
+    guess: where the search begins.
+    log: is told of each number.
   """
 
   def fits(share: int) -> bool:
     try:
-      subject.train_step(share * chips)
+      subject.train_step(share * shares)
     except OutOfMemory as error:
-      log(f'{share} studies per chip: {error}')
+      log(f'{share} studies at once per chip: {error}')
       return False
-    log(f'{share} studies per chip fit')
+    log(f'{share} studies at once per chip fit')
     return True
 
   low, high, share = 0, None, max(guess, 1)

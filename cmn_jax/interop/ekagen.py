@@ -24,6 +24,11 @@ from cmn_jax.models.resnet import RESNETS
 _PROJECTIONS = ('query', 'key', 'value')
 _BODY = 'backbone.0.body'
 _WORDS = 'mlp.layers.2.weight'
+# Fields of a shape that are ours alone.
+_OURS = {
+  'attend_knowledge': 'attention to knowledge',
+  'placed_tokens': 'places in the tokens of films',
+}
 
 
 def captioner_rows(shape: CaptionerShape) -> list[Row]:
@@ -172,7 +177,6 @@ def _check_shape(shape: CaptionerShape):
     raise ConversionError(
       f'EKAGen has ResNets alone, not model.encoder={shape.encoder!r}'
     )
-  if shape.attend_knowledge:
-    raise ConversionError(
-      'EKAGen has no attention to knowledge (ekagen.attend_knowledge)'
-    )
+  for name, what in _OURS.items():
+    if getattr(shape, name):
+      raise ConversionError(f'EKAGen has no {what} (ekagen.{name})')

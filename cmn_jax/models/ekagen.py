@@ -59,6 +59,8 @@ class CaptionerShape:
     knowledge: whether knowledge is fused in; a first teacher has none.
     attend_knowledge: words also look at all of the knowledge, as they do at
       films. As published its row t comes to word t alone.
+    placed_tokens: films' tokens hold their places. As published these are
+      added to queries and keys alone, and no value says where it is from.
   """
 
   vocabulary: int
@@ -76,6 +78,7 @@ class CaptionerShape:
   max_length: int = 128
   knowledge: bool = True
   attend_knowledge: bool = False
+  placed_tokens: bool = False
 
   def __post_init__(self):
     check_choice('model.encoder', self.encoder, ENCODERS)
@@ -181,6 +184,8 @@ class Captioner(nn.Module):
     places_PxD = places_PxD.astype(self.dtype)
     mask_Bx1x1xP = jnp.repeat(mask_BxI, h * w, axis=1)[:, None, None]
     x = self.patch_embed(maps.reshape(b, i * h * w, -1))
+    if self.shape.placed_tokens:
+      x = x + places_PxD
     x = self.patch_drop(x, train)
     for layer in self.encoder_layers:
       x = layer(x, places_PxD, mask_Bx1x1xP, train)

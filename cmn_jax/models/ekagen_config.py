@@ -28,6 +28,7 @@ COMPAT = {
   'mask_min_cover': COMPAT_MIN_COVER,
   'mask_no_finding': True,
   'attend_knowledge': False,
+  'placed_tokens': False,
 }
 _CHOICES = {
   'frozen': FROZEN,
@@ -66,6 +67,7 @@ class EkagenConfig:
   mask_min_cover: float
   mask_no_finding: bool
   attend_knowledge: bool
+  placed_tokens: bool
 
   def __post_init__(self):
     for name, choices in _CHOICES.items():
@@ -123,4 +125,5 @@ def shape_of(config: Any, vocabulary: int, knowledge: bool) -> CaptionerShape:
     max_length=config.data.max_length - 1,
     knowledge=knowledge,
     attend_knowledge=own.attend_knowledge,
+    placed_tokens=own.placed_tokens,
   )

@@ -41,8 +41,8 @@ class Parallel:
 
     Args:
       batch_size: of all devices.
-      field: of the config, that it stands in.
-      parts: of equal size that a share is cut into, train.accumulate.
+      field: what messages call it.
+      parts: train.accumulate; each device's share must divide by it.
     """
     for name, value in ((field, batch_size), ('train.accumulate', parts)):
       if value < 1:

@@ -54,14 +54,27 @@ class Program:
     peak: FLOP/s of a device, None if unknown.
   """
 
-  def __init__(self, function, state, batch, device: jax.Device):
+  def __init__(
+    self, function, state, batch, device: jax.Device, parts: int = 1
+  ):
+    """Compiles.
+
+    Args:
+      function: the step, mapped.
+      state: its first argument.
+      batch: its second.
+      device: one of those that run it.
+      parts: train.accumulate, passes of a loop that XLA counts once; the
+        optimizer, outside it, is little beside them.
+    """
     self._compiled = function.lower(state, batch).compile()
     memory = self._compiled.memory_analysis()
     host_memory.set_aside(memory.temp_size_in_bytes)
     # What pmap compiles for several processes cannot be called directly.
     alone = jax.process_count() == 1
     self._call = self._compiled if alone else function
-    self.flops = float((self._compiled.cost_analysis() or {}).get('flops', 0))
+    counted = float((self._compiled.cost_analysis() or {}).get('flops', 0))
+    self.flops = parts * counted
     self.peak = peak_flops(device)
     self._batch_bytes = sum(x.nbytes for x in jax.tree.leaves(batch))
 

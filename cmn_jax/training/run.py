@@ -101,7 +101,9 @@ class Run:
       device = self.parallel.devices[0]
       # A signal need not wait for the compiler.
       with stopping.unpolled(), goodput.spent('compiling'):
-        self.program = Program(self._step, state, batch, device)
+        self.program = Program(
+          self._step, state, batch, device, self.config.train.accumulate
+        )
       log(self.program.about())
     return self.program(state, batch)
 

@@ -111,7 +111,7 @@ class _Gradient:
     batch = jax.tree.map(lambda x: x.reshape(parts, -1, *x.shape[1:]), batch)
     keys = jax.random.split(key, parts)
 
-    # No count knows a parameter: the compiler leaves nothing else of this pass.
+    # Counts depend on no parameter, so the compiler removes all else of this.
     def count(_, part):
       terms, _ = self._forward(state, state.params, *part)
       return None, {name: term[2] for name, term in terms.items()}

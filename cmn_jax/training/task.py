@@ -58,7 +58,7 @@ class Task(Protocol):
     """Of one device: {name: (weight, sum, count)}, 'loss' among them.
 
     The objective is the sum of weight * sum / count over all devices; a weight
-    of None is not trained on, only logged.
+    of None is not trained on, only logged. Counts depend on no parameter.
     """
 
   def predict(self, variables: Variables, batch: dict, full: bool) -> dict:

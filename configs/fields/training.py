@@ -28,8 +28,8 @@ def train() -> dict:
   return {
     # Studies of a step, over all devices.
     'batch_size': 16,
-    # Parts that a device's share of them goes through the network in, one after
-    # the other: the memory of a part, and its batch statistics.
+    # Parts of a device's studies, run one after the other: a part's memory.
+    # Batch norm and the alignment's loss see one part alone.
     'accumulate': 1,
     'epochs': 100,
     # Stop after so many epochs without a better validation score.

@@ -163,7 +163,7 @@ def _read_info(folder):
 def _write(dataset, config, out, write):
   _claim(out, prepared_name(dataset, config))
   for killed in out.glob('.*.partial'):
-    killed.unlink()
+    killed.unlink(missing_ok=True)  # a worker that goes on may have named it
   try:
     with without_warnings():
       shards = write_shards(dataset, config, out, out / _PROGRESS, write)
@@ -186,7 +186,7 @@ def _write(dataset, config, out, write):
   _write_info(
     dataclasses.replace(dataset, problems=problems, found=found), config, out
   )
-  shutil.rmtree(out / _PROGRESS)
+  shutil.rmtree(out / _PROGRESS, ignore_errors=True)
 
 
 def _claim(out, key):

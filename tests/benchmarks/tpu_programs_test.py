@@ -54,3 +54,15 @@ def test_every_program_is_traced(monkeypatch, variant, kind, names):
   if kind is EkagenSubject:
     alone = operands['train_step_without_teacher']
     assert alone < operands['train_step']
+
+
+def test_the_largest_batch_is_of_parts_alike():
+  """Shares that a step's parts do not divide are never tried."""
+
+  class Step:
+    def train_step(self, studies):
+      assert studies % 12 == 0
+      if studies > 12 * 10:
+        raise programs.OutOfMemory('too large')
+
+  assert 9 <= programs.largest_batch(Step(), 12, 4, print) <= 10

@@ -21,6 +21,7 @@ from cmn_jax.models.ekagen import (
   CaptionerShape,
   trained_params,
 )
+from cmn_jax.models.images import Encoded
 from tests.made import small
 
 STUDIES, SIZE = 3, 64
@@ -132,9 +133,23 @@ def test_a_word_sees_later_knowledge_where_it_is_attended(attended):
   assert np.any(here[:, :5] != there[:, :5]) == attended
 
 
-def test_the_authors_attend_to_no_knowledge():
-  with pytest.raises(ConversionError, match='attend_knowledge'):
-    to_captioner(_shape(encoder='resnet18', attend_knowledge=True), {})
+@pytest.mark.parametrize('placed', [False, True])
+def test_placed_tokens_tell_equal_patches_apart(placed):
+  model, variables, *_ = _drawn(_shape(layers=2, placed_tokens=placed))
+  maps = np.ones((STUDIES, 1, 4, 4, 8), np.float32)
+  shown = Encoded(np.random.default_rng(0).normal(size=8) * maps)
+  variables['params']['patch_embed']['kernel'] = np.ones((8, 16), np.float32)
+  tokens_BxPxD = model.apply(
+    variables, shown, np.ones(STUDIES, bool), method='encode'
+  ).tokens_BxPxD
+  spread_B = np.ptp(tokens_BxPxD, axis=1).max(axis=1)
+  assert np.all(spread_B > 0.1) if placed else np.all(spread_B < 1e-5)
+
+
+@pytest.mark.parametrize('name', ['attend_knowledge', 'placed_tokens'])
+def test_fields_of_ours_are_refused_for_the_authors_files(name):
+  with pytest.raises(ConversionError, match=name):
+    to_captioner(_shape(encoder='resnet18', **{name: True}), {})
 
 
 def test_a_first_teacher_has_no_knowledge():

@@ -8,7 +8,10 @@ import pytest
 from benchmarks.compiled_program import Program
 from cmn_jax.losses.report import ReportObjective
 from cmn_jax.models.report_generator import ReportGenerator
+from cmn_jax.train import train
+from cmn_jax.training import run
 from cmn_jax.training.parallel import AXIS, Parallel
+from cmn_jax.training.program import Program as StepProgram
 from cmn_jax.training.state import init_state
 from cmn_jax.training.step import make_train_step
 from input_pipeline.errors import UserError
@@ -81,17 +84,59 @@ def test_parts_have_other_dropout():
 
 
 def test_devices_exchange_gradients_once_a_step():
-  """And of the pass that counts, no batch statistics."""
+  """Each part its batch statistics, and the pass that counts nothing."""
   parallel = Parallel('shard_map')
   state = parallel.replicate(_start())
   batch = parallel.split(small.batch(8))
-  sent = {}
-  for accumulate in (1, 2):
+
+  def sent(accumulate):
     step = parallel.map_step(_step(AXIS, accumulate))
     program = Program(step.lower(state, batch).compile().as_text())
-    sent[accumulate] = sum(one.bytes for one in program.collectives())
-  # A loop's exchanges stand in the program once; more are a few counts.
-  assert abs(sent[2] - sent[1]) < 64 < sent[1] / 100
+    found = [0, 0]
+    for one in program.collectives():
+      found['/while/' in one.source] += one.bytes
+    return found
+
+  whole, none = sent(1)
+  once, of_parts = sent(2)
+  gradients = sum(x.nbytes for x in jax.tree.leaves(state.params))
+  assert none == 0 < of_parts
+  assert gradients <= once < gradients + 100
+  # A loop's exchanges stand in the program once.
+  assert abs(once + of_parts - whole) < 100 < of_parts
+
+
+class _AskedFor(Exception):
+  pass
+
+
+def test_a_config_says_in_how_many_parts(runs, tmp_path, monkeypatch):
+  def asked_for(*arguments):
+    raise _AskedFor(arguments[-1])
+
+  monkeypatch.setattr(run, 'make_train_step', asked_for)
+  with pytest.raises(_AskedFor, match='2'):
+    train(runs.config(**{'train.accumulate': 2}), tmp_path)
+  with pytest.raises(UserError, match='divisible by train'):
+    train(runs.config(**{'train.accumulate': 3}), tmp_path)
+
+
+def test_operations_are_those_of_all_parts():
+  """XLA counts a loop's once."""
+  parallel = Parallel('shard_map', jax.devices()[:1])
+  state = parallel.replicate(_start())
+  batch = parallel.split(small.batch(4))
+  flops = [
+    StepProgram(
+      parallel.map_step(_step(AXIS, parts)),
+      state,
+      batch,
+      parallel.devices[0],
+      parts,
+    ).flops
+    for parts in (1, 2)
+  ]
+  assert flops[1] == pytest.approx(flops[0], rel=0.2)
 
 
 @pytest.mark.parametrize(
