@@ -91,11 +91,17 @@ class Program:
     memory = self._compiled.memory_analysis()
     kept = memory.argument_size_in_bytes
     return (
-      f'a step on a device: {self.flops / 1e9:.3g} GFLOP, '
+      f'a step on a device: {_operations(self.flops)}, '
       f'{_bytes(kept)} of arguments,\n  '
       f'{_bytes(memory.temp_size_in_bytes)} of temporaries; '
       f'a batch is {_bytes(self._batch_bytes)}'
     )
+
+
+def _operations(count: float) -> str:
+  if count >= 1e12:
+    return f'{count / 1e12:.3g} TFLOP'
+  return f'{count / 1e9:.3g} GFLOP'
 
 
 def _bytes(count: float) -> str:
