@@ -34,5 +34,10 @@ def test_one_of_them_says_what_it_has_read(tmp_path, capsys):
   source = ['--source', str(tmp_path / 'prepared'), '--batch', '2']
   bytes_read.main([*source, '--process', '1'])
   assert json.loads(capsys.readouterr().out).keys() == {'opening', 'epoch'}
-  with pytest.raises(SystemExit, match=r'^error: batch_size 2 is not'):
-    bytes_read.main([*source, '--process', '1', '--processes', '3'])
+  for flags, says in (
+    ([*source, '--processes', '3'], '--processes 3 do not divide --batch 2'),
+    (['--process', '1'], '--process reads a folder: name it, --source FOLDER'),
+  ):
+    with pytest.raises(SystemExit):
+      bytes_read.main(flags)
+    assert says in capsys.readouterr().err
