@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from input_pipeline.phantom.write import write_phantom
+
 # Height over width, and the spread of the noise in grey levels that makes a
 # JPEG of as many bytes a pixel as the hospital's.
 _ASPECT, _NOISE = 1.2, 5.0
@@ -30,7 +32,22 @@ _METADATA = (
   'PatientOrientationCodeSequence_CodeMeaning',
 )
 _SPLIT_COLUMNS = ('dicom_id', 'study_id', 'subject_id', 'split')
+_DRAWN_PIXELS = 256  # before they are enlarged
 _WHAT, _WHEN = 'CHEST (PA AND LAT)', ('21800506', '213014.531')
+
+
+def draw_mimic_cxr(folder: Path, studies: int, width: int, jobs: int) -> Path:
+  """A folder of drawn studies in MIMIC-CXR's layout, within a given one.
+
+  Args:
+    folder: that is there, and has neither phantom/ nor mimic/.
+    studies: how many are drawn, 10 or more.
+    width: of the films, in pixels.
+    jobs: processes that draw.
+  """
+  write_phantom(folder / 'phantom', studies, 1, _DRAWN_PIXELS, jobs)
+  write_mimic_cxr(folder / 'phantom', folder / 'mimic', width)
+  return folder / 'mimic'
 
 
 def write_mimic_cxr(phantom: Path | str, out: Path | str, width: int) -> None:

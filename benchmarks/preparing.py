@@ -17,15 +17,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.mimic_cxr import write_mimic_cxr
+from benchmarks.mimic_cxr import draw_mimic_cxr
 from input_pipeline.config import DataConfig
 from input_pipeline.errors import UserError
 from input_pipeline.layouts import detect
-from input_pipeline.phantom.write import write_phantom
 from input_pipeline.store import shards
 
 FILMS, CORES = 377_110, (2, 16, 64)
-_DRAWN_PIXELS = 256
 # Compiled code, beside which other threads run.
 _UNLOCKED = (
   "'decode' of 'ImagingDecoder'",
@@ -100,9 +98,7 @@ def main(argv: list[str] | None = None) -> None:
       folder = Path(folder)
       source = args.source
       if source is None:
-        write_phantom(folder / 'phantom', args.studies, 1, _DRAWN_PIXELS, 1)
-        write_mimic_cxr(folder / 'phantom', folder / 'mimic', args.width)
-        source = folder / 'mimic'
+        source = draw_mimic_cxr(folder, args.studies, args.width, 1)
       config = DataConfig(dir=str(source), views=1, min_films=1)
       seconds = measure(config, folder / 'out', args.rounds)
   except UserError as error:

@@ -17,15 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.mimic_cxr import write_mimic_cxr
+from benchmarks.mimic_cxr import draw_mimic_cxr
 from input_pipeline.batches import steps_per_epoch, train_batches
 from input_pipeline.config import VIEW_RULES, DataConfig
 from input_pipeline.data import Data, open_data
 from input_pipeline.errors import UserError
-from input_pipeline.phantom.write import write_phantom
 from input_pipeline.tensorflow_cpu import load
-
-_DRAWN_PIXELS = 256
 
 
 def measure(config: DataConfig, batch: int, rounds: int) -> dict[str, float]:
@@ -100,9 +97,7 @@ def main(argv: list[str] | None = None) -> None:
       folder = Path(folder)
       source, what = args.source, args.source
       if source is None:
-        write_phantom(folder / 'phantom', args.studies, 1, _DRAWN_PIXELS, cores)
-        write_mimic_cxr(folder / 'phantom', folder / 'mimic', args.width)
-        source = folder / 'mimic'
+        source = draw_mimic_cxr(folder, args.studies, args.width, cores)
         what = f'{args.studies} phantom studies, {args.width} pixels wide'
       config = DataConfig(
         dir=str(source),
