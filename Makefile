@@ -53,8 +53,8 @@ test-page: $(VENV)/.installed-serve $(VENV)/.installed-browser
 	$(BIN)/python -m pytest -m page -n 0
 
 # What Apache Beam prepares against what one process does.
-test-beam: .venv-beam/.installed
-	.venv-beam/bin/python -m pytest -m beam -n 0
+test-beam: $(VENV)-beam/.installed
+	$(VENV)-beam/bin/python -m pytest -m beam -n 0
 
 # The authors' own code against ours: make parity R2GENCMN=path/to/R2GenCMN
 # EKAGEN=path/to/EKAGen
@@ -83,8 +83,8 @@ fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.fuzz $(FLAGS)
 
 # A config's programs, compiled for a TPU that is not there.
-tpu-check: .venv-tpu/.installed
-	.venv-tpu/bin/python -m benchmarks.tpu $(FLAGS)
+tpu-check: $(VENV)-tpu/.installed
+	$(VENV)-tpu/bin/python -m benchmarks.tpu $(FLAGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -113,17 +113,17 @@ $(VENV)/.installed-%: $(VENV)/.installed-dev requirements-%.txt
 	@touch $@
 
 # The TPU's compiler makes plain JAX noisy: it has a .venv of its own.
-.venv-tpu/.installed: requirements-tpu-check.txt requirements.txt
-	$(PYTHON) -m venv .venv-tpu
-	.venv-tpu/bin/pip install --quiet -r requirements.txt \
+$(VENV)-tpu/.installed: requirements-tpu-check.txt requirements.txt
+	$(PYTHON) -m venv $(VENV)-tpu
+	$(VENV)-tpu/bin/pip install --quiet -r requirements.txt \
 	  -r requirements-tpu-check.txt
 	@touch $@
 
 # Apache Beam takes older versions of some packages: it has a .venv of its own.
-.venv-beam/.installed: requirements-beam.txt requirements.txt \
+$(VENV)-beam/.installed: requirements-beam.txt requirements.txt \
   requirements-dev.txt
-	$(PYTHON) -m venv .venv-beam
-	.venv-beam/bin/pip install --quiet -r requirements.txt \
+	$(PYTHON) -m venv $(VENV)-beam
+	$(VENV)-beam/bin/pip install --quiet -r requirements.txt \
 	  -r requirements-dev.txt -r requirements-beam.txt
 	@touch $@
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.arguments import command, count
 from input_pipeline.batches import steps_per_epoch, train_batches
 from input_pipeline.config import DataConfig
 from input_pipeline.data import open_data
@@ -76,21 +77,17 @@ def _in_a_process(source, batch, process, processes) -> dict[str, int]:
 
 
 def _parse(argv) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m benchmarks.bytes_read',
-    description=__doc__.split('\n')[0],
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-  )
+  parser = command('bytes_read', __doc__)
   add = parser.add_argument
   add('--source', help='prepared folder; a phantom without it')
-  add('--batch', type=int, default=16, help='studies, of all processes')
-  add('--studies', type=int, default=300, help='of the phantom')
-  add('--processes', type=int, default=2, help='of the job')
+  add('--batch', type=count, default=16, help='studies, of all processes')
+  add('--studies', type=count, default=300, help='of the phantom')
+  add('--processes', type=count, default=2, help='of the job')
   add('--process', type=int, help='be this one, and print its bytes as JSON')
   args = parser.parse_args(argv)
   if args.process is not None and not args.source:
     parser.error('--process reads a folder: name it, --source FOLDER')
-  if args.processes < 1 or args.batch < 1 or args.batch % args.processes:
+  if args.batch % args.processes:
     parser.error(
       f'--processes {args.processes} do not divide --batch {args.batch}'
     )
@@ -100,11 +97,11 @@ def _parse(argv) -> argparse.Namespace:
 def _compare(args, source: Path) -> None:
   films = sum(f.stat().st_size for f in source.glob('*-train.array_record-*'))
   print(f'{source}: {films:,} bytes of training studies; bytes read:')
-  for count in (1, args.processes):
-    for process in range(count):
-      bytes_of = _in_a_process(source, args.batch, process, count)
+  for processes in (1, args.processes):
+    for process in range(processes):
+      bytes_of = _in_a_process(source, args.batch, process, processes)
       said = ', '.join(f'{what} {n:,}' for what, n in bytes_of.items())
-      print(f'  process {process} of {count}: {said}')
+      print(f'  process {process} of {processes}: {said}')
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import command
 from benchmarks.speed.page import number, table, wrapped
 from benchmarks.speed.processes import WorkerError, do_once, measure, row_of
 from benchmarks.speed.workloads import LENGTH, VIEWS, Plan
@@ -267,9 +268,7 @@ def summary(content: dict) -> str:
 
 
 def _parse(argv) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m benchmarks.gpu', description=__doc__.split('\n')[0]
-  )
+  parser = command('gpu', __doc__)
   add = parser.add_argument
   add('--pytorch', type=Path, help='checkout of zhjohnchan/R2GenCMN')
   add('--json', type=Path, help='file to write')

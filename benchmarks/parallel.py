@@ -18,6 +18,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from benchmarks.arguments import command, count
+
 DEVICES = (1, 2, 8)
 _STUDIES, _WORDS, _WARM = 8, 130, 10
 
@@ -110,22 +112,20 @@ def _demo():
 
 def main(argv: list[str] | None = None) -> None:
   """Measures each number of devices in a process of its own."""
-  parser = argparse.ArgumentParser(
-    prog='python -m benchmarks.parallel', description=__doc__.split('\n')[0]
-  )
-  parser.add_argument('--rounds', type=int, default=200, help='steps')
+  parser = command('parallel', __doc__)
+  parser.add_argument('--rounds', type=count, default=200, help='steps')
   parser.add_argument('--devices', type=int, help=argparse.SUPPRESS)
   args = parser.parse_args(argv)
   if args.devices:
     print(json.dumps(measure(args.devices, args.rounds)))
     return
-  command = [sys.executable, '-m', 'benchmarks.parallel']
+  again = [sys.executable, '-m', 'benchmarks.parallel']
   print('| devices | form | arrays | place a batch, us | start a step, us |')
   print('| ---: | --- | ---: | ---: | ---: |')
   for devices in DEVICES:
     flag = f'--xla_force_host_platform_device_count={devices}'
     done = subprocess.run(
-      [*command, f'--devices={devices}', f'--rounds={args.rounds}'],
+      [*again, f'--devices={devices}', f'--rounds={args.rounds}'],
       env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flag},
       stdout=subprocess.PIPE,
       text=True,

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import command, count
 from benchmarks.mimic_cxr import draw_mimic_cxr
 from input_pipeline.config import DataConfig
 from input_pipeline.errors import UserError
@@ -77,16 +78,12 @@ def rate(seconds: dict[str, float], cores: int, processes: int) -> float:
 
 
 def _parse(argv) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m benchmarks.preparing',
-    description=__doc__.split('\n')[0],
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-  )
+  parser = command('preparing', __doc__)
   add = parser.add_argument
   add('--source', help='folder of any layout; a phantom without it')
-  add('--rounds', type=int, default=5, help='of which the median counts')
-  add('--studies', type=int, default=60, help='of the phantom, 10 or more')
-  add('--width', type=int, default=2544, help="of the phantom's films, pixels")
+  add('--rounds', type=count, default=5, help='of which the median counts')
+  add('--studies', type=count, default=60, help='of the phantom, 10 or more')
+  add('--width', type=count, default=2544, help='of its films, pixels')
   return parser.parse_args(argv)
 
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.arguments import command, count
 from benchmarks.mimic_cxr import draw_mimic_cxr
 from input_pipeline.batches import steps_per_epoch, train_batches
 from input_pipeline.config import VIEW_RULES, DataConfig
@@ -72,19 +73,15 @@ def _rate(data: Data, config: DataConfig, batch: int, rounds: int) -> float:
 
 
 def _parse(argv) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m benchmarks.throughput',
-    description=__doc__.split('\n')[0],
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-  )
+  parser = command('throughput', __doc__)
   add = parser.add_argument
   add('--source', help='folder of any layout; a phantom without it')
-  add('--views', type=int, default=1, help='films of a study')
+  add('--views', type=count, default=1, help='films of a study')
   add('--view-rule', choices=VIEW_RULES, default='first', help='which films')
-  add('--batch', type=int, default=16, help='studies')
-  add('--rounds', type=int, default=3, help='epochs that are timed')
-  add('--studies', type=int, default=100, help='of the phantom, 10 or more')
-  add('--width', type=int, default=2544, help="of the phantom's films, pixels")
+  add('--batch', type=count, default=16, help='studies')
+  add('--rounds', type=count, default=3, help='epochs that are timed')
+  add('--studies', type=count, default=100, help='of the phantom, 10 or more')
+  add('--width', type=count, default=2544, help='of its films, pixels')
   return parser.parse_args(argv)
 
 

@@ -10,7 +10,8 @@ agree on; about ten minutes on 2 cores, nearly all of it the encoder's. base,
 mem, cmn and proposed: a small report generator on the frozen encoder's maps.
 prompted: cmn, told the findings that a linear map of the features gives.
 ekagen_diagnosis and ekagen_locator: a linear classifier of single films on the
-same maps, one for both.
+same maps, one for both. ekagen_rn101 and its teachers read these maps too;
+ekagen_vitb16 trains a narrow ViT, and needs weights to start from.
 """
 
 from ml_collections import ConfigDict
@@ -74,6 +75,15 @@ CAPTIONER = {
 }
 # Fused word by word alone, as published, knowledge says little.
 WITH_KNOWLEDGE = {**CAPTIONER, 'ekagen.attend_knowledge': True}
+# Its weights come from a classifier of the same kind, by model.pretrained.
+VIT = {
+  'model.encoder': 'vit_b16',
+  'model.encoder_width': 8,
+  'model.pretrained': '',
+  'train.freeze': '',
+  'optim.visual_rate': 1e-4,
+  'ekagen.frozen': 'none',
+}
 VARIANTS = {
   **base.VARIANTS,
   'prompted': (
@@ -88,6 +98,7 @@ VARIANTS = {
   'ekagen_locator': ('diagnose', FILMS),
   **dict.fromkeys(ekagen.VARIANTS, ('ekagen', WITH_KNOWLEDGE)),
   'ekagen_first_teacher': ('ekagen', {**CAPTIONER, 'train.epochs': 3}),
+  'ekagen_vitb16': ('ekagen', {**WITH_KNOWLEDGE, **VIT}),
 }
 
 

@@ -24,6 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.arguments import command, count
 from benchmarks.speed.page import page, write_into
 from benchmarks.speed.processes import Measured, do_once, measure, row_of
 from benchmarks.speed.workloads import EKAGEN, WORKLOADS, Plan
@@ -215,9 +216,7 @@ def scale_of(name: str, plan: Plan, found: dict[str, Measured]) -> dict:
 
 
 def _parse() -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    prog='python -m benchmarks.speed', description=__doc__.split('\n')[0]
-  )
+  parser = command('speed', __doc__)
   add = parser.add_argument
   add('--pytorch', type=Path, help='checkout of zhjohnchan/R2GenCMN')
   add('--ekagen', type=Path, help='checkout of hnjzbss/EKAGen')
@@ -225,7 +224,7 @@ def _parse() -> argparse.Namespace:
   add('--show', type=Path, help='show an earlier --json FILE instead')
   add('--into', type=Path, help='a Markdown file with marks for the tables')
   add('--only', help=f'of {", ".join(WORKLOADS)}, with commas')
-  add('--rounds', type=int, default=5, help='runs of each side')
+  add('--rounds', type=count, default=5, help='runs of each side')
   add(
     '--seconds',
     type=float,
