@@ -152,6 +152,15 @@ def test_the_laptop_recipe_has_prompts():
   assert ModelConfig.of(iu_xray_cpu.get_config('cmn'), 100).opinion is None
 
 
+def test_the_laptop_recipe_has_both_encoders_of_ekagen():
+  frozen = iu_xray_cpu.get_config('ekagen_rn101')
+  assert frozen.model.encoder == 'efficientnet_lite0'
+  assert frozen.train.freeze == 'visual_encoder'
+  vit = iu_xray_cpu.get_config('ekagen_vitb16')
+  assert (vit.model.encoder, vit.model.encoder_width) == ('vit_b16', 8)
+  assert vit.train.freeze == '' and vit.model.pretrained == ''
+
+
 def test_one_command_runs_several_seeds():
   config = phantom.get_config().lock()
   assert runs_of(config, 'runs/x') == [(config, Path('runs/x'))]
