@@ -4,7 +4,7 @@ import argparse
 
 
 def command(module: str, doc: str) -> argparse.ArgumentParser:
-  """Of `python -m benchmarks.MODULE`, told by its docstring's first line."""
+  """The parser of `python -m benchmarks.MODULE`, told by its docstring."""
   return argparse.ArgumentParser(
     prog=f'python -m benchmarks.{module}',
     description=doc.split('\n')[0],
@@ -13,7 +13,11 @@ def command(module: str, doc: str) -> argparse.ArgumentParser:
 
 
 def count(text: str) -> int:
-  """A number of things, of which there must be one: `type` of an argument."""
+  """An argument's `type`: a whole number of 1 or more.
+
+  Raises:
+    ArgumentTypeError: it is not.
+  """
   if not (text.isdecimal() and int(text)):
-    raise argparse.ArgumentTypeError(f'{text!r}: expected a number from 1 on')
+    raise argparse.ArgumentTypeError(f'{text!r}: expected 1 or more')
   return int(text)

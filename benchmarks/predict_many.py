@@ -7,13 +7,14 @@ run that is not counted. The folder's rate is told with the start of Python and
 without it, which a run over a single study measures. Give it an idle machine.
 """
 
-import argparse
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.arguments import command, count
 
 _PREDICT = (sys.executable, '-m', 'cmn_jax.predict')
 
@@ -31,10 +32,10 @@ def _seconds(*arguments: str) -> float:
 
 def main() -> None:
   """Parses the command line and prints a line for each figure."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser = command('predict_many', __doc__)
   parser.add_argument('--checkpoint', required=True)
   parser.add_argument('--images', type=Path, required=True)
-  parser.add_argument('--one', type=int, default=5)
+  parser.add_argument('--one', type=count, default=5)
   args = parser.parse_args()
   studies = sorted(path for path in args.images.glob('*') if path.is_dir())
   if len(studies) < 2:

@@ -6,7 +6,6 @@ Starts it, asks it from several clients, and prints failures, seconds of a
 request, and how its memory grew from the end of the first quarter on.
 """
 
-import argparse
 import concurrent.futures
 import os
 import re
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.arguments import command, count
+
 
 def _megabytes(process: int) -> float:
   """Resident memory."""
@@ -26,19 +27,19 @@ def _megabytes(process: int) -> float:
 
 def main() -> None:
   """Parses the command line and prints a line for each figure."""
-  parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+  parser = command('serve', __doc__)
   parser.add_argument('--checkpoint', required=True)
   parser.add_argument('--image', required=True)
-  parser.add_argument('--requests', type=int, default=200)
-  parser.add_argument('--clients', type=int, default=8)
+  parser.add_argument('--requests', type=count, default=200)
+  parser.add_argument('--clients', type=count, default=8)
   parser.add_argument('--port', type=int, default=7869)
   args = parser.parse_args()
   from gradio_client import Client, handle_file
 
   start = time.monotonic()
   flags = (f'--checkpoint={args.checkpoint}', f'--port={args.port}')
-  command = [sys.executable, '-m', 'cmn_jax.serve', *flags]
-  with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+  serve = [sys.executable, '-m', 'cmn_jax.serve', *flags]
+  with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
     said = iter(server.stdout.readline, '')
     address = next(
       found[1] for line in said if (found := re.search(r'Open (\S+)', line))

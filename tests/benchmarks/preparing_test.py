@@ -23,3 +23,10 @@ def test_a_process_has_one_lock():
 def test_errors_are_one_sentence(tmp_path):
   with pytest.raises(SystemExit, match=r'^error: No data: there is no folder'):
     preparing.main(['--source', str(tmp_path / 'none')])
+
+
+@pytest.mark.parametrize('rounds', ['0', '-1', 'many'])
+def test_a_median_needs_a_round(rounds, capsys):
+  with pytest.raises(SystemExit, match=r'^2$'):
+    preparing.main([f'--rounds={rounds}'])
+  assert f"--rounds: '{rounds}': expected 1 or more" in capsys.readouterr().err
