@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmn_jax.comparison.runs import Run
+from cmn_jax.scores.meteor import meteor_java
 from cmn_jax.scores.results import is_classifier
 from cmn_jax.scores.scoring import SplitScorer
 from input_pipeline.errors import UserError
@@ -186,7 +187,8 @@ def scores_of(matched: Matched) -> dict:
         f'{run.path} was evaluated by another version, which read the findings '
         f'of {study.id} otherwise: run main.py again with --mode=evaluate'
       )
-  scores = SplitScorer(studies, reader, bootstrap=0)(matched.words)
+  score = SplitScorer(studies, reader, bootstrap=0)
+  scores = score(matched.words, meteor=meteor_java)
   shared = 'dataset', 'split_digest', 'studies'
   # Of the run's config it shares what the references were made of, no more.
   config = run.results['config']

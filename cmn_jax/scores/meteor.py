@@ -4,6 +4,7 @@ The two are different scores (on the same reports NLTK's is about twice as
 large), and so they have different names everywhere.
 """
 
+import contextlib
 import functools
 import itertools
 import os
@@ -12,10 +13,13 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections import defaultdict
 
 import numpy as np
 from absl import logging
+
+from cmn_jax.scores.pairs import score_pairs
 
 _ALPHA, _BETA, _GAMMA = 0.9, 3.0, 0.5  # NLTK's defaults (Lavie, Agarwal 2007)
 
@@ -40,23 +44,138 @@ def _stemmer():
 def meteor_java(
   references: list[str], hypotheses: list[str], *, timeout_s: float = 600
 ) -> float | None:
-  """METEOR 1.5 of the corpus, `-l en -norm` (Denkowski and Lavie 2014).
+  """METEOR 1.5 of one system, see `MeteorJava`."""
+  with MeteorJava(timeout_s) as meteor:
+    return meteor(references, hypotheses)
 
-  Runs the jar that pycocoevalcap brings along. Starting Java and reading the
-  paraphrases takes 5 to 10 s, the scoring of a split hardly more.
 
-  Returns:
-    The aggregate score; None, with a logged line that says why, where Java or
-    pycocoevalcap is missing, or Java fails or takes longer than `timeout_s`.
+class MeteorJava:
+  """METEOR 1.5 of corpora, `-l en -norm` (Denkowski and Lavie 2014).
+
+  Runs the jar that pycocoevalcap brings along, one process in a `with` block.
+  Starting Java and reading the paraphrases takes it 5 to 10 s, the scoring of
+  a split hardly more: entering the block does not wait for it.
   """
-  try:
-    return _run_jar(references, hypotheses, timeout_s)
-  except _CannotRun as why:
-    _say_once(f'No METEOR 1.5: {why}')
+
+  def __init__(self, timeout_s: float = 600):
+    """No score takes longer than `timeout_s` seconds."""
+    self._timeout_s = timeout_s
+    self._java, self._process, self._why, self._late = None, None, None, False
+    self._open = contextlib.ExitStack()
+    self._counts = functools.cache(self._count)
+
+  def __enter__(self) -> 'MeteorJava':
+    self._errors = self._open.enter_context(tempfile.TemporaryFile())
+    try:
+      self._process = self._start()
+    except _CannotRunError as why:
+      self._why = why
+    return self
+
+  def __exit__(self, *_):
+    if self._process:
+      self._kill()
+      with contextlib.suppress(OSError):
+        self._process.stdin.close()
+      self._process.stdout.close()
+      self._process.wait()
+    self._open.close()
+
+  def __call__(
+    self, references: list[str], hypotheses: list[str]
+  ) -> float | None:
+    """The aggregate score of a report for each reference.
+
+    Returns:
+      None, with a logged line that says why, where Java or pycocoevalcap is
+      missing, or Java fails or takes too long.
+    """
+    if not self._why:
+      timer = threading.Timer(self._timeout_s, self._give_up)
+      timer.start()
+      try:
+        return self._score(references, hypotheses)
+      except _CannotRunError as why:
+        self._why = why
+      finally:
+        timer.cancel()
+    _say_once(f'No METEOR 1.5: {self._why}')
     return None
 
+  def _start(self):
+    self._java = shutil.which('java')
+    if self._java is None:
+      raise _CannotRunError('no java on the PATH.')
+    home = _jar_home()
+    command = [self._java, '-Xmx2G', '-Dfile.encoding=UTF-8']
+    command += ['-jar', home / 'meteor-1.5.jar', '-', '-', '-stdio']
+    # Left to itself the jar does not find its paraphrases where the path has a
+    # space: -a names them.
+    command += ['-l', 'en', '-norm', '-a', home / 'data' / 'paraphrase-en.gz']
+    try:
+      return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=self._errors,
+        encoding='utf-8',
+        errors='replace',
+        # A group of its own: `java` may be a script that starts the real one.
+        start_new_session=True,
+      )
+    except OSError as error:
+      raise _CannotRunError(f'{self._java}: {error.strerror}.') from None
 
-class _CannotRun(Exception):
+  def _score(self, references, hypotheses):
+    pairs = zip(map(_line, references), map(_line, hypotheses), strict=True)
+    counts = [self._counts(*pair) for pair in pairs]
+    self._ask('EVAL', *counts)
+    for _ in counts:  # the score of each study comes before that of all
+      self._answer()
+    answer = self._answer()
+    try:
+      return float(answer)
+    except ValueError:
+      raise _CannotRunError(f'{self._java} said: {answer}') from None
+
+  def _count(self, reference, hypothesis):
+    """What METEOR sums over studies, in its own words."""
+    self._ask('SCORE', reference, hypothesis)
+    return self._answer()
+
+  def _ask(self, *parts):
+    try:
+      self._process.stdin.write(' ||| '.join(parts) + '\n')
+      self._process.stdin.flush()
+    except OSError:  # it has ended
+      raise self._ended() from None
+
+  def _answer(self):
+    line = self._process.stdout.readline()
+    if not line:
+      raise self._ended()
+    return line.strip()
+
+  def _ended(self):
+    """Why nothing comes any more."""
+    code = self._process.wait()
+    if self._late:
+      return _CannotRunError(f'{self._java} took over {self._timeout_s} s.')
+    self._errors.seek(0)
+    said = self._errors.read().decode(errors='replace').strip().splitlines()
+    said = said[-1] if said else 'nothing'
+    return _CannotRunError(f'{self._java} ended with {code} and said: {said}')
+
+  def _give_up(self):
+    self._late = True
+    self._kill()
+
+  def _kill(self):
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(self._process.pid, signal.SIGKILL)
+
+
+class _CannotRunError(Exception):
   """METEOR 1.5 gave no score; the message says why."""
 
 
@@ -66,53 +185,9 @@ def _say_once(message):
   logging.warning(message)
 
 
-def _run_jar(references, hypotheses, timeout_s):
-  java = shutil.which('java')
-  if java is None:
-    raise _CannotRun('no java on the PATH.')
-  home = _jar_home()
-  with tempfile.TemporaryDirectory() as folder:
-    tests = _write_lines(pathlib.Path(folder, 'hypotheses'), hypotheses)
-    truths = _write_lines(pathlib.Path(folder, 'references'), references)
-    # Left to itself the jar does not find its paraphrases where the path has a
-    # space: -a names them.
-    command = [java, '-Xmx2G', '-jar', home / 'meteor-1.5.jar', tests, truths]
-    command += ['-l', 'en', '-norm', '-q']
-    command += ['-a', home / 'data' / 'paraphrase-en.gz']
-    code, out, err = _run(command, timeout_s)
-  try:
-    if code == 0:
-      return float(out)
-  except ValueError:
-    pass
-  said = (err or out).strip().splitlines() or ['nothing']
-  raise _CannotRun(f'{java} ended with {code} and said: {said[-1]}')
-
-
-def _run(command, timeout_s):
-  """Exit code, stdout and stderr; leaves no process behind."""
-  try:
-    process = subprocess.Popen(
-      command,
-      stdin=subprocess.DEVNULL,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      encoding='utf-8',
-      errors='replace',
-      # A group of its own: `java` may be a script that starts the real one.
-      start_new_session=True,
-    )
-  except OSError as error:
-    raise _CannotRun(f'{command[0]}: {error.strerror}.') from None
-  with process:
-    try:
-      out, err = process.communicate(timeout=timeout_s)
-    except BaseException as error:
-      os.killpg(process.pid, signal.SIGKILL)
-      if isinstance(error, subprocess.TimeoutExpired):
-        raise _CannotRun(f'{command[0]} took over {timeout_s} s.') from None
-      raise
-  return process.returncode, out, err
+def _line(report):
+  """Within one line, and without what parts the fields of one."""
+  return report.replace('\r', ' ').replace('\n', ' ').replace('|||', '| | |')
 
 
 def _jar_home():
@@ -120,18 +195,11 @@ def _jar_home():
   try:
     import pycocoevalcap
   except ImportError:
-    raise _CannotRun('pycocoevalcap is not installed.') from None
+    raise _CannotRunError('pycocoevalcap is not installed.') from None
   home = pathlib.Path(next(iter(pycocoevalcap.__path__)), 'meteor')
   if not (home / 'meteor-1.5.jar').is_file():
-    raise _CannotRun(f'no meteor-1.5.jar in {home}.')
+    raise _CannotRunError(f'no meteor-1.5.jar in {home}.')
   return home
-
-
-def _write_lines(path, reports):
-  """One report a line: line breaks within one become spaces."""
-  lines = [report.replace('\r', ' ').replace('\n', ' ') for report in reports]
-  path.write_text('\n'.join(lines) + '\n', encoding='utf-8', newline='\n')
-  return path
 
 
 def meteor_nltk_per_study(
@@ -142,14 +210,12 @@ def meteor_nltk_per_study(
   Words pair up if they are equal, then if their Porter stems are. WordNet's
   synonyms, a download, would move the mean over reports by about .001.
   """
-  pairs = zip(references, hypotheses, strict=True)
-  return np.array(
-    [_meteor_nltk(r.lower().split(), h.lower().split()) for r, h in pairs]
-  )
+  return score_pairs(_meteor_nltk, references, hypotheses)
 
 
 def _meteor_nltk(reference, hypothesis):
   """(1 - fragmentation penalty) times a mean of precision and recall."""
+  reference, hypothesis = reference.lower().split(), hypothesis.lower().split()
   pairs = _align(reference, hypothesis)
   if not pairs:
     return 0.0

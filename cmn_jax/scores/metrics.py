@@ -19,6 +19,7 @@ import numpy as np
 
 from cmn_jax.scores.checks import check_pairs
 from cmn_jax.scores.meteor import meteor_java, meteor_nltk_per_study
+from cmn_jax.scores.pairs import score_pairs
 
 ORDERS = 4  # n-grams of one to four words
 MEANS = ('rouge_l', 'cider', 'meteor_nltk', 'bleu_2_rexrank')
@@ -105,15 +106,22 @@ def bleu_counts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
   """The first four of `TextCounts`, as `corpus_bleu` takes their sums."""
   check_pairs(references, hypotheses)
-  matches, ngrams, words, reference_words = [], [], [], []
-  for reference, hypothesis in zip(references, hypotheses, strict=True):
-    theirs, ours = count_ngrams(reference), count_ngrams(hypothesis)
-    matches.append([(a & b).total() for a, b in zip(ours, theirs, strict=True)])
-    ngrams.append([counts.total() for counts in ours])
-    words.append(ngrams[-1][0])
-    reference_words.append(theirs[0].total())
-  return tuple(
-    np.array(x, float) for x in (matches, ngrams, words, reference_words)
+  counted = {text: count_ngrams(text) for text in {*references, *hypotheses}}
+  totals = {text: [c.total() for c in counted[text]] for text in counted}
+
+  def matches(reference, hypothesis):
+    ours, theirs = counted[hypothesis], counted[reference]
+    return [
+      sum(min(n, b[g]) for g, n in a.items() if g in b)
+      for a, b in zip(ours, theirs, strict=True)
+    ]
+
+  ngrams_Sx4 = np.array([totals[text] for text in hypotheses], float)
+  return (
+    score_pairs(matches, references, hypotheses).astype(float),
+    ngrams_Sx4,
+    ngrams_Sx4[:, 0],
+    np.array([totals[text][0] for text in references], float),
   )
 
 
@@ -143,9 +151,12 @@ def bleu_2_rexrank_per_study(
   Lower case, a full stop is a word, words are split on spaces. fast_bleu 0.0.90
   smooths as NLTK's method 1: a count of no matching pairs becomes 0.1.
   """
-  check_pairs(references, hypotheses)
-  pairs = zip(references, hypotheses, strict=True)
-  return np.array([_sentence_bleu_2(*map(_split, pair)) for pair in pairs])
+  split = {text: _split(text) for text in {*references, *hypotheses}}
+
+  def score(reference, hypothesis):
+    return _sentence_bleu_2(split[reference], split[hypothesis])
+
+  return score_pairs(score, references, hypotheses)
 
 
 def _split(report):
@@ -168,17 +179,17 @@ def rouge_l_per_study(
   references: list[str], hypotheses: list[str]
 ) -> np.ndarray:
   """F of the longest common subsequence, (S,)."""
-  check_pairs(references, hypotheses)
-  scores = []
-  for reference, hypothesis in zip(references, hypotheses, strict=True):
-    # Not split(): the field's ROUGE takes a double space for an empty word.
-    theirs, ours = reference.split(' '), hypothesis.split(' ')
-    common = _lcs_length(theirs, ours)
-    precision, recall = common / len(ours), common / len(theirs)
-    weight = _ROUGE_BETA**2
-    f = (1 + weight) * precision * recall
-    scores.append(f / (recall + weight * precision) if common else 0.0)
-  return np.array(scores)
+  return score_pairs(_rouge_l, references, hypotheses)
+
+
+def _rouge_l(reference, hypothesis):
+  # Not split(): the field's ROUGE takes a double space for an empty word.
+  theirs, ours = reference.split(' '), hypothesis.split(' ')
+  common = _lcs_length(theirs, ours)
+  precision, recall = common / len(ours), common / len(theirs)
+  weight = _ROUGE_BETA**2
+  f = (1 + weight) * precision * recall
+  return f / (recall + weight * precision) if common else 0.0
 
 
 def _lcs_length(one, other):
@@ -201,32 +212,33 @@ def _lcs_length(one, other):
 def cider_per_study(references: list[str], hypotheses: list[str]) -> np.ndarray:
   """CIDEr-D of each study, (S,); document frequencies of the references."""
   check_pairs(references, hypotheses)
-  references_SxO = [count_ngrams(reference) for reference in references]
+  counted = {text: count_ngrams(text) for text in {*references, *hypotheses}}
   documents = Counter(
-    ngram for counts in references_SxO for c in counts for ngram in c
+    ngram for text in references for c in counted[text] for ngram in c
   )
   rarest = math.log(len(references))
   idf = {ngram: rarest - math.log(df) for ngram, df in documents.items()}
-  scores = [
-    _cider(theirs, count_ngrams(hypothesis), idf, rarest)
-    for theirs, hypothesis in zip(references_SxO, hypotheses, strict=True)
-  ]
-  return np.array(scores)
+  # A word that no reference has is as rare as one that a single one has.
+  vectors = {
+    text: [{g: n * idf.get(g, rarest) for g, n in c.items()} for c in counts]
+    for text, counts in counted.items()
+  }
+  norms = {text: [_norm(v) for v in orders] for text, orders in vectors.items()}
 
+  def score(reference, hypothesis):
+    total = 0.0
+    for a, b, *lengths in zip(
+      *(vectors[text] for text in (hypothesis, reference)),
+      *(norms[text] for text in (hypothesis, reference)),
+      strict=True,
+    ):
+      if norm := math.prod(lengths):
+        total += sum(min(a[g], b[g]) * b[g] for g in a if g in b) / norm
+    words = [counted[text][0].total() for text in (hypothesis, reference)]
+    nearness = math.exp(-((words[0] - words[1]) ** 2) / (2 * _CIDER_SIGMA**2))
+    return 10 * nearness * total / ORDERS
 
-def _cider(theirs, ours, idf, rarest):
-  """Clipped cosine of tf-idf vectors, mean over orders, times length factor."""
-  total = 0.0
-  for a, b in zip(ours, theirs, strict=True):
-    # A word that no reference has is as rare as one that a single one has.
-    a = {ngram: count * idf.get(ngram, rarest) for ngram, count in a.items()}
-    b = {ngram: count * idf[ngram] for ngram, count in b.items()}
-    norm = _norm(a) * _norm(b)
-    if norm:
-      total += sum(min(a[g], b[g]) * b[g] for g in a if g in b) / norm
-  difference = ours[0].total() - theirs[0].total()
-  nearness = math.exp(-(difference**2) / (2 * _CIDER_SIGMA**2))
-  return 10 * nearness * total / ORDERS
+  return score_pairs(score, references, hypotheses)
 
 
 def _norm(vector: Mapping[tuple, float]):

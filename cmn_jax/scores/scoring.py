@@ -7,14 +7,13 @@ between studies.
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from cmn_jax.scores.baselines import constant_report, retrieval_reports
 from cmn_jax.scores.catalogue import REPORT_SCORES
 from cmn_jax.scores.findings import score_attributes
-from cmn_jax.scores.meteor import meteor_java
 from cmn_jax.scores.metrics import METRICS, TextCounts
 from cmn_jax.scores.multilabel import score_findings
 from cmn_jax.scores.resampling import bootstrap, interval
@@ -62,12 +61,15 @@ class SplitScorer:
     # Systems repeat themselves and each other: a text is read once.
     self._read = functools.lru_cache(maxsize=10_000)(self._read_text)
 
-  def __call__(self, predictions: list[str], *, meteor: bool = True) -> dict:
+  def __call__(
+    self, predictions: list[str], *, meteor: Callable | None = None
+  ) -> dict:
     """Scores of one system: words, findings, variety, intervals.
 
     Args:
       predictions: a report for each study.
-      meteor: adds METEOR 1.5, which starts Java.
+      meteor: METEOR 1.5 of (references, predictions), such as `meteor_java`;
+        None leaves it out.
 
     Returns:
       The scores of METRICS and METEOR 1.5, studies, distinct_reports,
@@ -83,7 +85,7 @@ class SplitScorer:
     counts = TextCounts.of(self._references, predictions)
     scores = counts.values()
     if meteor:
-      scores['meteor'] = meteor_java(self._references, predictions)
+      scores['meteor'] = meteor(self._references, predictions)
     scores |= self._of_findings(predictions, 1, self._bootstrap)
     if self._bootstrap:
       scores['intervals'] = text_intervals(counts, self._bootstrap)

@@ -54,9 +54,7 @@ def knowledge_results(
     or_no_finding(set(reader.labels_of_study(study))) for study in studies
   ]
   results = {
-    'controls': {
-      name: score(reports, meteor=False) for name, reports in controls.items()
-    },
+    'controls': {name: score(reports) for name, reports in controls.items()},
     'labels': {
       'source': 'classifier',
       **score_findings(true, said, reader.classes, bootstrap=bootstrap),
@@ -88,7 +86,7 @@ def whole_batches(
   if kept in (0, len(studies)):
     return {}
   score = SplitScorer(studies[:kept], reader, bootstrap=0)
-  return {f'first_{kept}_studies': score(texts[:kept], meteor=False)}
+  return {f'first_{kept}_studies': score(texts[:kept])}
 
 
 def knowledge_lines(results: Mapping) -> list[str]:

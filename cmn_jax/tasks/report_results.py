@@ -1,6 +1,7 @@
 """What an evaluation of a report generator gives: scores, and examples."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from ml_collections import ConfigDict
 from cmn_jax.pages.studies import Example, attention_of
 from cmn_jax.scores import scoring
 from cmn_jax.scores.baselines import retrieval_reports, template_reports
+from cmn_jax.scores.meteor import MeteorJava
 from cmn_jax.scores.retrieval import retrieval_scores
 from input_pipeline import batches
 from input_pipeline.findings_reader import FindingsReader
@@ -39,32 +41,16 @@ def report_results(
     features: of a frozen encoder, of the training studies and of the split's,
       (S, I, F); with them the nearest study by these does, too.
   """
-  studies = data.studies[split]
-  score = scoring.SplitScorer(studies, reader, config.eval.bootstrap)
-  trivial = scoring.trivial_reports(
-    data.studies['train'],
-    data.studies['val'],
-    studies,
-    [_thumbnails(config, data, name) for name in ('train', split)],
+  score = scoring.SplitScorer(
+    data.studies[split], reader, config.eval.bootstrap
   )
-  train = data.studies['train']
-  train_reports = [study.reference for study in train]
-  if features is not None:
-    trivial['nearest_features'] = retrieval_reports(
-      features[0], train_reports, features[1]
-    )
-  if found is not None:
-    trivial['template'] = template_reports(
-      trivial['constant'][0],
-      train_reports,
-      [reader.labels_of_study(study) for study in train],
-      found,
-    )
-  # METEOR starts Java for each system: only where results are read.
-  meteor = split == 'test'
-  baselines = {
-    name: score(reports, meteor=meteor) for name, reports in trivial.items()
-  }
+  # METEOR starts Java, which is slow: only where results are read.
+  with MeteorJava() if split == 'test' else nullcontext() as meteor:
+    trivial = _baselines(config, data, reader, split, found, features)
+    model = score(texts, meteor=meteor)
+    baselines = {
+      name: score(reports, meteor=meteor) for name, reports in trivial.items()
+    }
   baselines['constant']['report'] = trivial['constant'][0]
   controls = {'shuffled_images': score.shuffled(texts, config.seed)}
   paired = {
@@ -73,7 +59,7 @@ def report_results(
     if name in trivial
   }
   return {
-    **score(texts, meteor=meteor),
+    **model,
     **score.reference_shares,
     'baselines': baselines,
     'paired': paired,
@@ -81,6 +67,30 @@ def report_results(
     'controls': {k: v for k, v in controls.items() if v is not None},
     **_retrieval(config, data, split, rows),
   }
+
+
+def _baselines(config, data, reader, split, found, features):
+  """Reports of systems that no training made, by name."""
+  studies, train = data.studies[split], data.studies['train']
+  train_reports = [study.reference for study in train]
+  reports = scoring.trivial_reports(
+    train,
+    data.studies['val'],
+    studies,
+    [_thumbnails(config, data, name) for name in ('train', split)],
+  )
+  if features is not None:
+    reports['nearest_features'] = retrieval_reports(
+      features[0], train_reports, features[1]
+    )
+  if found is not None:
+    reports['template'] = template_reports(
+      reports['constant'][0],
+      train_reports,
+      [reader.labels_of_study(study) for study in train],
+      found,
+    )
+  return reports
 
 
 def _retrieval(config, data, split, rows) -> dict:

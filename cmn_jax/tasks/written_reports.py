@@ -112,7 +112,7 @@ class WrittenReports:
       self._scorers[split] = SplitScorer(
         self._data.studies[split], self._reader, bootstrap=0
       )
-    scores = self._scorers[split](texts, meteor=False)
+    scores = self._scorers[split](texts)
     return {
       **{k: v for k, v in scores.items() if isinstance(v, float)},
       'macro_f1': scores['findings']['macro_f1'] or 0.0,

@@ -8,7 +8,6 @@ import pytest
 from cmn_jax import tables
 from cmn_jax.comparison import others
 from cmn_jax.comparison.runs import read_saved
-from cmn_jax.scores import scoring
 from cmn_jax.scores.metrics import TextCounts
 from input_pipeline.tokenizers import clean_mimic_cxr
 from tests.made.run_scores import (
@@ -64,7 +63,7 @@ def _own(path):
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
   # METEOR 1.5 needs a minute of Java.
-  monkeypatch.setattr(scoring, 'meteor_java', lambda *_: None)
+  monkeypatch.setattr(others, 'meteor_java', lambda *_: None)
   write_workdir(tmp_path / 'run', report_results(), report_predictions())
   other = report_results(dataset='other')
   rows = [row | {'id': f'x{row["id"]}'} for row in report_predictions()]

@@ -9,7 +9,7 @@ import types
 import pytest
 
 from cmn_jax import tables
-from cmn_jax.scores import scoring
+from cmn_jax.comparison import others
 from cmn_jax.scores.metrics import TextCounts
 from tests.made.run_scores import (
   STUDIES,
@@ -42,7 +42,7 @@ class _RadEval:
 
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
-  monkeypatch.setattr(scoring, 'meteor_java', lambda *_: None)
+  monkeypatch.setattr(others, 'meteor_java', lambda *_: None)
   for seed in 1, 2:
     # The second seed leaves a report empty.
     rows = report_predictions()

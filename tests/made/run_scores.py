@@ -70,7 +70,7 @@ def _report_scores(right, seed):
   score = SplitScorer(STUDIES, READER, bootstrap=50)
 
   def scores(predictions):
-    return score(predictions, meteor=False)
+    return score(predictions)
 
   aligned = np.eye(len(STUDIES))
   return {

@@ -112,8 +112,8 @@ def jar(tmp_path, monkeypatch):
   'script, why',
   [
     ('echo "no runtime present" >&2; exit 1', 'no runtime present'),
-    ('echo 0.4; kill -9 $$', 'ended with -9'),
-    ('echo Final score: none', 'Final score: none'),
+    ('read line; echo 0.4; kill -9 $$', 'ended with -9'),
+    ('yes none', 'said: none'),
     ('exit 0', 'said: nothing'),
   ],
 )
@@ -153,12 +153,27 @@ def _ends(pid):
   return False
 
 
-def test_the_jar_gets_one_line_a_report(jar, tmp_path):
-  # hypotheses and references are the 4th and 5th argument.
-  _fake_java(tmp_path, f'cat "$4" "$5" > {tmp_path}/seen; echo 0.25')
-  assert meteor.meteor_java(['a b', ''], ['c\nd\r\ne', 'é']) == 0.25
+def test_what_the_jar_is_asked(jar, tmp_path):
+  # It answers a line to each, and to EVAL one for each study more.
+  script = f"""while read -r line; do
+    echo "$line" >> {tmp_path}/seen; echo 0.25
+    case "$line" in EVAL*) echo 0.5; echo 0.75;; esac
+  done"""
+  _fake_java(tmp_path, script)
+  with meteor.MeteorJava() as score:
+    assert score(['a b', ''], ['c\nd\r\ne', 'é|||']) == 0.75
+    assert score(['a b', ''], ['c\nd\r\ne', 'z']) == 0.75
+    process = score._process
   seen = (tmp_path / 'seen').read_text(encoding='utf-8')
-  assert seen == 'c d  e\né\na b\n\n'
+  assert seen.splitlines() == [
+    'SCORE ||| a b ||| c d  e',
+    'SCORE |||  ||| é| | |',
+    'EVAL ||| 0.25 ||| 0.25',
+    # A pair that was counted is not asked for again.
+    'SCORE |||  ||| z',
+    'EVAL ||| 0.25 ||| 0.25',
+  ]
+  assert process.poll() is not None
 
 
 VARIANTS = (

@@ -37,7 +37,7 @@ def _scorer(bootstrap=10, times=1):
 
 
 def test_the_references_themselves_are_perfect():
-  scores = _scorer()(TEXTS, meteor=False)
+  scores = _scorer()(TEXTS)
   assert scores['bleu_4'] == pytest.approx(1)
   assert scores['findings']['micro_f1'] == 1
   assert scores['findings']['side_accuracy'] == 1
@@ -48,7 +48,7 @@ def test_the_references_themselves_are_perfect():
 
 def test_variety_is_counted():
   scorer = _scorer(bootstrap=0)
-  scores = scorer([TEXTS[2], TEXTS[2], TEXTS[3], TEXTS[2]], meteor=False)
+  scores = scorer([TEXTS[2], TEXTS[2], TEXTS[3], TEXTS[2]])
   assert scores['distinct_reports'] == 2
   assert scores['commonest_share'] == 3 / 4
   assert scores['abnormal_share'] == 1 / 4
@@ -68,7 +68,7 @@ def test_findings_are_scored_by_both_label_sets():
     'reference_abnormal_share': 3 / 5,
     'reference_abnormal_share_iu': 4 / 5,
   }
-  scores = scorer([*TEXTS[:2], spine, TEXTS[3], TEXTS[2]], meteor=False)
+  scores = scorer([*TEXTS[:2], spine, TEXTS[3], TEXTS[2]])
   chexpert, iu = scores['findings'], scores['findings_iu']
   assert chexpert.keys() - {'intervals_withheld'} <= iu.keys()
   assert chexpert['micro_f1'] == 1 and iu['micro_f1'] == 3 / 4
@@ -97,7 +97,7 @@ def test_a_system_is_tested_against_another():
 
 def test_intervals_stand_where_they_were_computed_only():
   reports = [*TEXTS[1:], TEXTS[0]] * 2 + TEXTS * 3
-  scores = _scorer(bootstrap=200, times=5)(reports, meteor=False)
+  scores = _scorer(bootstrap=200, times=5)(reports)
   names = check_intervals(scores)
   words = {'rouge_l', 'cider', 'meteor_nltk', 'bleu_2_rexrank', 'bleu_4'}
   assert words | {'findings.micro_f1'} <= {*names}
@@ -105,14 +105,14 @@ def test_intervals_stand_where_they_were_computed_only():
   assert not [name for name in names if 'per_class' in name]
   assert 'Cardiomegaly (5)' in scores['findings']['intervals_withheld']
   scorer = _scorer(bootstrap=0, times=5)
-  for other in (scorer(reports, meteor=False), scorer.shuffled(reports, 0)):
+  for other in (scorer(reports), scorer.shuffled(reports, 0)):
     assert 'intervals' not in other and not [*intervals_of(other)]
 
 
 def test_a_single_study_is_not_shuffled():
   study = _Study(TEXTS[0])
   scorer = SplitScorer([study], findings_reader('rules'), bootstrap=10)
-  assert scorer(TEXTS[:1], meteor=False)['findings']['micro_f1'] == 1
+  assert scorer(TEXTS[:1])['findings']['micro_f1'] == 1
   assert scorer.shuffled(TEXTS[:1], seed=0) is None
 
 
@@ -127,7 +127,7 @@ def test_a_text_is_read_once(monkeypatch):
   )
   scorer = SplitScorer([_Study(text) for text in TEXTS] * 5, reader, 0)
   read.clear()
-  scorer(TEXTS * 5, meteor=False)
+  scorer(TEXTS * 5)
   scorer.shuffled(TEXTS * 5, seed=0)
   # By each of two label sets.
   assert sorted(read) == sorted(TEXTS * 2)
@@ -144,7 +144,7 @@ def test_shuffled_they_find_nothing():
 def test_a_constant_report_shuffled_stays_what_it_is():
   scorer = _scorer()
   constant = [TEXTS[2]] * 4
-  want = scorer(constant, meteor=False)
+  want = scorer(constant)
   got = scorer.shuffled(constant, seed=0)
   assert got['bleu_1'] == pytest.approx(want['bleu_1'])
   assert got['findings']['micro_f1'] == want['findings']['micro_f1']
