@@ -57,4 +57,4 @@ def sentence_of(error: Exception) -> str:
     return f'the config has no field {name!r}{hint}'
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
   said = [line for line in lines if 'Error: ' in line or 'Errno' in line]
-  return (said or lines)[-1 if said else 0]
+  return re.sub(r'^\w*Error: ', '', (said or lines)[-1 if said else 0])
