@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 
 
@@ -30,16 +29,14 @@ def main():
   )
   arguments = parser.parse_args()
   # After the arguments, as in every verb: --help waits for nothing.
+  from input_pipeline import stopping
   from input_pipeline.phantom.write import PhantomError, write_phantom
 
-  # Ends like Ctrl-C, so that the partial folder is removed.
-  signal.signal(signal.SIGTERM, lambda *_: sys.exit('Stopped.'))
+  stopping.install()
   try:
     written = write_phantom(**vars(arguments))
   except (PhantomError, OSError) as error:
     sys.exit(f'error: {error}')
-  except KeyboardInterrupt:
-    sys.exit('Stopped; nothing was written.')
   print(f'{"Wrote" if written else "Already there:"} {arguments.out}')
 
 

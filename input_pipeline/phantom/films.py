@@ -57,6 +57,7 @@ def draw_films(
     finally:  # also ends the threads, which read what the processes say
       for process in processes:
         process.kill()
+      for process in processes:
         process.wait()
 
 

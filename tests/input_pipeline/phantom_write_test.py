@@ -2,8 +2,10 @@
 
 import collections
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -228,3 +230,26 @@ def test_command_line(tmp_path, phantom):
   assert refused.returncode == 1
   assert refused.stderr.startswith('error: ')
   assert len(refused.stderr.splitlines()) == 1
+
+
+def test_signals_end_it_and_all_who_draw(tmp_path):
+  """`timeout` sends two: to the process, and to its group."""
+  out = tmp_path / 'new'
+  command = [sys.executable, '-m', 'input_pipeline.phantom', f'--out={out}']
+  process = subprocess.Popen(
+    [*command, '--studies=2000', '--workers=2'],
+    cwd=ROOT,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  while not (drawn := [*tmp_path.glob('*/images/*')]):
+    assert process.poll() is None
+    time.sleep(0.05)
+  begin = time.monotonic()
+  for _ in range(3):
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.02)
+  _, err = process.communicate(timeout=60)
+  assert time.monotonic() - begin < 10
+  assert process.returncode == 143 and 'stopped by SIGTERM' in err
+  assert drawn and not [*tmp_path.iterdir()]
