@@ -113,6 +113,11 @@ def run(args: argparse.Namespace, folder: str) -> dict:
     try:
       if case.dtype not in peaks:
         machine = do_once('prepare', plan)
+        if machine['platform'] == 'cpu' and not args.tiny:
+          raise UserError(
+            'JAX finds no GPU here: install jax for it, as README.md says, or '
+            'try the command with --tiny'
+          )
         peaks[case.dtype] = machine.pop('matmul_peak_flops')
         content['machine'] = machine | {'matmul_peak_flops': peaks}
       found = _measure(case, plan, args)

@@ -59,7 +59,11 @@ def _parser() -> argparse.ArgumentParser:
   verb.add_argument('--npy', action='store_true', help="the authors' form too")
   verb.add_argument('--out', required=True, help='folder')
   verb = verbs.add_parser(
-    'build', help='all steps', epilog=f'The steps are {", ".join(STEPS)}.'
+    'build',
+    help='all steps',
+    usage='%(prog)s --config=FILE[:STUDENT] --workdir=DIR [options]',
+    epilog='--config.field=value changes a field of all steps, '
+    f'--STEP.field=value of one. The steps are {", ".join(STEPS)}.',
   )
   verb.add_argument('--workdir', required=True, help='of all steps')
   verb.add_argument(

@@ -15,7 +15,7 @@ from cmn_jax.arguments import read_config
 from cmn_jax.evaluate import evaluate
 from cmn_jax.loaded import Loaded
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge
-from cmn_jax.tasks.ekagen_parts import load_captioner
+from cmn_jax.tasks.ekagen_parts import TASK, load_captioner
 from cmn_jax.tasks.mask_files import write_masks
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import find_step, load_meta, score_of
@@ -114,6 +114,12 @@ class Plan:
       raise UserError(
         '--config=FILE[:VARIANT] is missing: name a config, such as '
         'configs/iu_xray.py, and a variant of a student'
+      )
+    others = {STEPS[name] for name in STEPS if name != 'student'}
+    if self.config('student').task != TASK or self._variant in others:
+      raise UserError(
+        f'--config names the variant {self._variant}, which is no student: '
+        f'name one, such as {STUDENT}, or none'
       )
 
   def folder(self, name: str) -> Path:

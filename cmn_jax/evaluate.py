@@ -1,5 +1,6 @@
 """Evaluation: the best checkpoint on val and test, with its baselines."""
 
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -143,4 +144,11 @@ def _describe(loaded: Loaded, data: Data, parallel: Parallel) -> str:
     f'{c.data.image_size} pixels, trained on {len(data.studies["train"])} '
     f'studies of {data.name}; checkpoint of step {Path(loaded.origin).name}; '
     f'{len(parallel.devices)} {parallel.devices[0].device_kind} devices.'
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(
+    'error: this is no command; use '
+    '`python main.py --config=FILE --workdir=DIR --mode=evaluate`'
   )

@@ -1,6 +1,7 @@
 """Training: epochs with validation and checkpoints, resumable at any moment."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -100,3 +101,10 @@ def _hold(held: contextlib.ExitStack, workdir: Path) -> None:
   """Keeps other runs out of a folder, once it is clear that this one begins."""
   if is_first():
     held.enter_context(folder_lock.locked(workdir))
+
+
+if __name__ == '__main__':
+  sys.exit(
+    'error: this is no command; use '
+    '`python main.py --config=FILE --workdir=DIR`'
+  )

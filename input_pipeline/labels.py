@@ -200,8 +200,8 @@ def _of_file(data, path, skip_bad):
   if faults and (not skip_bad or not labels.keys() & ids):
     raise DataError(
       f'{path} labels {len(labels)} studies, the data have {len(ids)}: '
-      f'{"; ".join(faults)}. Repair the file, or set data.skip_bad=True to use '
-      'what both have.'
+      f'{"; ".join(faults)}. Repair the file, or use what both have: '
+      '--config.data.skip_bad=True.'
     )
   return {
     split: [labels.get(study.id) for study in data.studies[split]]

@@ -272,7 +272,7 @@ def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
   if not skip_bad:
     raise DataError(
       f'{len(problems)} bad studies in {folder}:\n{listed}\n'
-      f'Repair them, or set data.skip_bad=True to continue without them.'
+      'Repair them, or continue without them: --config.data.skip_bad=True.'
     )
   logging.warning(
     'Going on without %d bad studies of %s:\n%s', len(problems), folder, listed

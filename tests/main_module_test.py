@@ -88,3 +88,16 @@ def test_a_verb_does_its_work(runs):
   done = _run('tables', '--runs', str(runs.report))
   assert done.returncode == 0, done.stderr
   assert 'BLEU-4' in done.stdout
+
+
+@pytest.mark.parametrize('module', ['train', 'evaluate'])
+def test_a_module_that_is_no_command_says_so(module):
+  done = subprocess.run(
+    [sys.executable, '-m', f'cmn_jax.{module}', '--config=configs/phantom.py'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 1 and not done.stdout
+  (line,) = done.stderr.strip().splitlines()
+  assert line.startswith('error: ') and '`python main.py --config=' in line

@@ -88,8 +88,9 @@ def start(coordinator: str | None, processes: int | None, process: int | None):
       )
   except (ValueError, RuntimeError) as error:
     hint = '' if all(given) else ' (elsewhere than on TPU pods give all three)'
+    why = first_line(error).rstrip('.')
     raise UserError(
-      f'the processes did not find each other: {first_line(error)}; '
+      f'the processes did not find each other: {why}; '
       f'--coordinator, --processes and --process say where they are{hint}'
     ) from error
 

@@ -145,7 +145,7 @@ class MadeUpFilms:
 
 def _advice(split):
   if split == 'train':
-    return 'Repair it, or set data.skip_bad=True to continue without it.'
+    return 'Repair it, or continue without it: --config.data.skip_bad=True.'
   return (
     'Repair it, or take the study out of the data: scores are of every study '
     'of a split.'

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks import gpu
 from benchmarks.speed.workloads import LENGTH, OPTIM, VIEWS, Plan
 from cmn_jax.models.config import ModelConfig
@@ -51,6 +53,12 @@ def test_the_sizes_are_those_of_the_config():
   assert vars(plan.model()) | {'pretrained': 'imagenet'} == vars(published)
   assert OptimConfig(**config.optim) == OPTIM
   assert (config.data.views, config.data.max_length) == (VIEWS, LENGTH)
+
+
+def test_a_machine_without_one_is_told(monkeypatch):
+  monkeypatch.setattr(gpu, 'do_once', lambda *_: {'platform': 'cpu'})
+  with pytest.raises(SystemExit, match='JAX finds no GPU here'):
+    gpu.main([])
 
 
 def _row(work, dtype, studies, **measured):

@@ -108,7 +108,7 @@ def test_a_bad_film_is_named_with_its_study(folder, split):
   assert message.startswith(f'{split}/{split}-2: {path}: damaged or cut short')
   assert 'Repair it' in message and '\n' not in message
   if split == 'train':
-    with pytest.raises(DataError, match=r'set data\.skip_bad=True'):
+    with pytest.raises(DataError, match=r'--config\.data\.skip_bad=True'):
       train(data, 6, CROP)
   else:
     train(data, 6, CROP)

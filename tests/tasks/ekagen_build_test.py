@@ -19,6 +19,8 @@ def test_the_builder_names_what_it_cannot_read(tmp_path):
   [
     ('configs/none.py', 'No such file'),
     (f'{phantom.__file__}:none', "no variant 'none'"),
+    (f'{phantom.__file__}:cmn', 'the variant cmn, which is no student'),
+    (f'{phantom.__file__}:ekagen_teacher', 'ekagen_teacher, which is no st'),
   ],
 )
 def test_a_config_that_is_not_there_is_one_sentence(tmp_path, config, says):
