@@ -101,3 +101,21 @@ def test_a_module_that_is_no_command_says_so(module):
   assert done.returncode == 1 and not done.stdout
   (line,) = done.stderr.strip().splitlines()
   assert line.startswith('error: ') and '`python main.py --config=' in line
+
+
+@pytest.mark.parametrize(
+  'chosen, level', [({}, 40), ({'HF_HUB_VERBOSITY': 'info'}, 20)]
+)
+def test_a_download_retries_in_silence(monkeypatch, chosen, level):
+  monkeypatch.delenv('HF_HUB_VERBOSITY', raising=False)
+  for name, value in chosen.items():
+    monkeypatch.setenv(name, value)
+  program = (
+    'from cmn_jax import process\nprocess.set_up()\n'
+    'import huggingface_hub.utils, logging\n'
+    'print(logging.getLogger("huggingface_hub.utils").getEffectiveLevel())'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True
+  )
+  assert done.stdout.strip() == str(level), done.stderr
