@@ -112,7 +112,7 @@ def test_a_download_retries_in_silence(monkeypatch, chosen, level):
     monkeypatch.setenv(name, value)
   program = (
     'from cmn_jax import process\nprocess.set_up()\n'
-    'import huggingface_hub.utils, logging\n'
+    'import huggingface_hub.utils.logging, logging\n'
     'print(logging.getLogger("huggingface_hub.utils").getEffectiveLevel())'
   )
   done = subprocess.run(
