@@ -19,6 +19,9 @@ CHANGES = {
   'data.phantom_size': 128,
   'data.image_size': 112,
   'data.stored_size': 128,
+  # R2Gen's crops are of a larger scale than validation's whole films: with so
+  # small ones what is learned of them does not carry over each time.
+  'data.crop': False,
   'model.encoder': 'resnet18',
   'model.encoder_width': 16,
   'model.pretrained': '',
