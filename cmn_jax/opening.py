@@ -1,32 +1,16 @@
 """From a config to its data and its task."""
 
-import functools
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from cmn_jax.decoding.generate import Decoding
 from cmn_jax.loaded import Loaded
-from cmn_jax.models.alignment import AlignmentConfig
-from cmn_jax.models.classifier import ClassifierConfig
-from cmn_jax.models.consensus import ConsensusConfig
-from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.tasks import TASKS, Task
 from cmn_jax.training.distributed import first_alone
 from cmn_jax.training.optimizer import OptimConfig
 from configs import difference
 from input_pipeline.data import Data, DataConfig, open_data
 from input_pipeline.errors import UserError
-
-# What a task or a run makes of a section of the config, and refuses.
-_SECTIONS = {
-  'alignment': AlignmentConfig,
-  'classifier': ClassifierConfig,
-  'consensus': ConsensusConfig,
-  'decode': functools.partial(Decoding, seed=0),
-  'ekagen': EkagenConfig,
-  'optim': OptimConfig,
-}
 
 
 def open_task(
@@ -48,9 +32,9 @@ def open_task(
     )
   if loaded is None:
     # Before films are prepared, which may take hours.
-    for section, kind in _SECTIONS.items():
-      if section in config:
-        kind(**config[section])
+    OptimConfig(**config.optim)
+    for section, kind in TASKS[config.task].sections.items():
+      kind(**config[section])
   data = first_alone(lambda: open_data(DataConfig(**config.data)))
   return TASKS[config.task](config, data, loaded), data
 

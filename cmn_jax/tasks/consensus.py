@@ -49,6 +49,7 @@ class ConsensusTask(WrittenReports):
     classes: findings.
   """
 
+  sections = {'consensus': ConsensusConfig}
   reads_images = True
   frozen = ()
 

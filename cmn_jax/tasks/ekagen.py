@@ -62,6 +62,8 @@ class EkagenTask(WrittenReports):
     max_words: ids of a report, at most.
   """
 
+  sections = {'ekagen': EkagenConfig}
+
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source
     super().__init__(config, data, findings_reader(source))

@@ -41,6 +41,7 @@ class LabelledStudies:
     thresholds_C: of the last validation; None for a single label.
   """
 
+  sections = {'classifier': ClassifierConfig}
   selectable = catalogue.selectable(catalogue.CLASS_SCORES)
   shown = {'micro_f1': 'F1 micro', 'f1_macro': 'macro', 'auroc_macro': 'AUROC'}
   unit = 'studies'

@@ -1,6 +1,7 @@
 """Report generation: R2GenCMN, its ablations, and `proposed`."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,11 @@ class ReportTask(WrittenReports):
       features states.
     finding_targets: names of the findings head's logits.
   """
+
+  sections = {
+    'alignment': AlignmentConfig,
+    'decode': functools.partial(Decoding, seed=0),
+  }
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source

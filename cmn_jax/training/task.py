@@ -1,6 +1,6 @@
 """What the loop, the step, `evaluate` and `predict` know of what is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,8 @@ class Task(Protocol):
   as well to resume or evaluate, and with data=None to predict.
 
   Attributes:
+    sections: what it makes of its own sections of the config, by their names,
+      such as a dataclass of the fields; raises UserError of a wrong value.
     selectable: validation scores that may choose the checkpoint.
     shown: those that an epoch's line on the terminal gives, and their labels.
     unit: what is counted in the progress bar, such as 'reports'.
@@ -32,6 +34,7 @@ class Task(Protocol):
       outputs by name.
   """
 
+  sections: Mapping[str, Callable]
   selectable: Sequence[str]
   shown: Mapping[str, str]
   unit: str

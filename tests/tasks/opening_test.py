@@ -16,19 +16,22 @@ def _prepare(_):
 
 
 @pytest.mark.parametrize(
-  'field, value',
+  'variant, field, value',
   [
-    ('alignment.form', 'infonce2'),
-    ('classifier.inputs', 'image+generatd'),
-    ('consensus.l2', -1.0),
-    ('decode.beam_size', 0),
-    ('ekagen.mask_rule', 'jett'),
-    ('optim.schedule', 'cosin'),
+    ('proposed', 'alignment.form', 'infonce2'),
+    ('classifier', 'classifier.inputs', 'image+generatd'),
+    ('ekagen_diagnosis', 'classifier.inputs', 'image+generatd'),
+    ('consensus', 'consensus.l2', -1.0),
+    ('cmn', 'decode.beam_size', 0),
+    ('ekagen_rn101', 'ekagen.mask_rule', 'jett'),
+    ('base', 'optim.schedule', 'cosin'),
   ],
 )
-def test_a_wrong_value_is_refused_before_the_films(monkeypatch, field, value):
+def test_a_wrong_value_is_refused_before_the_films(
+  monkeypatch, variant, field, value
+):
   monkeypatch.setattr(opening, 'open_data', _prepare)
-  config = mimic_cxr.get_config('cmn')
+  config = mimic_cxr.get_config(variant)
   config.update_from_flattened_dict({field: value})
   with pytest.raises(UserError, match=field):
     opening.open_task(config)

@@ -38,6 +38,7 @@ class Brightness(nn.Module):
 class ToyTask(Task):
   """See `training.task.Task` for the members."""
 
+  sections = {}
   selectable = ('accuracy',)
   shown = {'accuracy': 'accuracy'}
   unit = 'studies'
