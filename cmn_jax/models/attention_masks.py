@@ -22,6 +22,9 @@ _DILATION = 5
 # Of the authors: share of a film that a mask must exceed to be used, and what
 # is left of the light outside of it.
 COMPAT_MIN_COVER, DIMMED = 0.4, 0.4
+# The gradient of a probability fades where it is near 0 or 1: beyond this logit
+# a class's map, which is scaled to 1 anyway, would be lost to rounding.
+_SURE = 7.0
 
 
 def class_gradients(logits_BxG, kernel_FxG, places: int):
@@ -114,8 +117,9 @@ def class_masks(
     left_out: indices of classes that show no place (No Finding).
   """
   places = map_BxhxwxF.shape[1] * map_BxhxwxF.shape[2]
+  unsaturated_BxG = jnp.clip(logits_BxG, -_SURE, _SURE)
   maps = class_maps(
-    map_BxhxwxF, class_gradients(logits_BxG, kernel_FxG, places), size
+    map_BxhxwxF, class_gradients(unsaturated_BxG, kernel_FxG, places), size
   )
   present = jax.nn.sigmoid(logits_BxG) > jnp.asarray(thresholds_G)
   kept = np.ones(logits_BxG.shape[1], bool)

@@ -240,7 +240,7 @@ def packed_masks(
     config,
     data,
     split,
-    'masks',
+    'masks-of-sure-classes-too',
     [locator.fingerprint, reader.thresholds_G, reader.size, *options],
     locator.variables,
     masks,

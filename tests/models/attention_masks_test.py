@@ -72,6 +72,23 @@ def test_each_class_has_its_mask_and_joined_they_are_the_films():
     )
 
 
+@pytest.mark.parametrize('sure', [20.0, 60.0])
+def test_a_class_has_a_mask_however_sure_the_classifier_is(sure):
+  rng = np.random.default_rng(1)
+  maps = np.abs(rng.standard_normal((1, 4, 4, 3))).astype(np.float32)
+  kernel = np.ones((3, 1), np.float32)
+  at_logit = [
+    np.asarray(
+      class_masks(maps, np.full((1, 1), x), kernel, [0.5], (16, 16), rule)
+    )
+    for rule in (JET, THRESHOLD)
+    for x in (3.0, sure)
+  ]
+  for doubtful, certain in (at_logit[:2], at_logit[2:]):
+    assert certain.any()
+    assert (certain != doubtful).mean() < 0.01
+
+
 def test_outside_a_mask_films_are_dimmed_as_the_authors_round():
   films = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
   inside = np.zeros((1, 16, 16), bool)
