@@ -121,6 +121,8 @@ the rows "nothing shared" run without that.
 - `ekagen.compat` is True here in all that it names; the defaults are others,
   each said in `configs/`.
 - A report ends at its end, and no batch of a test split is left out.
+- A mask shows where the locator looks however sure of a class it is: above a
+  probability of 0.999 theirs fades with p (1 - p), to nothing where that is 0.
 """
 
 
