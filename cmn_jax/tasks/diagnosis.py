@@ -240,7 +240,7 @@ def packed_masks(
     config,
     data,
     split,
-    'masks-of-sure-classes-too',
+    'masks',
     [locator.fingerprint, reader.thresholds_G, reader.size, *options],
     locator.variables,
     masks,

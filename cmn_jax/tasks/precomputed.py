@@ -14,8 +14,8 @@ from cmn_jax.training.studies import OverStudies
 from input_pipeline import batches
 from input_pipeline.atomic_write import atomic_path
 
-# Changes with what the arrays in the cache are.
-_FORMAT = 2
+# Changes with what the arrays in the cache are, and with how they come about.
+_FORMAT = 3
 
 
 def of_images(
