@@ -55,10 +55,10 @@ _R2GENCMN = """\
   float64 compare the programs.
 - Where a report differs in float32, rounding chose between two beams: in
   float64 both write the same for these very studies.
-- Which slots of the memory are among the top k is decided by rounding where two
-  score alike. With one view a drawn study is such a case: theirs in float32 is
-  8.5e-4 from itself in float64. On an Intel Xeon ours took the other side, 8.4e-4
-  from theirs in float32 and 5.8e-5 from theirs in float64.
+- With one view one of the drawn studies stands on an edge, such as that of the
+  top k of the memory's slots: theirs in float32 is 8.5e-4 from itself in
+  float64. On an AMD EPYC ours falls to the same side; on an Intel Xeon to the
+  other, 8.4e-4 from theirs in float32 and 5.8e-5 from theirs in float64.
 - `base` and `mem` have no public code. They are compared with a torch twin
   written from the paper (`tests/parity/twin.py`).
 
