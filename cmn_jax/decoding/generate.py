@@ -35,7 +35,7 @@ class Decoding:
   beam_size: int
   temperature: float
   top_p: float
-  seed: int
+  seed: int = 0
 
   def __post_init__(self):
     check_choice('decode.method', self.method, METHODS)

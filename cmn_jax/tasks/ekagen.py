@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.decoding.ekagen import attention_of_ids, make_film_writer
+from cmn_jax.decoding.generate import Decoding
 from cmn_jax.interop.ekagen import captioner_variables
 from cmn_jax.interop.encoders import put_encoder
 from cmn_jax.loaded import Loaded
@@ -62,7 +63,7 @@ class EkagenTask(WrittenReports):
     max_words: ids of a report, at most.
   """
 
-  sections = {'ekagen': EkagenConfig}
+  sections = {'ekagen': EkagenConfig, 'decode': Decoding}
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source

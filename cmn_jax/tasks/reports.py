@@ -1,7 +1,6 @@
 """Report generation: R2GenCMN, its ablations, and `proposed`."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -71,10 +70,7 @@ class ReportTask(WrittenReports):
     finding_targets: names of the findings head's logits.
   """
 
-  sections = {
-    'alignment': AlignmentConfig,
-    'decode': functools.partial(Decoding, seed=0),
-  }
+  sections = {'alignment': AlignmentConfig, 'decode': Decoding}
 
   def __init__(self, config: ConfigDict, data, loaded: Loaded | None = None):
     source = loaded.meta['label_source'] if loaded else data.label_source

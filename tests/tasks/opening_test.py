@@ -24,6 +24,7 @@ def _prepare(_):
     ('consensus', 'consensus.l2', -1.0),
     ('cmn', 'decode.beam_size', 0),
     ('ekagen_rn101', 'ekagen.mask_rule', 'jett'),
+    ('ekagen_rn101', 'decode.beam_size', 0),
     ('base', 'optim.schedule', 'cosin'),
   ],
 )
