@@ -58,8 +58,6 @@ def checks(args) -> dict:
   }
   if importlib.util.find_spec('cv2'):
     found['ekagen_masks'] = films.masks
-  else:
-    print('no cv2 (pip install opencv-python-headless): masks are left out')
   if args.annotation:
     found['ekagen_words'] = lambda: films.words(args.ekagen, args.annotation)
   return found
