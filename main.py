@@ -1,6 +1,10 @@
 """One config, one workdir: train, then evaluate the best checkpoint on test.
 
-python main.py --config=configs/phantom.py --workdir=runs/phantom
+python main.py --config=configs/phantom.py:cmn --workdir=runs/phantom
+
+--config=FILE[:VARIANT] is a file of configs/, or one's own;
+--config.SECTION.FIELD=VALUE changes one of its fields, such as
+--config.train.batch_size=32. configs/fields/ says what each is.
 
 On several hosts: the same command on each, with --distributed. TPU pods find
 each other; elsewhere add --coordinator=HOST:PORT --processes=N --process=I.

@@ -50,6 +50,9 @@ def read_config(arguments: list[str], named: str = CMN) -> ConfigDict:
 
 def sentence_of(error: Exception) -> str:
   """One sentence for what absl or ml_collections raised."""
+  missing = re.search(r'Flag (--\w+) must have a value', str(error))
+  if missing:
+    return f'{missing[1]} is needed, and missing; --help says what it is'
   unknown = re.search(r"'(\w+)\\?'(?:.*mean \"(\w+)\")?", str(error))
   if isinstance(error, AttributeError | KeyError) and unknown:
     name, similar = unknown.groups()

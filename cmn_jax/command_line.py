@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 
 from cmn_jax.arguments import sentence_of
@@ -19,6 +19,9 @@ _OURS = Path(__file__).parent.parent / 'configs'
 
 def parse(argv):
   """absl's parsing; a wrong flag or config is told in one sentence."""
+  if not {'--help', '-h'}.isdisjoint(argv):
+    app.usage(shorthelp=True, writeto_stdout=True)
+    sys.exit()
   _check_file(argv)
   try:
     rest = flags.FLAGS(argv)

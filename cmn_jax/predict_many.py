@@ -11,7 +11,7 @@ from cmn_jax.report import Writer
 from cmn_jax.report_rows import ReportRows, model_key, row_of
 from input_pipeline.film_list import FilmStudy
 from input_pipeline.film_statistics import sentence_of
-from input_pipeline.progress_bar import progress_bar
+from input_pipeline.progress_bar import folded, progress_bar
 
 # Studies on a page, of which each brings its films.
 _MOST_ON_PAGE = 200
@@ -51,12 +51,13 @@ def predict_many(
   if page and (shown or not page.exists()):
     write_own_page(page, writer, shown)
   written, unread, unlike = counts
-  print(
-    f'{written} studies written to {out}'
+  said = (
+    f'{written} rows written to {out}'
     + f', {len(studies) - written} were there' * (written < len(studies))
-    + f'; {unread} could not be read' * bool(unread)
+    + f'; {unread} of films that could not be read' * bool(unread)
     + f'; {unlike} do not look like the films it was trained on' * bool(unlike)
   )
+  print(folded(said))
 
 
 def write_own_page(

@@ -142,9 +142,10 @@ class Writer:
     """What the model was trained on, in one sentence."""
     c, meta = self.config, self.loaded.meta
     what = ' (drawn images)' if self.drawn else ''
-    epochs = meta['history'][-1]['epoch'] if meta['history'] else '?'
-    # What is fitted at once has none.
-    how_long = f' for {epochs} epochs' if epochs else ''
+    # What is fitted at once has none, and what was converted tells of none.
+    epochs = meta['history'][-1]['epoch'] if meta['history'] else 0
+    plural = 's' * (epochs > 1)
+    how_long = f' for {epochs} epoch{plural}' if epochs else ''
     return (
       f'{c.name}, {c.model.encoder} at {c.data.image_size} pixels, trained on '
       f'{meta["dataset"]}{what}{how_long}, {self.tokenizer.vocab_size} words'

@@ -11,6 +11,7 @@ import contextlib
 import html
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from input_pipeline.errors import UserError
+from input_pipeline.progress_bar import folded
 
 _MOST_BYTES = 50 * 2**20
 # Seconds after which an uploaded film is removed, and between two looks.
@@ -146,6 +148,12 @@ def _slot(label: str, visible: bool = True):
   return slot
 
 
+def _is_taken(host: str, port: int) -> bool:
+  """Whether something listens at that address."""
+  with socket.socket() as tried:
+    return tried.connect_ex((host, port)) == 0
+
+
 @contextlib.contextmanager
 def opened(
   writer, host: str, port: int | None, examples: str | None = None
@@ -263,6 +271,9 @@ def main(argv: list[str] | None = None) -> None:
     'model has seen drawn ones',
   )
   args = parser.parse_args(argv)
+  # Gradio would say so in its own words, and after the model is loaded.
+  if _is_taken(args.host, args.port):
+    sys.exit(f'error: port {args.port} is taken: name another, --port')
   # Imported late: --help must not wait for JAX.
   from cmn_jax import process
   from cmn_jax.reporter import Reporter
@@ -274,9 +285,10 @@ def main(argv: list[str] | None = None) -> None:
   try:
     writer = Reporter.load(args.checkpoint, args.classifier)
     with opened(writer, args.host, args.port, args.examples) as address:
+      seconds = f'{time.monotonic() - start:.0f} s'
       print(
-        f'{writer.provenance}\nNot for clinical use.\nOpen {address} (ready '
-        f'after {time.monotonic() - start:.0f} s; Ctrl-C ends it)',
+        f'{folded(writer.provenance)}\nNot for clinical use.\n'
+        f'Open {address} (ready after {seconds}; Ctrl-C ends it)',
         flush=True,
       )
       threading.Event().wait()

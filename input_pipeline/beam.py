@@ -28,7 +28,7 @@ def load():
   except ImportError as error:
     raise UserError(
       'Apache Beam is not installed: `pip install -r requirements-beam.txt`, '
-      "or `pip install 'cmn-jax[beam]'`, in a virtual environment of its own"
+      "or `pip install '.[beam]'`, in a virtual environment of its own"
     ) from error
   return apache_beam
 

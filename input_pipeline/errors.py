@@ -25,6 +25,11 @@ def check_least(field: str, value: float, least: float) -> None:
     raise UserError(f'{field} is {value}; expected {least} or more')
 
 
+def reason(error: Exception) -> str:
+  """Why a file cannot be read, where its name is said already."""
+  return getattr(error, 'strerror', None) or str(error)
+
+
 def first_line(error: BaseException) -> str:
   """Of what an exception says, 200 characters at most; else its name."""
   lines = str(error).strip().splitlines()

@@ -1,11 +1,14 @@
-"""The one kind of progress bar, on a terminal and in a log."""
+"""The one kind of progress bar, and what is said beside it."""
 
 import sys
+import textwrap
 
 import tqdm
 
 # Seconds between two lines of a log.
 _IN_A_LOG = 15
+# Columns of a terminal.
+_WIDTH = 80
 
 
 def progress_bar(items=None, **options) -> tqdm.tqdm:
@@ -20,4 +23,31 @@ def progress_bar(items=None, **options) -> tqdm.tqdm:
     dynamic_ncols=True,
     mininterval=0.1 if sys.stderr.isatty() else _IN_A_LOG,
     **options,
+  )
+
+
+def say(text: str) -> None:
+  """Prints lines to stderr, beside the bar, `folded`."""
+  tqdm.tqdm.write(folded(text), file=sys.stderr)
+
+
+def warn(sentence: str) -> None:
+  """`say`s a warning.
+
+  Not by absl's log: a run silences that, for what libraries write there.
+  """
+  say(f'WARNING: {sentence}')
+
+
+def folded(text: str) -> str:
+  """Lines as wide as a terminal; what does not fit stands indented below."""
+  return '\n'.join(
+    textwrap.fill(
+      line,
+      _WIDTH,
+      subsequent_indent=' ' * (len(line) - len(line.lstrip()) + 2),
+      break_long_words=False,
+      break_on_hyphens=False,
+    )
+    for line in text.split('\n')
   )

@@ -10,10 +10,9 @@ import pathlib
 import re
 from collections.abc import Iterator, Sequence
 
-from absl import logging
-
 from input_pipeline.config import SECTIONS, DataConfig
 from input_pipeline.errors import UserError, plain_or_quoted
+from input_pipeline.progress_bar import warn
 
 SPLITS = ('train', 'val', 'test')
 FRONTAL, LATERAL = 'frontal', 'lateral'
@@ -274,9 +273,7 @@ def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
       f'{len(problems)} bad studies in {folder}:\n{listed}\n'
       'Repair them, or continue without them: --config.data.skip_bad=True.'
     )
-  logging.warning(
-    'Going on without %d bad studies of %s:\n%s', len(problems), folder, listed
-  )
+  warn(f'going on without {len(problems)} bad studies of {folder}:\n{listed}')
 
 
 def no_study_left(

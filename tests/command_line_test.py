@@ -1,11 +1,13 @@
 """A config that is not there, as a person meets it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cmn_jax import serve
 from cmn_jax.command_line import parse
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,28 @@ def test_configs_of_ones_own_are_named(tmp_path):
   (tmp_path / 'mine.py').write_text('def get_config():\n  return None\n')
   with pytest.raises(SystemExit, match=f'{tmp_path} has mine.py: name one'):
     parse(['main.py', f'--config={tmp_path}/mime.py'])
+
+
+def test_help_says_how_a_config_is_named():
+  process = subprocess.run(
+    [sys.executable, 'main.py', '--help'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert process.returncode == 0
+  assert '--config=FILE[:VARIANT]' in process.stdout
+  assert '--workdir: Folder of this run.' in process.stdout
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_read():
+  with socket.create_server(('127.0.0.1', 0)) as other:
+    port = other.getsockname()[1]
+    with pytest.raises(SystemExit) as told:
+      serve.main(['--checkpoint=nowhere', f'--port={port}'])
+  assert told.value.code == (
+    f'error: port {port} is taken: name another, --port'
+  )
 
 
 @pytest.mark.parametrize(

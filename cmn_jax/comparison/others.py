@@ -18,7 +18,7 @@ from cmn_jax.comparison.runs import Run
 from cmn_jax.scores.meteor import meteor_java
 from cmn_jax.scores.results import is_classifier
 from cmn_jax.scores.scoring import SplitScorer
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, reason
 from input_pipeline.findings_reader import PHANTOM, FindingsReader
 from input_pipeline.layouts.rows import DoubledNameError, without_doubles
 from input_pipeline.tokenizers import clean_mimic_cxr
@@ -76,6 +76,8 @@ def read_predictions(file: Path) -> list[Prediction]:
     raise UserError(f'{file}: {error}') from None
   except DoubledNameError as error:
     raise UserError(f'{file}: {error}: expected each study once') from None
+  except OSError as error:
+    raise UserError(f'{file} cannot be read: {reason(error)}') from None
   except Exception as error:  # Files of others raise all there is.
     raise UserError(
       f'{file} holds no predictions ({repr(error)[:200]}): expected {_FORMS}'

@@ -109,7 +109,8 @@ def radeval_tables(
     from radeval import RadEval
   except ImportError as error:
     raise UserError(
-      f"--radeval needs that package ({error}): pip install 'cmn-jax[radeval]'"
+      f"--radeval needs that package ({error}): pip install '.[radeval]' in a "
+      'checkout of cmn_jax'
     ) from None
   groups = grouped([run.results for run in ours], table_key)
   tables = [_rows(group, ours, others) for group in groups]

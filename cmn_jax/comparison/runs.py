@@ -12,7 +12,7 @@ from cmn_jax.scores.results import (
   without_extras,
 )
 from input_pipeline.atomic_write import write_text
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, reason
 
 _DIGITS = 5  # of saved scores, behind the point
 
@@ -127,8 +127,8 @@ def _read(file: Path):
     return json.loads(file.read_text('utf-8'))
   except (OSError, ValueError) as error:
     raise UserError(
-      f'{file} cannot be read ({error}): expected a workdir that main.py has '
-      'evaluated, its evaluation/test.json, or what --save wrote'
+      f'{file} cannot be read ({reason(error)}): expected a workdir that '
+      'main.py has evaluated, its evaluation/test.json, or what --save wrote'
     ) from None
 
 

@@ -231,7 +231,7 @@ def _scores(results: Mapping) -> str:
     'reports that state any finding. The constant report is one training '
     'report, chosen on validation, for every study; the nearest training '
     'report is that of the study with the most similar images. METEOR is '
-    'version 1.5, a dash where Java is missing.</p>'
+    'version 1.5, a dash where Java or its jar is missing.</p>'
     + _paired(results)
     + '<details><summary>The constant report</summary>'
     f'<p>{html.escape(baselines["constant"]["report"])}</p></details>'

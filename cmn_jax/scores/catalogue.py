@@ -165,13 +165,18 @@ def terminal_table(
   ]
 
 
+def _p(value: float) -> str:
+  """Of a paired test: never 0, which no resampling can show."""
+  return f'p {value:.3f}' if value >= 0.001 else 'p < 0.001'
+
+
 def paired_sentences(results: Mapping) -> list[str]:
   """The model less each baseline that it was tested against, in words."""
   labels = {score.name: score.label for score in REPORT_SCORES if score.tested}
   sentences = []
   for name, tests in results.get('paired', {}).items():
     differences = [
-      f'{labels[key]} {test["difference"]:+.3f} (p {test["p_value"]:.3f})'
+      f'{labels[key]} {test["difference"]:+.3f} ({_p(test["p_value"])})'
       for key, test in tests.items()
       if test['difference'] is not None
     ]

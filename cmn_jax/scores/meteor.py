@@ -17,9 +17,9 @@ import threading
 from collections import defaultdict
 
 import numpy as np
-from absl import logging
 
 from cmn_jax.scores.pairs import score_pairs
+from input_pipeline.progress_bar import warn
 
 _ALPHA, _BETA, _GAMMA = 0.9, 3.0, 0.5  # NLTK's defaults (Lavie, Agarwal 2007)
 
@@ -99,7 +99,7 @@ class MeteorJava:
         self._why = why
       finally:
         timer.cancel()
-    _say_once(f'No METEOR 1.5: {self._why}')
+    _say_once(f'no METEOR 1.5: {self._why}')
     return None
 
   def _start(self):
@@ -181,8 +181,8 @@ class _CannotRunError(Exception):
 
 @functools.cache
 def _say_once(message):
-  """Logs each message once: an evaluation scores several systems."""
-  logging.warning(message)
+  """Prints each message once: an evaluation scores several systems."""
+  warn(message)
 
 
 def _line(report):

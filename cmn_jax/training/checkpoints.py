@@ -133,6 +133,12 @@ def find_step(folder: Path | str, without: Collection[int] = ()) -> Path:
   scores = read_scores(root)
   scores = {step: x for step, x in scores.items() if step not in without}
   if not scores:
+    below = sorted(path.parent.name for path in folder.glob('*/checkpoints'))
+    if below:
+      raise CheckpointError(
+        f'{folder} holds several runs, {", ".join(below)}: name one of them, '
+        f'{folder / below[-1]}'
+      )
     raise CheckpointError(
       f'no checkpoint in {folder}: expected a workdir with '
       'checkpoints/<step>/, or a folder that holds model/ and meta/; train one '

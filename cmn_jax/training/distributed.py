@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-import tqdm
 from jax.experimental import multihost_utils
 from orbax.checkpoint import multihost
 
 from input_pipeline import stopping
 from input_pipeline.errors import UserError, first_line
+from input_pipeline.progress_bar import say
 
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
 # For the others to come, and after how many that is said.
@@ -192,7 +192,7 @@ def is_first() -> bool:
 def log(line: str) -> None:
   """Prints a line to stderr beside a progress bar, once for all processes."""
   if is_first():
-    tqdm.tqdm.write(line, file=sys.stderr)
+    say(line)
 
 
 def part() -> dict:

@@ -4,8 +4,6 @@ import dataclasses
 import hashlib
 import pathlib
 
-from absl import logging
-
 from input_pipeline.config import SECTIONS, DataConfig
 from input_pipeline.errors import plain_or_quoted
 from input_pipeline.layouts import (
@@ -16,6 +14,7 @@ from input_pipeline.layouts import (
   splits,
   table,
 )
+from input_pipeline.progress_bar import warn
 from input_pipeline.study import (
   SHOWN,
   SPLITS,
@@ -64,11 +63,11 @@ def find_layout(folder: str | pathlib.Path) -> str:
     if (folder / name).exists()
   }
   if len(found) > 1:
-    logging.warning(
-      '%s holds several layouts: %s. The first is read; to read another, move '
-      'that file elsewhere (an annotation.json may be data.split_from).',
-      folder,
-      ', '.join(f'{layout} ({name})' for layout, name in found.items()),
+    listed = ', '.join(f'{layout} ({name})' for layout, name in found.items())
+    warn(
+      f'{folder} holds several layouts: {listed}. The first is read; to read '
+      'another, move that file elsewhere (an annotation.json may be '
+      'data.split_from).'
     )
   if found:
     return next(iter(found))

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 
 from input_pipeline.atomic_write import atomic_folder, write_json
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, reason
 from input_pipeline.findings import Finding, read_findings
 from input_pipeline.phantom.films import draw_films
 from input_pipeline.phantom.report import write_report
@@ -183,7 +183,9 @@ def _read_annotation(path):
     content = pathlib.Path(path).read_bytes()
     annotation = json.loads(content)
   except (OSError, ValueError) as error:
-    raise PhantomError(f'Cannot read the annotation {path}: {error}.') from None
+    raise PhantomError(
+      f'Cannot read the annotation {path}: {reason(error)}.'
+    ) from None
   if not isinstance(annotation, dict) or set(annotation) != set(SPLITS):
     raise PhantomError(
       f'{path} is no R2Gen annotation: expected an object with train, val '

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from absl import logging
 
 from input_pipeline.config import DataConfig
 from input_pipeline.errors import plain_or_quoted
+from input_pipeline.progress_bar import warn
 from input_pipeline.quiet import without_warnings
 from input_pipeline.store.shards import film_key, read_films
 from input_pipeline.study import DataError, Study
@@ -104,7 +104,7 @@ class StreamedFilms:
         faults.append(DataError(f'{message} {_advice(name)}'))
         raise faults[-1]
       if number not in warned:
-        logging.warning('Going on without a bad study, %s', message)
+        warn(f'going on without a bad study, {message}')
         warned.add(number)
       return *blank, False
 

@@ -180,6 +180,14 @@ def test_what_does_not_fit_is_refused_whole(
   assert not capsys.readouterr().out
 
 
+def test_a_file_that_is_not_there(tmp_path, capsys, runs):
+  with pytest.raises(SystemExit) as error:
+    _main(capsys, runs, tmp_path / 'none.json')
+  assert str(error.value.code) == (
+    f'error: {tmp_path}/none.json cannot be read: No such file or directory'
+  )
+
+
 def test_runs_that_lend_no_references_are_refused(tmp_path, capsys, runs):
   _rexrank(tmp_path / 'p.json')
   with pytest.raises(SystemExit, match='needs the references of a run'):

@@ -99,7 +99,7 @@ def test_without_any_weights_there_is_no_table(runs, capsys):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    (lambda m, _: m.setitem(sys.modules, 'radeval', None), 'cmn-jax[radeval]'),
+    (lambda m, _: m.setitem(sys.modules, 'radeval', None), "'.[radeval]'"),
     (lambda _, a: a.append('blue'), '--radeval blue: expected some of bleu, '),
     (
       lambda _, a: a.__setitem__(0, f'{a[0]}/evaluation/test.json'),

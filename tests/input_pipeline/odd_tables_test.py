@@ -286,11 +286,12 @@ def test_nothing_kept_says_why_and_what_to_do(tmp_path, changes, message):
     scan(tmp_path / 'openi', **changes)
 
 
-def test_several_layouts_are_named(tmp_path, caplog):
+def test_several_layouts_are_named(tmp_path, capsys):
   small_layouts.write_kaggle(tmp_path / 'both', many(20))
   write_annotation(tmp_path / 'both', write_r2gen(tmp_path / 'r2gen'))
   assert select(tmp_path / 'both').layout == 'R2Gen'
-  assert 'R2Gen (annotation.json), Kaggle (indiana_reports.csv)' in caplog.text
+  warned = ' '.join(capsys.readouterr().err.split())
+  assert 'R2Gen (annotation.json), Kaggle (indiana_reports.csv)' in warned
 
 
 def test_many_problems_are_counted(tmp_path):

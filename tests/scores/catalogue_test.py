@@ -95,9 +95,9 @@ def test_differences_in_words():
   tests = {
     'micro_f1': {'difference': 0.25, 'p_value': 0.0123, 'interval': [0, 1]},
     'micro_f1_iu': {'difference': None, 'p_value': None},
-    'cider': {'difference': -0.5, 'p_value': 1.0},
+    'cider': {'difference': -0.5, 'p_value': 0.0001},
   }
   assert paired_sentences({'paired': {'template': tests}}) == [
-    'less template: F1 micro +0.250 (p 0.012), CIDEr -0.500 (p 1.000)'
+    'less template: F1 micro +0.250 (p 0.012), CIDEr -0.500 (p < 0.001)'
   ]
   assert paired_sentences({}) == []

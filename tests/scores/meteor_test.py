@@ -1,6 +1,5 @@
 """Both METEORs against their own programs, and METEOR 1.5 without a Java."""
 
-import logging
 import os
 import pathlib
 import random
@@ -44,10 +43,10 @@ def _fake_java(folder, script):
   return java
 
 
-def _one_line(caplog):
-  (record,) = caplog.records
-  assert record.levelno == logging.WARNING
-  return record.getMessage()
+def _one_line(capsys):
+  (line,) = capsys.readouterr().err.replace('\n  ', ' ').splitlines()
+  assert line.startswith('WARNING: ')
+  return line
 
 
 @pytest.mark.skipif(not shutil.which('java'), reason='no Java on this machine')
@@ -83,19 +82,19 @@ def _pycocoevalcap_meteor(references, hypotheses):
   return score
 
 
-def test_no_java(tmp_path, monkeypatch, caplog):
+def test_no_java(tmp_path, monkeypatch, capsys):
   monkeypatch.setenv('PATH', str(tmp_path))
   assert meteor.meteor_java(REFERENCES, HYPOTHESES) is None
   assert meteor.meteor_java(REFERENCES, HYPOTHESES) is None
-  assert 'no java on the PATH' in _one_line(caplog)
+  assert 'no java on the PATH' in _one_line(capsys)
 
 
-def test_no_pycocoevalcap(tmp_path, monkeypatch, caplog):
+def test_no_pycocoevalcap(tmp_path, monkeypatch, capsys):
   _fake_java(tmp_path, 'echo 0.5')
   monkeypatch.setenv('PATH', str(tmp_path))
   monkeypatch.setitem(sys.modules, 'pycocoevalcap', None)
   assert meteor.meteor_java(REFERENCES, HYPOTHESES) is None
-  assert 'pycocoevalcap is not installed' in _one_line(caplog)
+  assert 'pycocoevalcap is not installed' in _one_line(capsys)
 
 
 @pytest.fixture
@@ -117,25 +116,25 @@ def jar(tmp_path, monkeypatch):
     ('exit 0', 'said: nothing'),
   ],
 )
-def test_java_that_fails(jar, tmp_path, caplog, script, why):
+def test_java_that_fails(jar, tmp_path, capsys, script, why):
   _fake_java(tmp_path, script)
   assert meteor.meteor_java(REFERENCES, HYPOTHESES) is None
-  assert why in _one_line(caplog)
+  assert why in _one_line(capsys)
 
 
-def test_java_that_does_not_start(jar, tmp_path, caplog):
+def test_java_that_does_not_start(jar, tmp_path, capsys):
   java = _fake_java(tmp_path, '')
   java.write_text('#!/nowhere/to/be/found\n')
   assert meteor.meteor_java(REFERENCES, HYPOTHESES) is None
-  assert 'No such file' in _one_line(caplog)
+  assert 'No such file' in _one_line(capsys)
 
 
-def test_java_that_hangs_is_ended_with_its_children(jar, tmp_path, caplog):
+def test_java_that_hangs_is_ended_with_its_children(jar, tmp_path, capsys):
   _fake_java(tmp_path, f'sleep 300 & echo $! > {tmp_path}/child; wait')
   begin = time.monotonic()
   assert meteor.meteor_java(REFERENCES, HYPOTHESES, timeout_s=1) is None
   assert time.monotonic() - begin < 20
-  assert 'took over 1 s' in _one_line(caplog)
+  assert 'took over 1 s' in _one_line(capsys)
   assert _ends(int((tmp_path / 'child').read_text()))
 
 

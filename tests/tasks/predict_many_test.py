@@ -50,8 +50,8 @@ def _predict(runs, films, out, *flags, model=None):
 def test_a_row_for_each_study_and_a_page(runs, films, tmp_path, capsys):
   out, page = tmp_path / 'r.jsonl', tmp_path / 'r.html'
   _predict(runs, films, out, f'--page={page}')
-  assert '11 studies written' in (said := capsys.readouterr().out)
-  assert '2 could not be read' in said
+  assert '11 rows written' in (said := capsys.readouterr().out)
+  assert '2 of films that could not be read' in said
   rows = {row['id']: row for row in _rows(out)}
   names = sorted(path.name for path in films.iterdir() if path.is_dir())
   assert rows.keys() == {*names, '1.2'}
@@ -81,7 +81,7 @@ def test_a_table_goes_on_where_it_was_stopped(runs, films, tmp_path, capsys):
   lines = whole.read_bytes().splitlines(keepends=True)
   out.write_bytes(b''.join(lines[:4]) + lines[4][:20])
   _predict(runs, films, out)
-  assert '8 studies written' in capsys.readouterr().out
+  assert '8 rows written' in capsys.readouterr().out
   assert out.read_bytes() == whole.read_bytes()
   with whole.open(newline='') as file:
     rows = list(csv.DictReader(file))
