@@ -25,6 +25,7 @@ from configs.ekagen import STEPS, STUDENT
 from input_pipeline.atomic_write import write_text
 from input_pipeline.data import DataConfig, open_data
 from input_pipeline.errors import UserError
+from input_pipeline.progress_bar import folded
 
 _OF_STEP = re.compile(rf'--({"|".join(STEPS)})\.(.*)', re.DOTALL)
 
@@ -290,7 +291,7 @@ def _do(step: Step, number: int, steps: int, plan: Plan) -> None:
     mean = sum(plan.seconds) / len(plan.seconds)
     minutes = mean * (steps - number + 1) / 60
     left = f'; about {minutes:.0f} min left, by the steps so far'
-  log(f'{where}: {step.does}{left}')
+  log(folded(f'{where}: {step.does}{left}'))
   begin = time.monotonic()
   step.run()
   plan.seconds.append(time.monotonic() - begin)

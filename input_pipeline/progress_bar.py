@@ -27,8 +27,8 @@ def progress_bar(items=None, **options) -> tqdm.tqdm:
 
 
 def say(text: str) -> None:
-  """Prints lines to stderr, beside the bar, `folded`."""
-  tqdm.tqdm.write(folded(text), file=sys.stderr)
+  """Prints lines to stderr, beside the bar."""
+  tqdm.tqdm.write(text, file=sys.stderr)
 
 
 def warn(sentence: str) -> None:
@@ -40,7 +40,10 @@ def warn(sentence: str) -> None:
 
 
 def folded(text: str) -> str:
-  """Lines as wide as a terminal; what does not fit stands indented below."""
+  """Lines as wide as a terminal; what does not fit stands indented below.
+
+  Not for what is copied from a terminal, such as a command.
+  """
   return '\n'.join(
     textwrap.fill(
       line,

@@ -285,13 +285,13 @@ class EkagenTask(WrittenReports):
 
   def about(self, variables: dict) -> str:
     """Parameters, data, words and parts."""
-    beside = ', '.join(
-      f'{name} of {self.parts[name].origin}'
+    beside = [
+      f'beside the captioner: {name} of {self.parts[name].origin}'
       for name in PARTS
       if name in self.parts
-    )
+    ]
     counted = self.counted(variables['params'][CAPTIONER])
-    return f'{counted}\nbeside the captioner: {beside or "nothing"}'
+    return '\n'.join([counted, *beside])
 
   def meta(self) -> dict:
     """As of any writer, and the metas of all parts."""

@@ -162,6 +162,6 @@ def _of_lesions(shares: dict) -> str:
     return '  no film shows a lesion'
   return (
     f'  of {shares["films"]} films with lesions: '
-    f'{100 * shares["inside"]:.0f} % of the lesions are inside, '
-    f'{100 * shares["outside"]:.0f} % of the rest of the film'
+    f'{100 * shares["inside"]:.0f} % of the lesions are inside,\n'
+    f'    {100 * shares["outside"]:.0f} % of the rest of the film'
   )

@@ -290,7 +290,7 @@ def test_several_layouts_are_named(tmp_path, capsys):
   small_layouts.write_kaggle(tmp_path / 'both', many(20))
   write_annotation(tmp_path / 'both', write_r2gen(tmp_path / 'r2gen'))
   assert select(tmp_path / 'both').layout == 'R2Gen'
-  warned = ' '.join(capsys.readouterr().err.split())
+  warned = capsys.readouterr().err
   assert 'R2Gen (annotation.json), Kaggle (indiana_reports.csv)' in warned
 
 

@@ -134,7 +134,7 @@ def test_a_bad_training_study_is_skipped_by_its_mask(folder, capsys):
       np.testing.assert_array_equal(batch[name][~bad_B], before[name][~bad_B])
   assert masked == 2
   warned = capsys.readouterr().err
-  assert warned.count('train/train-2:') == 1
+  assert warned.count('train/train-2: ') == 1
   assert 'neither PNG nor JPEG nor DICOM' in warned
 
 

@@ -44,7 +44,7 @@ def _fake_java(folder, script):
 
 
 def _one_line(capsys):
-  (line,) = capsys.readouterr().err.replace('\n  ', ' ').splitlines()
+  (line,) = capsys.readouterr().err.splitlines()
   assert line.startswith('WARNING: ')
   return line
 
