@@ -187,10 +187,11 @@ def _paired_table(title: str, paired: Sequence[Mapping]) -> Table:
       f'{test["dataset"]}: {test["name"]} less {test["against"]}, '
       f'{seeds_of(test["seeds"])}'
     )
+    # The least p that the resamples can show has four decimals.
     cells = [
-      Cell(test['metrics'].get(metric, {}).get(key))
+      Cell(test['metrics'].get(metric, {}).get(key), None, digits)
       for metric in metrics
-      for key in ('difference', 'p_value')
+      for key, digits in (('difference', 3), ('p_value', 4))
     ]
     rows.append(Row(name, RUN, cells))
   splits = dict.fromkeys(f'{t["dataset"]}: {t["split"]}' for t in paired)
