@@ -273,7 +273,7 @@ def refuse_problems(folder: str, problems: Sequence[str], skip_bad: bool):
       f'{len(problems)} bad studies in {folder}:\n{listed}\n'
       'Repair them, or continue without them: --config.data.skip_bad=True.'
     )
-  warn(f'going on without {len(problems)} bad studies of {folder}:\n{listed}')
+  warn(f'going on without bad studies, {len(problems)} of {folder}:\n{listed}')
 
 
 def no_study_left(

@@ -154,9 +154,8 @@ def check_fit(
     more = len(faults) - _SHOWN
     raise ConversionError(
       f'{what} does not fit the model of the config in {len(faults)} arrays: '
-      f'{shown}{f"; and {more} more" if more > 0 else ""}: where it is of '
-      'another size, say which, --config=configs/FILE.py:VARIANT '
-      '--config.model.FIELD=VALUE'
+      f'{shown}{f"; and {more} more" if more > 0 else ""}; a config has its '
+      'sizes in --config.model.FIELD=VALUE'
     )
   unequal = [
     f'{row.theirs} and {row.copy}'

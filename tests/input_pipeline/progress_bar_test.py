@@ -17,7 +17,7 @@ def test_a_run_that_silences_the_libraries_still_warns(capsys):
   finally:
     logging.set_verbosity(before)
   said = capsys.readouterr().err
-  assert said.startswith('WARNING: going on without 1 bad studies of films:')
+  assert said.startswith('WARNING: going on without bad studies, 1 of films:')
   assert 'a/1: no film' in said
 
 

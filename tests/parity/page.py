@@ -59,7 +59,7 @@ _R2GENCMN = """\
   top k of the memory's slots: theirs in float32 is 8.5e-4 from itself in
   float64. On an AMD EPYC ours falls to the same side; on an Intel Xeon to the
   other, 8.4e-4 from theirs in float32 and 5.8e-5 from theirs in float64. So it
-  is with the gradient of `mem`: on the Xeon 3.2e-3 from the twin, which is 3.2e-3
+  is with `mem`'s gradient: on the Xeon 3.2e-3 from the twin, which is as far
   from itself in float64 on both; in float64 ours and the twin differ by 5e-14.
   The other rows of the small models drawn were within their limits there too.
 - `base` and `mem` have no public code. They are compared with a torch twin
