@@ -136,8 +136,7 @@ def find_step(folder: Path | str, without: Collection[int] = ()) -> Path:
     below = sorted(path.parent.name for path in folder.glob('*/checkpoints'))
     if below:
       raise CheckpointError(
-        f'{folder} holds several runs, {", ".join(below)}: name one of them, '
-        f'{folder / below[-1]}'
+        f'{folder} is not one run: name the folder in it, {", ".join(below)}'
       )
     raise CheckpointError(
       f'no checkpoint in {folder}: expected a workdir with '

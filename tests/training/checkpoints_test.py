@@ -103,9 +103,7 @@ def test_where_nothing_is(tmp_path):
 def test_a_folder_of_runs_names_them(tmp_path):
   for name in ('seed_1', 'seed_2'):
     (tmp_path / name / 'checkpoints').mkdir(parents=True)
-  said = (
-    f'holds several runs, seed_1, seed_2: name one of them, {tmp_path}/seed_2'
-  )
+  said = 'is not one run: name the folder in it, seed_1, seed_2'
   with pytest.raises(CheckpointError, match=said):
     find_step(tmp_path)
 
