@@ -19,8 +19,8 @@ from input_pipeline import stopping
 from input_pipeline.atomic_write import write_json
 from input_pipeline.errors import UserError
 from input_pipeline.film_list import FilmStudy
-from input_pipeline.progress_bar import progress_bar
 from input_pipeline.study import view_of
+from input_pipeline.terminal import progress_bar
 
 PREDICTION = 'model_prediction'
 _WEIGHTS = Path(__file__).parent / 'weights'

@@ -25,7 +25,7 @@ from configs.ekagen import STEPS, STUDENT
 from input_pipeline.atomic_write import write_text
 from input_pipeline.data import DataConfig, open_data
 from input_pipeline.errors import UserError
-from input_pipeline.progress_bar import folded
+from input_pipeline.terminal import folded
 
 _OF_STEP = re.compile(rf'--({"|".join(STEPS)})\.(.*)', re.DOTALL)
 

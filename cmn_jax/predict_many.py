@@ -11,7 +11,7 @@ from cmn_jax.report import Writer
 from cmn_jax.report_rows import ReportRows, model_key, row_of
 from input_pipeline.film_list import FilmStudy
 from input_pipeline.film_statistics import sentence_of
-from input_pipeline.progress_bar import folded, progress_bar
+from input_pipeline.terminal import folded, progress_bar
 
 # Studies on a page, of which each brings its films.
 _MOST_ON_PAGE = 200

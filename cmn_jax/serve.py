@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image
 
 from input_pipeline.errors import UserError
-from input_pipeline.progress_bar import folded
+from input_pipeline.terminal import folded
 
 _MOST_BYTES = 50 * 2**20
 # Seconds after which an uploaded film is removed, and between two looks.
@@ -150,8 +150,11 @@ def _slot(label: str, visible: bool = True):
 
 def _is_taken(host: str, port: int) -> bool:
   """Whether something listens at that address."""
-  with socket.socket() as tried:
-    return tried.connect_ex((host, port)) == 0
+  try:
+    socket.create_connection((host, port), timeout=1).close()
+  except OSError:  # Nothing does, or the name is none: Gradio says which.
+    return False
+  return True
 
 
 @contextlib.contextmanager

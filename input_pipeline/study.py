@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from input_pipeline.config import SECTIONS, DataConfig
 from input_pipeline.errors import UserError, plain_or_quoted
-from input_pipeline.progress_bar import warn
+from input_pipeline.terminal import warn
 
 SPLITS = ('train', 'val', 'test')
 FRONTAL, LATERAL = 'frontal', 'lateral'

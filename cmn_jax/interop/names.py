@@ -154,8 +154,8 @@ def check_fit(
     more = len(faults) - _SHOWN
     raise ConversionError(
       f'{what} does not fit the model of the config in {len(faults)} arrays: '
-      f'{shown}{f"; and {more} more" if more > 0 else ""}; a config has its '
-      'sizes in --config.model.FIELD=VALUE'
+      f'{shown}{f"; and {more} more" if more > 0 else ""}; '
+      '--config.model.FIELD=VALUE sets its sizes'
     )
   unequal = [
     f'{row.theirs} and {row.copy}'

@@ -19,7 +19,7 @@ from collections import defaultdict
 import numpy as np
 
 from cmn_jax.scores.pairs import score_pairs
-from input_pipeline.progress_bar import warn
+from input_pipeline.terminal import warn
 
 _ALPHA, _BETA, _GAMMA = 0.9, 3.0, 0.5  # NLTK's defaults (Lavie, Agarwal 2007)
 

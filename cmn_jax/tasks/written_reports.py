@@ -1,6 +1,5 @@
 """What every task that writes reports has in common: how they are judged."""
 
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from cmn_jax.training.resuming import check_same_words
 from input_pipeline.errors import UserError
 from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import FindingsReader
+from input_pipeline.terminal import folded
 
 # Where each row of the terminal's table stands in the results.
 _ROWS = {
@@ -209,7 +209,7 @@ class WrittenReports:
         table[name] = results[part][key]
     lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
     for sentence in catalogue.paired_sentences(results):
-      lines += textwrap.wrap(sentence, 80, subsequent_indent='  ')
+      lines += folded(sentence).splitlines()
     share = results['reference_abnormal_share']
     of_iu = results.get('reference_abnormal_share_iu')
     more = f', by iu in {100 * of_iu:.0f} %' if of_iu is not None else ''

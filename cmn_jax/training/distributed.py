@@ -22,7 +22,7 @@ from orbax.checkpoint import multihost
 
 from input_pipeline import stopping
 from input_pipeline.errors import UserError, first_line
-from input_pipeline.progress_bar import say
+from input_pipeline.terminal import say
 
 _ADDRESS = re.compile(r'[\w.\-]+:\d+|\[[\da-fA-F:]+\]:\d+')
 # For the others to come, and after how many that is said.

@@ -3,10 +3,11 @@
 import collections
 import contextlib
 import os
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from input_pipeline.terminal import folded
 
 # In the order in which they are told.
 KINDS = (
@@ -72,4 +73,4 @@ def summary() -> str:
   told = ', '.join(f'{kind} {x:.0f}' for kind, x in parts.items() if x >= 0.5)
   share = parts.get('steps', 0.0) / total
   said = f'{total:.0f} s: {told}; {share:.0%} of it in training steps'
-  return textwrap.fill(said, 79, subsequent_indent='  ')
+  return folded(said)

@@ -6,7 +6,7 @@ import time
 
 from cmn_jax.training import distributed, goodput
 from input_pipeline.errors import UserError
-from input_pipeline.progress_bar import progress_bar
+from input_pipeline.terminal import progress_bar
 
 
 class TrainingError(UserError):

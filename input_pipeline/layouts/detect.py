@@ -14,7 +14,6 @@ from input_pipeline.layouts import (
   splits,
   table,
 )
-from input_pipeline.progress_bar import warn
 from input_pipeline.study import (
   SHOWN,
   SPLITS,
@@ -27,6 +26,7 @@ from input_pipeline.study import (
   no_study_left,
   report_of,
 )
+from input_pipeline.terminal import warn
 
 # Layout: the files or folders that mark it, and its reader. The first one
 # with any of its marks (or the same name with .gz behind it) is taken.

@@ -19,7 +19,7 @@ from input_pipeline.phantom.sampling import (
   complete,
   sample_findings,
 )
-from input_pipeline.progress_bar import progress_bar
+from input_pipeline.terminal import progress_bar
 
 VERSION = 3  # goes up when the same seed gives other films or other words
 

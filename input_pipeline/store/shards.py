@@ -23,10 +23,10 @@ from input_pipeline import images
 from input_pipeline.atomic_write import atomic_path, write_json
 from input_pipeline.config import DataConfig
 from input_pipeline.errors import plain_or_quoted
-from input_pipeline.progress_bar import progress_bar
 from input_pipeline.quiet import without_warnings
 from input_pipeline.study import SPLITS, Dataset, Study
 from input_pipeline.tensorflow_cpu import tfds
+from input_pipeline.terminal import progress_bar
 
 SHARD_STUDIES = 256  # as many are decoded again after a kill, at most
 

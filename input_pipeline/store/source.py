@@ -14,11 +14,11 @@ import numpy as np
 
 from input_pipeline.config import DataConfig
 from input_pipeline.errors import plain_or_quoted
-from input_pipeline.progress_bar import warn
 from input_pipeline.quiet import without_warnings
 from input_pipeline.store.shards import film_key, read_films
 from input_pipeline.study import DataError, Study
 from input_pipeline.tensorflow_cpu import tf, tfds
+from input_pipeline.terminal import warn
 
 
 @dataclasses.dataclass(frozen=True)

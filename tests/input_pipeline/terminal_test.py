@@ -5,7 +5,7 @@ import textwrap
 import pytest
 from absl import logging
 
-from input_pipeline import progress_bar
+from input_pipeline import terminal
 from input_pipeline.study import refuse_problems
 
 
@@ -27,7 +27,7 @@ def test_lines_are_folded_below_their_beginning(indent):
   line = (
     f'{indent}beside the captioner:  teacher of {path}, knowledge of ' + path
   )
-  folded = progress_bar.folded(f'short\n\n{line}').split('\n')
+  folded = terminal.folded(f'short\n\n{line}').split('\n')
   assert folded[:2] == ['short', '']
   assert folded[2].startswith(f'{indent}beside the captioner:  teacher of')
   assert all(one.startswith(f'{indent}  ') for one in folded[3:])

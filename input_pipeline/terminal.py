@@ -1,4 +1,4 @@
-"""The one kind of progress bar, and what is said beside it."""
+"""What a command shows while it runs: a progress bar, and lines beside it."""
 
 import sys
 import textwrap
@@ -8,7 +8,7 @@ import tqdm
 # Seconds between two lines of a log.
 _IN_A_LOG = 15
 # Columns of a terminal.
-_WIDTH = 80
+_WIDTH = 79
 
 
 def progress_bar(items=None, **options) -> tqdm.tqdm:
