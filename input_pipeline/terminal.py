@@ -12,18 +12,35 @@ _WIDTH = 79
 
 
 def progress_bar(items=None, **options) -> tqdm.tqdm:
-  """tqdm's bar: as wide as the terminal, and seldom where there is none.
+  """tqdm's bar, as wide as the terminal; in a log a line now and then.
 
   Args:
     items: to be counted as they pass; None where the caller counts.
     **options: of tqdm, such as total, desc and unit.
   """
+  if sys.stderr.isatty():
+    return tqdm.tqdm(items, dynamic_ncols=True, **options)
   return tqdm.tqdm(
     items,
-    dynamic_ncols=True,
-    mininterval=0.1 if sys.stderr.isatty() else _IN_A_LOG,
+    file=_Log(),
+    ncols=_WIDTH,
+    ascii=' #',
+    delay=_IN_A_LOG,
+    mininterval=_IN_A_LOG,
     **options,
   )
+
+
+class _Log:
+  """stderr where it is no terminal: each state of a bar becomes a line."""
+
+  def write(self, text: str) -> None:
+    state = text.strip()
+    if state:
+      say(state)
+
+  def flush(self) -> None:
+    sys.stderr.flush()
 
 
 def say(text: str) -> None:

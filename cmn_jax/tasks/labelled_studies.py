@@ -43,7 +43,7 @@ class LabelledStudies:
 
   sections = {'classifier': ClassifierConfig}
   selectable = catalogue.selectable(catalogue.CLASS_SCORES)
-  shown = {'micro_f1': 'F1 micro', 'f1_macro': 'macro', 'auroc_macro': 'AUROC'}
+  shown = {'micro_f1': 'F1', 'f1_macro': 'macro', 'auroc_macro': 'AUROC'}
   unit = 'studies'
   about_key: str
 

@@ -1,6 +1,8 @@
 """What is said beside a progress bar."""
 
+import re
 import textwrap
+import time
 
 import pytest
 from absl import logging
@@ -19,6 +21,27 @@ def test_a_run_that_silences_the_libraries_still_warns(capsys):
   said = capsys.readouterr().err
   assert said.startswith('WARNING: going on without bad studies, 1 of films:')
   assert 'a/1: no film' in said
+
+
+def test_a_log_has_a_line_for_each_state_of_a_bar(capsys, monkeypatch):
+  monkeypatch.setattr(terminal, '_IN_A_LOG', 0.01)
+  with terminal.progress_bar(total=3, desc='epoch 1', leave=False) as bar:
+    for _ in range(3):
+      time.sleep(0.02)
+      bar.update()
+    terminal.say('validation')
+  said = capsys.readouterr().err
+  assert '\r' not in said
+  *states, line = said.splitlines()
+  assert line == 'validation'
+  assert [re.search(r'(\d)/3', state)[1] for state in states] == ['1', '2', '3']
+  assert all(len(state) < 80 for state in states)
+
+
+def test_a_short_bar_is_in_no_log(capsys):
+  for _ in terminal.progress_bar(range(3)):
+    pass
+  assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize('indent', ['', '    '])
