@@ -22,7 +22,6 @@ from cmn_jax.tasks.ekagen_parts import CAPTIONER, DIAGNOSIS, KNOWLEDGE, part_of
 from cmn_jax.traced_programs import jit_and_keep
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
-from input_pipeline.labels import or_no_finding
 
 
 class EkagenReporter(Writer):
@@ -152,7 +151,7 @@ class EkagenReporter(Writer):
     if not self.classifier:
       return []
     reader = self.task.parts.reader(DIAGNOSIS)
-    stated = or_no_finding(self._reader.labels_of_text(text))
+    stated = self._reader.classes_of_text(text)
     return [
       ClassFinding(name, float(p), float(bound), bool(found), name in stated)
       for name, p, bound, found in zip(

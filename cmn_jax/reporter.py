@@ -33,7 +33,6 @@ from cmn_jax.training.checkpoints import CheckpointError
 from cmn_jax.training.meta_fields import FILM_STATISTICS
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import findings_reader
-from input_pipeline.labels import or_no_finding
 
 
 def writes_reports(loaded: Loaded) -> bool:
@@ -105,7 +104,7 @@ class StudyClassifier(Predictor):
     thresholds = self.thresholds or [None] * len(self.task.classes)
     found = []
     for row, text in enumerate(texts):
-      stated = or_no_finding(reader.labels_of_text(text))
+      stated = reader.classes_of_text(text)
       described = self.task.describe(rows, row).items()
       found.append(
         [

@@ -9,6 +9,7 @@ import numpy as np
 from input_pipeline.findings import (
   DRAWN_FINDINGS,
   LABEL_SETS,
+  NO_FINDING,
   Finding,
   read_findings,
 )
@@ -62,6 +63,20 @@ class FindingsReader:
       return {f.name for f in self.of_text(text)}
     labels = LABEL_SETS[self.label_set].from_text(text)
     return {name for name, status in labels.items() if status == 'positive'}
+
+  def classes_of_text(self, text: str) -> set[str]:
+    """`labels_of_text`, and No Finding of a drawing without any.
+
+    Rules know it themselves: a finding in doubt is neither there nor none.
+    """
+    return self._or_no_finding(self.labels_of_text(text))
+
+  def classes_of_study(self, study: Study) -> set[str]:
+    """As `classes_of_text`, of `labels_of_study`."""
+    return self._or_no_finding(self.labels_of_study(study))
+
+  def _or_no_finding(self, names):
+    return names or ({NO_FINDING} if self.source == PHANTOM else names)
 
   def labels_of_study(self, study: Study) -> set[str]:
     """Classes that a study has."""

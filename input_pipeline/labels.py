@@ -58,10 +58,19 @@ class Labels:
       if rare and name != NO_FINDING
     )
 
+  def digest(self, split: str, studies: Sequence[Study]) -> str:
+    """12 hex digits of what these studies of a split have, in any order."""
+    rows = zip(studies, self.present[split], self.known[split], strict=True)
+    lines = sorted(
+      f'{study.id} {(2 * known + present).tolist()}'
+      for study, present, known in rows
+    )
+    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:12]
+
   def of_texts(self, texts: list[str]) -> np.ndarray:
     """Which of the classes reports state, read by rules, (S, C)."""
     reader = findings_reader(self.source)
-    stated = [or_no_finding(reader.labels_of_text(text)) for text in texts]
+    stated = [reader.classes_of_text(text) for text in texts]
     present_SxC = np.array(
       [[name in names for name in self.classes] for names in stated]
     )
@@ -71,7 +80,7 @@ class Labels:
     """Each study's primary finding alone: a row has one class or is unknown.
 
     Primary is what is rarest in the training split, as the common ones say
-    least; a study without any class gets No Finding.
+    least. A study that has no class, nor No Finding, is unknown.
     """
     train = self.present['train'] & self.known['train']
     order = np.argsort(train.sum(axis=0), kind='stable')
@@ -88,7 +97,7 @@ class Labels:
       known={
         split: known_SxC
         & known_SxC.all(axis=1, keepdims=True)
-        & labels.present[split].any(axis=1, keepdims=True)
+        & self.present[split].any(axis=1, keepdims=True)
         for split, known_SxC in self.known.items()
       },
     )
@@ -164,16 +173,11 @@ def fold_of(studies: Sequence[Study], folds: int) -> np.ndarray:
   return np.array([int.from_bytes(d[:8], 'big') % folds for d in digests], int)
 
 
-def or_no_finding(stated: set[str]) -> set[str]:
-  """The classes that are stated; No Finding where there are none."""
-  return stated or {NO_FINDING}
-
-
 def _of_reader(data, reader):
   """{split: [{class: 'positive'}]} of what was drawn or is read in reports."""
   return {
     split: [
-      dict.fromkeys(or_no_finding(reader.labels_of_study(study)), 'positive')
+      dict.fromkeys(reader.classes_of_study(study), 'positive')
       for study in data.studies[split]
     ]
     for split in SPLITS

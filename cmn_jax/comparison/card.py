@@ -22,6 +22,7 @@ _UNKNOWN = (
 )
 _ROWS = {
   'constant report': ('baselines', 'constant'),
+  'always No Finding': ('baselines', 'always_no_finding'),
   'nearest study': ('baselines', 'retrieval'),
   'shuffled images': ('controls', 'shuffled_images'),
 }
@@ -109,8 +110,13 @@ def _scores(results: Mapping | None) -> str:
   for name, row in rows.items():
     lines.append([name, *(s.text(value_of(row, s)) for s in scores)])
   table = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+  constant = (
+    'Always No Finding says that of every study'
+    if is_classifier(results)
+    else 'The constant report is one training report for every study'
+  )
   return (
     f'{table}\n\n{results["studies"]} {results["split"]} studies, split '
-    f'{results["split_source"]}. The constant report is one training report '
-    'for every study: what does not beat it has learnt little.'
+    f'{results["split_source"]}. {constant}: what does not beat it has learnt '
+    'little.'
   )

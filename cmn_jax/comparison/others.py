@@ -10,7 +10,7 @@ the run's studies, and its references must be theirs. Ours is a list of
 import csv
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from cmn_jax.scores.scoring import SplitScorer
 from input_pipeline.errors import UserError, reason
 from input_pipeline.findings_reader import PHANTOM, FindingsReader
 from input_pipeline.layouts.rows import DoubledNameError, without_doubles
-from input_pipeline.tokenizers import clean_mimic_cxr
+from input_pipeline.tokenizers import UNKNOWN, clean_mimic_cxr
 
 _FORMS = (
   "ReXrank's object {id: {model_prediction}}, RadEval's references and "
@@ -124,7 +124,7 @@ class Matched(NamedTuple):
   Attributes:
     name: of its row.
     run: lends the studies, with their references.
-    words: the report of each, cleaned as references are.
+    words: the report of each, cleaned and cut as references are.
   """
 
   name: str
@@ -161,12 +161,36 @@ def match_predictions(name: str, file: Path, runs: Sequence[Run]) -> Matched:
       f'--predictions {name}: {run.path} is of drawn images, whose findings '
       'are known to the program that drew them; expected a run on real reports'
     )
-  # MIMIC's cleaning is IU X-Ray's, and joins lines.
+  length = run.results['references']['reference_length'] - 1  # without a 0
+  rare = _rare_words(run)
   words = [
-    p.text if p.is_words else ' '.join(clean_mimic_cxr(p.text).split())
+    p.text if p.is_words else _as_references(p.text, rare, length)
     for p in _matched(file, predictions, run)
   ]
   return Matched(name, run, words)
+
+
+def _as_references(text: str, rare: Collection[str], length: int) -> str:
+  """Cleaned, cut, and with `<unk>` for rare words, as references are."""
+  words = _cleaned(text)[:length]
+  return ' '.join(UNKNOWN if word in rare else word for word in words)
+
+
+def _rare_words(run: Run) -> set[str]:
+  """What the references of a run have `<unk>` for: rare in training."""
+  return {
+    word
+    for row in run.predictions
+    for word, said in zip(
+      _cleaned(row['report']), row['reference'].split(), strict=False
+    )
+    if said == UNKNOWN
+  }
+
+
+def _cleaned(text: str) -> list[str]:
+  """Words; MIMIC's cleaning is IU X-Ray's, and joins lines."""
+  return clean_mimic_cxr(text).split()
 
 
 def scores_of(matched: Matched) -> dict:
@@ -191,14 +215,11 @@ def scores_of(matched: Matched) -> dict:
       )
   score = SplitScorer(studies, reader, bootstrap=0)
   scores = score(matched.words, meteor=meteor_java)
-  shared = 'dataset', 'split_digest', 'studies'
-  # Of the run's config it shares what the references were made of, no more.
-  config = run.results['config']
+  shared = 'dataset', 'split_digest', 'studies', 'references'
   return {
     **scores,
     'name': matched.name,
     'task': 'report',
-    'config': {k: v for k, v in config.items() if k == 'data.sections'},
     **{key: run.results[key] for key in shared},
   }
 
@@ -217,7 +238,7 @@ def _common(predictions, run: Run) -> int:
 def _same_text(prediction: Prediction, row: dict) -> bool:
   """Whether a reference of RadEval's form is the study's, raw or cleaned."""
   clean = [
-    clean_mimic_cxr(text).split()
+    _cleaned(text)
     for text in (prediction.reference, row['report'], row['reference'])
   ]
   return clean[0] in clean[1:]

@@ -173,8 +173,8 @@ def _of_classes(
 def paired_tables(paired: Sequence[Mapping]) -> list[Table]:
   """Differences of runs from a chosen row, each with its p-value."""
   tables = []
-  for group in grouped(paired, lambda test: test['task'] == 'classify'):
-    kind = ': classification' if group[0]['task'] == 'classify' else ''
+  for group in grouped(paired, is_classifier):
+    kind = ': classification' if is_classifier(group[0]) else ''
     tables.append(_paired_table(f'Paired tests{kind}', group))
   return tables
 

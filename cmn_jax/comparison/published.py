@@ -15,6 +15,13 @@ REPORTS = {
 }
 # The one data set that they belong to, as test.json calls it.
 DATASET = 'iu_xray'
+# And what they were compared with there.
+REFERENCES = {
+  'sections': 'findings',
+  'clean': 'iu_xray',
+  'min_count': 3,
+  'reference_length': 60,
+}
 
 # Disease classification on IU X-Ray; averages weighted by support.
 CLASSIFICATION = {

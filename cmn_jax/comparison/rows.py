@@ -41,13 +41,16 @@ def table_key(results: Mapping) -> tuple:
 
   Runs of different test studies never share one: the digest is of these.
   """
-  task = None
   if is_classifier(results):
     labels = results['labels']
-    single = 'confusion_matrix' in results
-    task = labels['source'], tuple(labels['classes']), single
+    task = (
+      *(labels['source'], labels.get('digest')),
+      *(tuple(labels['classes']), tuple(labels['rare'])),
+      'confusion_matrix' in results,
+    )
   else:
-    task = results['findings']['source'], results['config'].get('data.sections')
+    references = tuple(sorted(results['references'].items()))
+    task = results['findings']['source'], references
   return results['dataset'], results['split_digest'], results['studies'], task
 
 
@@ -58,8 +61,14 @@ def row_key(results: Mapping) -> tuple:
     results['named_config'],
     results.get('inputs'),
     results.get('finetuned'),
+    _report_model(results),
     tuple(sorted((k, repr(v)) for k, v in _config(results).items())),
   )
+
+
+def _report_model(results: Mapping) -> str | None:
+  """The name of what a classifier stands on."""
+  return results.get('report_model', {}).get('name')
 
 
 def _config(results: Mapping) -> dict:
@@ -100,7 +109,12 @@ def _plain_name(group) -> str:
 def _what_differs(results, alike) -> str:
   """The fields in which rows of one name differ, as a bracket."""
   sides = [
-    {'config': r['named_config'], 'finetuned': r.get('finetuned'), **_config(r)}
+    {
+      'config': r['named_config'],
+      'finetuned': r.get('finetuned'),
+      'report model': _report_model(r),
+      **_config(r),
+    }
     for r in alike
   ]
   own = sides[next(n for n, r in enumerate(alike) if r is results)]

@@ -147,7 +147,7 @@ def _checked(results, file: Path):
 
 
 def _checked_other(scores, file: Path):
-  wanted = {'name', 'task', 'config', 'dataset', 'split_digest', 'studies'}
+  wanted = {'name', 'task', 'references', 'dataset', 'split_digest', 'studies'}
   if not isinstance(scores, dict) or not scores.keys() >= wanted:
     raise UserError(
       f'{file} holds predictions of others without all of '

@@ -95,8 +95,8 @@ class OpinionConfig:
   Attributes:
     features: numbers D of a study, see `pooled_films`.
     classes: findings.
-    stated_above: probability from which on a finding is stated,
-    study_above: if any of the study's reaches this.
+    stated_above: probability above which a finding is stated,
+    study_above: if any of the study's is above this.
   """
 
   features: int

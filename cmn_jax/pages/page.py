@@ -98,16 +98,17 @@ def in_words(results: Mapping, score: Score) -> str:
 def compare(mine: Mapping, other: Mapping, score: Score) -> str | None:
   """BEATS, BELOW or UNCLEAR, by whether the intervals of both overlap.
 
-  A value stands for an interval that was not computed. None where one of the
-  two has no value.
+  Without an interval of `mine`, as of few positives, UNCLEAR; of `other`, as of
+  a control, the value stands for it. None where one of the two has no value.
   """
   values = value_of(mine, score), value_of(other, score)
   if None in values:
     return None
-  (low, high), (other_low, other_high) = (
-    interval_of(results, score) or (value, value)
-    for results, value in zip((mine, other), values, strict=True)
-  )
+  own = interval_of(mine, score)
+  if not own:
+    return UNCLEAR
+  low, high = own
+  other_low, other_high = interval_of(other, score) or (values[1], values[1])
   if low > other_high:
     return BEATS
   if high < other_low:

@@ -109,8 +109,8 @@ def _headline(results: Mapping) -> str:
     f'<p class="lead">{_lead(compared)}</p>'
     f'<p>{" ".join(filter(None, details))}</p>'
     '<p class="note">One score beats another here if their 95 % bootstrap '
-    'intervals over studies do not overlap; where an interval is missing, the '
-    'value stands for it.</p>'
+    'intervals over studies do not overlap; without an interval of the '
+    "model's it is not told apart.</p>"
   )
 
 
@@ -170,7 +170,7 @@ def _against_shuffled(results) -> str:
     )
   return (
     f'With the images shuffled between studies its findings F1 is {value}, not '
-    'clearly lower: what it writes hardly depends on the images.'
+    'clearly lower: these studies do not show that it looks at the images.'
   )
 
 

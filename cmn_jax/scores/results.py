@@ -81,6 +81,15 @@ class TextScores(TypedDict):
   findings_iu: NotRequired[OtherFindings]
 
 
+class References(TypedDict):
+  """What reports are compared with: fields of the config's section `data`."""
+
+  sections: str
+  clean: str
+  min_count: int
+  reference_length: int
+
+
 class Retrieval(TypedDict):
   """Reports by images and images by reports, and chance."""
 
@@ -113,6 +122,7 @@ class Results(TypedDict):
 class ReportResults(Results, TextScores):
   """A report model's."""
 
+  references: References
   reference_abnormal_share: float | None
   reference_abnormal_share_iu: NotRequired[float]
   findings: ModelFindings
@@ -125,9 +135,14 @@ class ReportResults(Results, TextScores):
 
 
 class Labels(TypedDict):
-  """Of a classifier; rare: in fewer than `rare_below` of training studies."""
+  """Of a classifier; rare: in fewer than `rare_below` of training studies.
+
+  digest: of what the split's studies have; absent where an older version wrote
+  it.
+  """
 
   source: str
+  digest: NotRequired[str]
   classes: list[str]
   rare: list[str]
   rare_below: float
@@ -155,6 +170,8 @@ class ClassifierResults(Results, ClassAverages):
 
   inputs: str
   finetuned: bool
+  # What it stands on: name, seed and dataset; absent where there is none.
+  report_model: NotRequired[dict[str, Any]]
   labels: Labels
   unlabelled: int
   per_class: dict[str, ClassScores]

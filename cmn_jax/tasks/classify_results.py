@@ -69,6 +69,7 @@ def class_results(
     **_report_model(report_meta),
     'labels': {
       'source': labels.source,
+      'digest': labels.digest(split, data.studies[split]),
       'classes': list(labels.classes),
       'rare': list(labels.rare),
       'rare_below': RARE,

@@ -30,7 +30,6 @@ from cmn_jax.tasks.ekagen_parts import (
 from cmn_jax.tasks.mask_files import read_masks
 from input_pipeline.errors import UserError
 from input_pipeline.findings_reader import FindingsReader
-from input_pipeline.labels import or_no_finding
 
 
 class EkagenInputs:
@@ -189,9 +188,7 @@ def stated_labels(
   studies: Sequence, reader: FindingsReader, classes: Sequence[str]
 ) -> np.ndarray:
   """What each study has by its own report or drawing, (S, G) bool."""
-  stated = [
-    or_no_finding(set(reader.labels_of_study(study))) for study in studies
-  ]
+  stated = [reader.classes_of_study(study) for study in studies]
   return np.array([[c in names for c in classes] for names in stated])
 
 

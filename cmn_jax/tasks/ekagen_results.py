@@ -7,9 +7,8 @@ import numpy as np
 from cmn_jax.scores.multilabel import score_findings
 from cmn_jax.scores.scoring import SplitScorer
 from cmn_jax.scores.significance import paired_findings_test, paired_test
-from input_pipeline.findings import NO_FINDING
+from cmn_jax.tasks.written_reports import names_of
 from input_pipeline.findings_reader import FindingsReader
-from input_pipeline.labels import or_no_finding
 
 _BATCH = 16
 # Each control's own labels, an array that joins a batch, by its name.
@@ -46,13 +45,8 @@ def knowledge_results(
     knowledge, {metric: {difference, p_value}}.
   """
   score = SplitScorer(studies, reader, bootstrap)
-  said = [
-    [name for name, there in zip(classes, row, strict=True) if there]
-    for row in labels_SxG
-  ]
-  true = [
-    or_no_finding(set(reader.labels_of_study(study))) for study in studies
-  ]
+  true = [reader.classes_of_study(study) for study in studies]
+  said = names_of(labels_SxG, classes)
   results = {
     'controls': {name: score(reports) for name, reports in controls.items()},
     'labels': {
@@ -68,7 +62,7 @@ def knowledge_results(
       **paired_findings_test(
         true,
         *([reader.labels_of_text(t) for t in x] for x in (texts, shuffled)),
-        [name for name in reader.classes if name != NO_FINDING],
+        reader.classes,
       ),
     }
   return results

@@ -11,6 +11,7 @@ from cmn_jax.pages.studies import Example, attention_of
 from cmn_jax.scores import scoring
 from cmn_jax.scores.baselines import retrieval_reports, template_reports
 from cmn_jax.scores.meteor import MeteorJava
+from cmn_jax.scores.results import References
 from cmn_jax.scores.retrieval import retrieval_scores
 from input_pipeline import batches
 from input_pipeline.findings_reader import FindingsReader
@@ -60,6 +61,9 @@ def report_results(
   }
   return {
     **model,
+    'references': {
+      name: config.data[name] for name in References.__annotations__
+    },
     **score.reference_shares,
     'baselines': baselines,
     'paired': paired,

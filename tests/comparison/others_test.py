@@ -12,6 +12,7 @@ from cmn_jax.scores.metrics import TextCounts
 from input_pipeline.tokenizers import clean_mimic_cxr
 from tests.made.run_scores import (
   NORMAL,
+  REFERENCES,
   STUDIES,
   report_predictions,
   report_results,
@@ -97,6 +98,21 @@ def test_they_are_scored_as_ours_and_marked(
   ours = rows['nearest study']
   assert theirs | {'': ''} == ours | {'': ''}
   assert 'not ours' not in str(rows_of(out, 'other'))
+
+
+def test_they_are_cut_and_rare_words_replaced_as_in_references(tmp_path, runs):
+  rows = json.loads((runs[0] / 'evaluation/test_predictions.json').read_text())
+  said = {row['id']: {'model_prediction': row['report']} for row in rows}
+  references = REFERENCES | {'reference_length': 6}
+  for row in rows:
+    words = clean_mimic_cxr(row['report']).replace('heart', '<unk>').split()
+    row['reference'] = ' '.join(words[:5])
+  results = report_results(references=references)
+  path = write_workdir(tmp_path / 'cut', results, rows)
+  file = tmp_path / 'theirs.json'
+  file.write_text(json.dumps(said))
+  matched = others.match_predictions('theirs', file, read_saved(path).runs)
+  assert matched.words == [row['reference'] for row in rows]
 
 
 def test_they_are_saved_beside_the_runs(tmp_path, capsys, runs):

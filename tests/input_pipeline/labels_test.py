@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.findings import CHEXPERT_14
+from input_pipeline.findings_reader import FindingsReader
 from input_pipeline.labels import Labels, read_labels
 
 TEXTS = {
@@ -90,6 +91,34 @@ def test_rules(data):
   assert labels.known['train'].all()
   said = labels.of_texts(['cardiomegaly .', 'clear lungs .'])
   np.testing.assert_array_equal(said, [[1, 0, 0], [0, 0, 1]])
+
+
+def test_a_finding_in_doubt_is_neither_there_nor_no_finding(data):
+  doubtful = 'possible cardiomegaly . left picc line .'
+  data.studies['test'][1].report = doubtful
+  labels = read_labels(data, 'rules', ABSENT, False)
+  np.testing.assert_array_equal(labels.present['test'][1], [0, 0, 0])
+  np.testing.assert_array_equal(labels.of_texts([doubtful]), [[0, 0, 0]])
+  single = labels.single()
+  assert single.known['test'].all(axis=1).tolist() == [True, False]
+
+
+def test_a_drawing_without_a_finding_has_no_finding():
+  reader = FindingsReader('phantom')
+  assert reader.classes_of_text('the lungs are clear .') == {'No Finding'}
+  assert reader.labels_of_text('the lungs are clear .') == set()
+
+
+def test_labels_have_a_digest_in_any_order(data):
+  labels = read_labels(data, 'rules', ABSENT, False)
+  studies = data.studies['train']
+  digest = labels.digest('train', studies)
+  turned = Labels(
+    *(labels.source, labels.classes),
+    *({'train': x['train'][::-1]} for x in (labels.present, labels.known)),
+  )
+  assert turned.digest('train', studies[::-1]) == digest
+  assert turned.digest('train', studies) != digest
 
 
 def test_a_single_label_is_the_rarest(data):

@@ -59,6 +59,14 @@ OFFICIAL = {
 }
 
 
+REFERENCES = {
+  'sections': 'findings',
+  'clean': 'iu_xray',
+  'min_count': 3,
+  'reference_length': 60,
+}
+
+
 def written(right):
   """A prediction for each study: the reference of the first `right` of five."""
   return [s.reference if n % 5 < right else clean(NORMAL)
@@ -75,6 +83,7 @@ def _report_scores(right, seed):
   aligned = np.eye(len(STUDIES))
   return {
     **scores(written(right)),
+    'references': REFERENCES,
     **score.reference_shares,
     'baselines': {
       'constant': {**scores(written(0)), 'report': 'all is <well> .'},

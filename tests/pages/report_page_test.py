@@ -162,9 +162,18 @@ def test_headline_claims_only_what_intervals_allow():
   assert 'is below a trivial baseline on BLEU-4' in headline(results)
 
   results['controls']['shuffled_images'] = results
-  assert 'hardly depends on the images' in headline(results)
+  assert 'do not show that it looks at the images' in headline(results)
   # Of a single study there is nothing to shuffle.
   assert 'shuffled' not in headline(results | {'controls': {}})
+
+
+def test_without_an_interval_nothing_is_claimed():
+  """As of fewer than ten positives: the bare values differ by chance."""
+  results = report_results(right=5)
+  del results['findings']['micro_f1_interval']
+  said = headline(results)
+  assert 'does not clearly beat its trivial baselines on findings F1' in said
+  assert 'do not show that it looks at the images' in said
 
 
 def test_findings_are_judged_by_name_then_place():

@@ -19,7 +19,7 @@ from cmn_jax.training.checkpoints import (
 from input_pipeline.config import DataConfig
 from input_pipeline.data import open_data
 from input_pipeline.errors import UserError
-from input_pipeline.labels import or_no_finding
+from input_pipeline.findings import NO_FINDING
 from tests.made.runs import LEFT_OUT, assert_same_run, run, stop_after
 
 
@@ -60,7 +60,7 @@ def test_predict_says_what_the_evaluation_found(runs, capsys):
   row = next(r for r in runs.predictions('classifier') if r['id'] == study.id)
   reporter = Reporter.load(runs.classifier)
   report = reporter.report(study.films)
-  stated = or_no_finding({f.name for f in report.findings})
+  stated = {f.name for f in report.findings} or {NO_FINDING}
   for one in report.classes:
     expected = row['probabilities'][one.name]
     assert one.probability == pytest.approx(expected, abs=1e-3)

@@ -29,7 +29,10 @@ def test_there_and_back_to_the_bit(runs, tmp_path, name):
   assert theirs.fingerprint == ours.fingerprint
   card = (out / 'README.md').read_text()
   assert 'Not for clinical use' in card and 'drawn by a program' in card
-  assert ('| constant report |' in card) == (name != 'classifier')
+  classifier = name == 'classifier'
+  assert ('| constant report |' in card) != classifier
+  assert ('| always No Finding |' in card) == classifier
+  assert ('The constant report is' in card) != classifier
   assert f'| this model | {ours.meta["config"]["name"]}' not in card
   assert json.loads((out / 'tokenizer.json').read_text())
   assert len({path.stat().st_mode for path in out.iterdir()}) == 1
