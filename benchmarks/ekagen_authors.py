@@ -164,12 +164,11 @@ def share_encoding(model):
   seen, encoded = {}, {}
 
   def films_once(nested):
-    key = id(nested.tensors)
-    if key not in seen:
-      seen.clear()
+    # The films are held: another batch may get the id of freed ones.
+    if seen.get('films') is not nested.tensors:
       encoded.clear()
-      seen[key] = see(nested)
-    return seen[key]
+      seen.update(films=nested.tensors, map=see(nested))
+    return seen['map']
 
   def tokens_once(src, **options):
     if 'memory' not in encoded:

@@ -51,7 +51,7 @@ def checks(args) -> dict:
     'ekagen_small_double': lambda: double(args.ekagen, 'small'),
     'ekagen_small_checkpoint': lambda: of.checkpoint('small'),
     'ekagen_small_literal': lambda: of.writing('small', 8, True, 8),
-    'ekagen_small_writing': lambda: of.writing('small', 64, False, 64),
+    'ekagen_small_writing': lambda: of.writing('small', 64, False, 8),
     'ekagen_bot': lambda: films.probabilities(films.BOT),
     'ekagen_locator': lambda: films.probabilities(films.LOCATOR),
     'ekagen_locator_gradients': films.locator_gradients,
