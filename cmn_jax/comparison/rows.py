@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from cmn_jax.comparison import published
 from cmn_jax.comparison.table import Row, cell_of
 from cmn_jax.scores.catalogue import Score, value_of
-from cmn_jax.scores.results import is_classifier
+from cmn_jax.scores.results import dependence_note, is_classifier
 from input_pipeline.errors import UserError
 
 # Config fields that do not tell rows apart: one is the seed, the others name
@@ -157,10 +157,12 @@ def make_row(
 def split_note(results: Mapping) -> str:
   """The studies of a table, in words."""
   official = 'official' if results['split_official'] else 'not official'
-  return (
+  about = (
     f'{results["studies"]} test studies, split {results["split_source"]} '
     f'({official}, {results["split_digest"]})'
   )
+  doubt = dependence_note(results['dataset'])
+  return f'{about}. {doubt.removesuffix(".")}' if doubt else about
 
 
 def seeds_note(runs: Sequence[Mapping]) -> str:

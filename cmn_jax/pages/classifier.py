@@ -7,6 +7,7 @@ from cmn_jax.pages import charts
 from cmn_jax.pages.page import (
   Section,
   compare,
+  compare_note,
   in_words,
   number,
   score_table,
@@ -99,9 +100,7 @@ def _headline(results) -> str:
     f'<p>{_INPUTS[results["inputs"]]} Micro F1 {in_words(results, _F1)}, No '
     f'Finding left out; macro F1 {macro}, AUROC {auroc}; probabilities are '
     f'{number(results["calibration"]["ece"])} off on average.</p>'
-    '<p class="note">One score beats another here if their 95 % bootstrap '
-    'intervals over studies do not overlap; where an interval is missing, the '
-    'value stands for it.</p>'
+    f'{compare_note(results["dataset"])}'
   )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmn_jax.scores.catalogue import MISSING, Score, interval_of, value_of
+from cmn_jax.scores.results import dependence_note
 from input_pipeline.atomic_write import write_text
 
 DASH = '\u2013'
@@ -114,6 +115,15 @@ def compare(mine: Mapping, other: Mapping, score: Score) -> str | None:
   if high < other_low:
     return BELOW
   return UNCLEAR
+
+
+def compare_note(dataset: str) -> str:
+  """What `compare` calls better, in small type."""
+  return (
+    '<p class="note">One score beats another here if their 95 % bootstrap '
+    'intervals over studies do not overlap; without an interval of the '
+    f"model's it is not told apart. {dependence_note(dataset)}</p>"
+  )
 
 
 def table(

@@ -9,6 +9,7 @@ from cmn_jax.pages.page import (
   UNCLEAR,
   Section,
   compare,
+  compare_note,
   in_words,
   number,
   score_table,
@@ -108,9 +109,7 @@ def _headline(results: Mapping) -> str:
   return (
     f'<p class="lead">{_lead(compared)}</p>'
     f'<p>{" ".join(filter(None, details))}</p>'
-    '<p class="note">One score beats another here if their 95 % bootstrap '
-    'intervals over studies do not overlap; without an interval of the '
-    "model's it is not told apart.</p>"
+    f'{compare_note(results["dataset"])}'
   )
 
 

@@ -186,6 +186,16 @@ def is_classifier(results: Mapping) -> bool:
   return results['task'] in ('classify', 'diagnose')
 
 
+def dependence_note(dataset: str) -> str:
+  """Why intervals and p of a data set are too sure; '' where they are not."""
+  if not dataset.startswith('mimic_cxr'):
+    return ''
+  return (
+    'Intervals and p take studies as independent: where patients have several, '
+    'both are too sure.'
+  )
+
+
 def check_whole(content: Mapping, name: str) -> None:
   """Refuses a test.json that lacks what its readers need.
 

@@ -145,6 +145,12 @@ def test_classifiers_of_other_report_models_are_other_rows():
   assert '**classifier, image (report model=base), seed 2**' in rows
 
 
+def test_several_studies_of_a_patient_are_told():
+  said = 'where patients have several, both are too sure'
+  assert said in printed(report_results(dataset='mimic_cxr'))
+  assert said not in printed(report_results(dataset='iu_xray'))
+
+
 def test_the_interval_names_its_run():
   runs = [report_results('mine', right=5), report_results('base', right=1)]
   # The papers' row stands first.
