@@ -3,7 +3,12 @@
 import json
 from collections.abc import Mapping
 
-from cmn_jax.scores.catalogue import CLASS_SCORES, REPORT_SCORES, value_of
+from cmn_jax.scores.catalogue import (
+  CLASS_SCORES,
+  REPORT_SCORES,
+  beside,
+  value_of,
+)
 from cmn_jax.scores.results import is_classifier
 from input_pipeline.errors import UserError
 from input_pipeline.layouts.mimic_cxr import LICENCE as MIMIC_LICENCE
@@ -20,12 +25,6 @@ _UNKNOWN = (
   'Unknown here: that of the films and reports it was trained on. Whoever '
   'passes the weights on has to know it.'
 )
-_ROWS = {
-  'constant report': ('baselines', 'constant'),
-  'always No Finding': ('baselines', 'always_no_finding'),
-  'nearest study': ('baselines', 'retrieval'),
-  'shuffled images': ('controls', 'shuffled_images'),
-}
 
 
 def licence_of(dataset: str) -> str:
@@ -96,10 +95,7 @@ def _scores(results: Mapping | None) -> str:
   if results is None:
     return 'It was not evaluated, or its scores did not travel with it.'
   scores = CLASS_SCORES if is_classifier(results) else REPORT_SCORES
-  rows = {'this model': results}
-  for name, (part, key) in _ROWS.items():
-    if found := results.get(part, {}).get(key):
-      rows[name] = found
+  rows = {'this model': results, **beside(results)}
   scores = [
     score
     for score in scores

@@ -31,15 +31,11 @@ from cmn_jax.scores.catalogue import (
   RETRIEVAL_SCORES,
   Score,
   interval_of,
+  row_name,
   value_of,
 )
 from cmn_jax.scores.results import is_classifier
 
-_BASELINES = {
-  'constant': 'constant report',
-  'retrieval': 'nearest study',
-  'nearest_features': 'nearest study by features',
-}
 # Of many labels nearly all decisions are a right no.
 _CLASSES = tuple(s for s in CLASS_SCORES if s.key != 'accuracy')
 _F1_MACRO = next(s for s in CLASS_SCORES if s.key == 'f1_macro')
@@ -93,7 +89,7 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
   share = first['reference_abnormal_share']
   common = _common_baselines(runs)
   rows = [
-    make_row(_BASELINES.get(key, _words(key)), BASELINE, [row], scores)
+    make_row(row_name(key), BASELINE, [row], scores)
     for key, row in common.items()
   ]
   if share is not None:
@@ -116,7 +112,7 @@ def _report_table(runs: Sequence[Mapping], others: Sequence[Mapping]) -> Table:
     rows.append(make_row(full, BASELINE, shuffled, scores))
     for key in [k for k in group[0]['baselines'] if k not in common]:
       own = [results['baselines'][key] for results in group]
-      rows.append(make_row(f'{name}, {_words(key)}', BASELINE, own, scores))
+      rows.append(make_row(f'{name}, {row_name(key)}', BASELINE, own, scores))
   for other in others:
     rows.append(
       make_row(f'{other["name"]} (not ours)', OTHERS, [other], scores)
@@ -155,10 +151,6 @@ def _alike(row: Mapping, other: Mapping | None) -> bool:
   )
 
 
-def _words(key: str) -> str:
-  return key.replace('_', ' ')
-
-
 def _selected(runs) -> str:
   return ' or '.join(dict.fromkeys(results['selected_on'] for results in runs))
 
@@ -191,7 +183,7 @@ def _class_table(runs: Sequence[Mapping]) -> Table:
   constant = 'always_no_finding'
   rows = [
     make_row(
-      'always No Finding', BASELINE, [first['baselines'][constant]], _CLASSES
+      row_name(constant), BASELINE, [first['baselines'][constant]], _CLASSES
     )
   ]
   for name, group in rows_of(runs).items():
@@ -200,7 +192,7 @@ def _class_table(runs: Sequence[Mapping]) -> Table:
     for key in group[0]['baselines']:
       if key != constant:
         baselines = [results['baselines'][key] for results in group]
-        full = f'{_words(key)}, {group[0]["inputs"]}'
+        full = f'{row_name(key)}, {group[0]["inputs"]}'
         rows.append(make_row(full, BASELINE, baselines, _CLASSES))
   rows += _published_rows(first, published.CLASSIFICATION, _CLASSES)
   single = 'confusion_matrix' in first

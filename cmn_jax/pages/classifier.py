@@ -21,16 +21,17 @@ from cmn_jax.pages.sections import (
   curves_section,
   run_section,
 )
-from cmn_jax.scores.catalogue import CLASS_SCORES, RARE_SCORES, value_of
+from cmn_jax.scores.catalogue import (
+  CLASS_SCORES,
+  RARE_SCORES,
+  row_name,
+  value_of,
+)
 from cmn_jax.scores.results import ClassifierResults, check_whole
 
 _SCORES = {score.key: score for score in (*CLASS_SCORES, *RARE_SCORES)}
 _F1 = _SCORES['micro_f1']
 _AVERAGES = [s for s in CLASS_SCORES if s.key != 'accuracy']
-_BASELINES = {
-  'always_no_finding': 'always No Finding',
-  'report_by_rules': 'the report read by rules',
-}
 _INPUTS = {
   'image': 'It reads images alone.',
   'image+reference': 'It reads images and the reference report, which nobody '
@@ -87,7 +88,7 @@ def _is_single_label(results) -> bool:
 def _headline(results) -> str:
   """What micro F1 says against the rows that need no training."""
   clauses = [
-    f'{verdict} {_name(key)} ({_F1.text(value_of(row, _F1))})'
+    f'{verdict} {row_name(key)} ({_F1.text(value_of(row, _F1))})'
     for key, row in results['baselines'].items()
     if (verdict := compare(results, row, _F1))
   ]
@@ -104,14 +105,10 @@ def _headline(results) -> str:
   )
 
 
-def _name(baseline: str) -> str:
-  return _BASELINES.get(baseline, baseline.replace('_', ' '))
-
-
 def _scores(results) -> str:
   rows = [('This classifier', results, 'model')]
   for key, row in results['baselines'].items():
-    words = _name(key).removeprefix('the ')
+    words = row_name(key)
     rows.append((words[0].upper() + words[1:], row, 'baselines'))
   return score_table('Scores', _AVERAGES, rows) + (
     '<p class="note">Small type: 95 % bootstrap interval over studies. '

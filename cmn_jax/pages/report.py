@@ -27,14 +27,13 @@ from cmn_jax.scores.catalogue import (
   REPORT_SCORES,
   RETRIEVAL_SCORES,
   paired_sentences,
+  row_name,
   value_of,
 )
 from cmn_jax.scores.results import ReportResults, check_whole
 
-_BASELINES = {
-  'constant': 'the constant report',
-  'retrieval': 'the nearest training report',
-}
+# What the first lines judge by.
+_BASELINES = 'constant', 'retrieval'
 _SCORES = {score.key: score for score in REPORT_SCORES}
 _F1, _BLEU_4 = _SCORES['findings.micro_f1'], _SCORES['bleu_4']
 _HEADLINE = {_F1: 'findings F1', _BLEU_4: 'BLEU-4'}
@@ -116,10 +115,11 @@ def _headline(results: Mapping) -> str:
 def _against(results, score) -> dict[str, str]:
   """{baseline and its score: verdict}, of those that have the score."""
   verdicts = {}
-  for key, words in _BASELINES.items():
+  for key in _BASELINES:
     other = results['baselines'][key]
     if verdict := compare(results, other, score):
-      verdicts[f'{words} ({score.text(value_of(other, score))})'] = verdict
+      value = score.text(value_of(other, score))
+      verdicts[f'the {row_name(key)} ({value})'] = verdict
   return verdicts
 
 
@@ -197,15 +197,12 @@ def _scores(results: Mapping) -> str:
   }
   rows = [
     ('This model', results, 'model'),
-    ('Constant report', baselines['constant'], 'baselines'),
-    ('Nearest training report', baselines['retrieval'], 'baselines'),
     *(
-      (key.replace('_', ' ').capitalize(), row, 'baselines')
+      (row_name(key).capitalize(), row, 'baselines')
       for key, row in baselines.items()
-      if key not in _BASELINES
     ),
     *(
-      (f'This model, {key.replace("_", " ")}', row, 'controls')
+      (f'This model, {row_name(key)}', row, 'controls')
       for key, row in results['controls'].items()
     ),
     ('The references', references, 'controls'),
@@ -228,8 +225,8 @@ def _scores(results: Mapping) -> str:
     'how many different reports were written; '
     'commonest: share of the one written most often; abnormal: share of the '
     'reports that state any finding. The constant report is one training '
-    'report, chosen on validation, for every study; the nearest training '
-    'report is that of the study with the most similar images. METEOR is '
+    'report, chosen on validation, for every study; the nearest study is '
+    'the one of training with the most similar images. METEOR is '
     'version 1.5, a dash where Java or its jar is missing.</p>'
     + _paired(results)
     + '<details><summary>The constant report</summary>'

@@ -109,6 +109,16 @@ RETRIEVAL_SCORES = tuple(
   )
 )
 
+# What rows beside a model are called, where their keys do not say it.
+_ROW_NAMES = {
+  'constant': 'constant report',
+  'retrieval': 'nearest study',
+  'always_no_finding': 'always No Finding',
+  'shuffled_knowledge': 'shuffled labels',
+  'constant_knowledge': 'constant labels',
+  'true_label_knowledge': 'true labels',
+}
+
 
 def selectable(scores: Sequence[Score]) -> tuple[str, ...]:
   """Names that `train.select_by` may have."""
@@ -134,6 +144,20 @@ def interval_of(results: Mapping, score: Score) -> tuple[float, float] | None:
     return None
   low, high = map(_number, bounds)
   return None if low is None or high is None else (low, high)
+
+
+def row_name(key: str) -> str:
+  """What a baseline or control is called, by its key in test.json."""
+  return _ROW_NAMES.get(key, key.replace('_', ' '))
+
+
+def beside(results: Mapping) -> dict[str, Mapping]:
+  """The baselines and controls of a test.json, by name."""
+  return {
+    row_name(key): scores
+    for part in ('baselines', 'controls')
+    for key, scores in results.get(part, {}).items()
+  }
 
 
 def terminal_table(

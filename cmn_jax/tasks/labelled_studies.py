@@ -181,13 +181,8 @@ class LabelledStudies:
 
   def lines(self, results: dict) -> list[str]:
     """The classifier beside its baselines."""
-    names = {
-      'always_no_finding': 'always No Finding',
-      'report_by_rules': 'report by rules',
-    }
-    rows = {f'model ({self.classifier.inputs})': results}
-    for key, scores in results['baselines'].items():
-      rows[names[key]] = scores
+    model = f'model ({self.classifier.inputs})'
+    rows = {model: results, **catalogue.beside(results)}
     return catalogue.terminal_table(rows, catalogue.CLASS_SCORES)
 
   def describe(self, rows: dict, study: int) -> dict:

@@ -17,18 +17,6 @@ from input_pipeline.findings import NO_FINDING
 from input_pipeline.findings_reader import FindingsReader
 from input_pipeline.terminal import folded
 
-# Where each row of the terminal's table stands in the results.
-_ROWS = {
-  'constant report': ('baselines', 'constant'),
-  'nearest study': ('baselines', 'retrieval'),
-  'nearest features': ('baselines', 'nearest_features'),
-  'template': ('baselines', 'template'),
-  'shuffled images': ('controls', 'shuffled_images'),
-  'shuffled labels': ('controls', 'shuffled_knowledge'),
-  'constant labels': ('controls', 'constant_knowledge'),
-  'true labels': ('controls', 'true_label_knowledge'),
-}
-
 
 def names_of(stated_SxC: np.ndarray, classes: Sequence[str]) -> list[set[str]]:
   """The classes that are stated of each study."""
@@ -203,10 +191,7 @@ class WrittenReports:
 
   def lines(self, results: dict) -> list[str]:
     """The model beside its baselines, and how well studies are retrieved."""
-    table = {'model': results}
-    for name, (part, key) in _ROWS.items():
-      if results[part].get(key):
-        table[name] = results[part][key]
+    table = {'model': results, **catalogue.beside(results)}
     lines = catalogue.terminal_table(table, catalogue.REPORT_SCORES)
     for sentence in catalogue.paired_sentences(results):
       lines += folded(sentence).splitlines()

@@ -57,7 +57,7 @@ def test_a_baseline_of_one_row_stands_with_it():
   runs[1]['baselines']['retrieval'] = runs[0]['controls']['shuffled_images']
   rows = list(rows_of(printed(*runs), 'toy'))
   assert rows[:2] == ['constant report', 'the references']
-  assert rows[4:5] == ['base, seed 1, retrieval']
+  assert rows[4:5] == ['base, seed 1, nearest study']
   assert rows[7:] == ['cmn, seed 1, retrieval', 'cmn, seed 1, template']
 
 

@@ -59,7 +59,7 @@ def test_what_beats_and_what_does_not(tmp_path):
   results['baselines']['report_by_rules'] = results.copy()
   lead = re.search(r'<p class="lead">(.*?)</p>', _write(tmp_path, results))[1]
   assert 'beats always No Finding (0.000)' in lead
-  assert 'is not clearly different from the report read by rules' in lead
+  assert 'is not clearly different from report by rules' in lead
 
 
 def test_withheld_intervals_are_explained(tmp_path):
