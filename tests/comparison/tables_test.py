@@ -58,7 +58,7 @@ def test_a_baseline_of_one_row_stands_with_it():
   rows = list(rows_of(printed(*runs), 'toy'))
   assert rows[:2] == ['constant report', 'the references']
   assert rows[4:5] == ['base, seed 1, nearest study']
-  assert rows[7:] == ['cmn, seed 1, retrieval', 'cmn, seed 1, template']
+  assert rows[7:] == ['cmn, seed 1, nearest study', 'cmn, seed 1, template']
 
 
 def test_seeds_become_mean_and_deviation():
