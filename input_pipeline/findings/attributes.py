@@ -67,17 +67,18 @@ _VERB = whole_words(r'is|are|was|were|has|have|had|there|no')
 # What comes before these tells of something else than the finding.
 _ASIDE = re.compile(r'.*\b(?:clear|normal|unremarkable|intact|changes)\b')
 _SEVERITY_AFTER = re.compile(
-  r' ?(?:is|are|appears?|remains?)(?: \w+){0,2}? (\w+)'
+  r' ?(?:is|are|appears?|remains?)(?: (?!not? |less )\w+){0,2}?'
+  rf' ({"|".join(_SEVERITY_WORDS)})(?!\w)'
 )
 
 
 def read_attributes(
   sentence: str, mentions: list[Mention]
-) -> list[tuple[list[tuple[str, str]], str]]:
-  """([(side, zone), ...], severity) for each mention; '' where not said.
+) -> list[list[tuple[str, str, str]]]:
+  """[(side, zone, severity), ...] for each mention; '' where not said.
 
   A mention with several places ('in the left base and right apex') has
-  several pairs, one without any place has none.
+  several of them.
   """
   befores, afters = _share_words(sentence, mentions)
   places = [
@@ -85,8 +86,7 @@ def read_attributes(
     for before, mention, after in zip(befores, mentions, afters, strict=True)
   ]
   places = _share_places(words_between(sentence, mentions), places)
-  severities = map(_severity, befores, mentions, afters)
-  return list(zip(places, severities, strict=True))
+  return list(map(_with_severity, places, befores, mentions, afters))
 
 
 def _share_words(sentence, mentions):
@@ -117,7 +117,9 @@ def _cut(gap, last=False):
   if last:
     is_after = True
   else:
-    is_after = _STARTS_WITH_PREPOSITION.match(gap[:cut])
+    is_after = _STARTS_WITH_PREPOSITION.match(gap[:cut]) or (
+      joints and _SEVERITY_AFTER.match(gap[:cut])
+    )
     ends = ends[:-1]  # the words next to a finding are its own
   if not is_after:
     return 0
@@ -169,12 +171,43 @@ def _share_places(gaps, places):
   return shared
 
 
-def _severity(before, mention, after):
-  """The gravest word: 'small to moderate' is moderate."""
+def _with_severity(places, before, mention, after):
+  """(side, zone, severity) of each place, or of the one that is not said."""
   words = before.split()
   if mention.rule.kind == 'statement':  # the last word is the predicate
     words += mention.text.split()[:-1]
   if said_after := _SEVERITY_AFTER.match(after):
     words.append(said_after[1])
-  degrees = [_SEVERITY_WORDS[word] for word in words if word in _SEVERITY_WORDS]
+  of_all = _gravest([_SEVERITY_WORDS[w] for w in words if w in _SEVERITY_WORDS])
+  of_side = _by_side(f'{before} {after}')
+  if said_after and not all(of_side.values()):
+    of_side = {}
+  return [
+    (side, zone, of_side.get(side, of_all))
+    for side, zone in places or [('', '')]
+  ]
+
+
+def _by_side(text):
+  """'Moderate left and small right': where the two differ, of each."""
+  if 'left' not in text or 'right' not in text:
+    return {}
+  of_side, degrees, is_new, said = {}, [], False, set()
+  for word in _BOTH_SIDES.sub('bilateral', text).split():
+    if degree := _SEVERITY_WORDS.get(word):
+      degrees = [degree] if is_new else [*degrees, degree]
+      is_new = False
+      said.add(degree)
+    elif word in ('left', 'right'):
+      of_side.setdefault(word, _gravest(degrees))
+      is_new = True
+  if len(of_side) < 2 or len(said) < 2:
+    return {}
+  # 'Left small, right moderate' is not read.
+  is_clear = next(iter(of_side.values()))
+  return of_side if is_clear else dict.fromkeys(of_side, '')
+
+
+def _gravest(degrees):
+  """'Small to moderate' is moderate."""
   return max(degrees, key=SEVERITIES.index, default='')

@@ -58,6 +58,7 @@ def normalize(report: str) -> list[str]:
   text = report.lower().replace('<unk>', 'xxxx')
   text = re.sub(r'[-\'"*_]', ' ', text)
   text = re.sub(r'[()\[\]]', ' , ', text)
+  text = re.sub(r'vs(?<!\wvs)\s*\.', 'vs', text)  # no end
   text = re.sub(r'([,;:/])', r' \1 ', text)
   sentences = re.split(r'\.(?!\d)|\?|!', text)
   sentences = (' '.join(sentence.split()) for sentence in sentences)
@@ -74,11 +75,11 @@ def _parts(sentence):
 def _findings(sentence, mentions, others):
   statuses = read_statuses(sentence, mentions, others)
   attributes = read_attributes(sentence, mentions)
-  for mention, status, (places, severity) in zip(
+  for mention, status, places in zip(
     mentions, statuses, attributes, strict=True
   ):
     for name in mention.rule.names:
-      for side, zone in places or [('', '')]:
+      for side, zone, severity in places:
         yield _finding(name, side, zone, severity, status)
 
 

@@ -9,7 +9,7 @@ _LINK_WORDS = (
   '|measures?|continues?|demonstrates?|to|again|also|still|now|not|no longer'
   r'|may|might|could|\w+ly|mild|moderate|marked|severe|borderline|upper|top'
   '|high|near|limits?|of|for|within|at|stable|unchanged|and|or|overall|quite'
-  '|somewhat|more|very|but|both|clear|well|expanded|aerated|inflated|xxxx|,'
+  '|somewhat|more|very|but|both|clear|well|expanded|aerated|inflated|xxxx|,|:'
 )
 
 
@@ -99,7 +99,7 @@ _RULES = (
     rf'|{_OUTSIDE_THE_LUNG}|(?:thoracic|chest|pleural|oral|nasal|abdominal'
     r'|peritoneal|glenoid) cavit(?:y|ies)'
     r'|(?:low|decreased|diminished|reduced|small) (?:lung )?volumes?'
-    r'|history of(?: \w+){1,3}',
+    r'|side(?<!left side)(?<!right side) ports?|history of(?: \w+){1,3}',
   ),
   # Heart and mediastinum.
   Rule(
@@ -203,7 +203,8 @@ _RULES = (
     ('edema',),
     r'(?:pulmonary |interstitial |alveolar )*edema|(?:kerley |xxxx )?b lines'
     r'|(?:pulmonary |central |vascular |venous )*congestion'
-    r'|(?:congestive )?(?:heart|cardiac) failure|cephalization'
+    r'|(?:congestive )?(?:heart|cardiac) failure|chf|cephalization'
+    r'|volume overload|fluid overload'
     r'|(?:pulmonary |central )*(?:vascular|venous) (?:engorgement|prominence'
     r'|fullness)|venous hypertension'
     rf'|{_FILLED} {_VESSELS}|{_BIGNESS} of (?:the )?{_VESSELS}',
@@ -221,8 +222,10 @@ _RULES = (
     r'(?:over|hyper) ?(?:inflation|expansion|aeration|distention)'
     r'|(?:over|hyper) ?(?:inflated|expanded|aerated)'
     r'|(?:flattening|flattened)(?: of)?(?: the| both| bilateral)?'
-    r' (?:hemi)?diaphragms?'
-    rf'|(?:hemi)?diaphragms?{_LINK} flattened',
+    r' (?:hemi)?diaphragms?',
+  ),
+  Rule(
+    'statement', ('hyperinflation',), rf'(?:hemi)?diaphragms?{_LINK} flattened'
   ),
   Rule(
     'mention',
@@ -254,7 +257,9 @@ _RULES = (
   Rule(
     'normal',
     ('effusion',),
-    rf'(?:pleural spaces?|{_COSTOPHRENIC}){_LINK} (?:sharp|{_NORMAL}|clear)',
+    # An angle that is not sharp is a sign, as a blunt one is.
+    rf'(?:pleural spaces?|{_COSTOPHRENIC})(?!(?: \w+){{0,2}} (?:not|no longer))'
+    rf'{_LINK} (?:sharp|{_NORMAL}|clear)',
   ),
   Rule(
     'mention',
@@ -316,7 +321,7 @@ _RULES = (
     'mention',
     ('other support device',),
     r'(?:(?:endotracheal|nasogastric|ng|tracheostomy|chest|feeding|enteric'
-    r'|gastrostomy) )*tubes?|tracheostomy|stents?'
+    r'|gastrostomy) )*tubes?|ett|ngt|ogt|tracheostomy|stents?'
     r'|(?:(?:surgical|vascular|cholecystectomy) )*clips?'
     r'|(?:nerve |spinal |neuro ?)*stimulators?|(?:ivc |vena cava )filters?'
     r'|(?:monitor(?:ing)?|ekg|ecg|telemetry|overlying|external) leads?'
