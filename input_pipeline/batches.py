@@ -13,7 +13,6 @@ A batch is a dict of numpy arrays, the same shapes every time:
 Padding examples show films of real studies: batch norm sees no blank films.
 """
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from input_pipeline.augmentation import DRAWS, FLIP, WHOLE, augment_films
 from input_pipeline.batch_plan import batches_of, part_of, plan_batches
 from input_pipeline.config import Augmentation
+from input_pipeline.cores import cores
 from input_pipeline.data import Data
 from input_pipeline.findings.sides import swap_sides
 from input_pipeline.store.source import read_on
@@ -149,7 +149,7 @@ def _decoded_batches(data, split, rows, part, augmentation):
     return row | {'images_BxIxHxW': images_IxHxW, 'box_BxIx4': box_Ix4}
 
   local = part.stop - part.start
-  threads = min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+  threads = min(cores(), _MAX_THREADS)
   batches = (
     tf.data.Dataset.from_generator(
       read,

@@ -61,7 +61,8 @@ def decode_dicom(content: bytes, path: str | os.PathLike) -> np.ndarray:
     check_frame(dicom, path)
   else:
     _cut_to_one_frame(dicom, path)
-  if grey and (syntax == RLELossless or not syntax.is_compressed):
+  native = syntax == RLELossless or not syntax.is_compressed
+  if grey and native:
     dicom.BitsStored = dicom.BitsAllocated  # pydicom would shift by itself
     dicom.HighBit = dicom.BitsAllocated - 1
   else:
@@ -80,6 +81,9 @@ def decode_dicom(content: bytes, path: str | os.PathLike) -> np.ndarray:
     return np.asarray(Image.fromarray(pixels).convert('L'))
   pixels = pixels.astype(pixels.dtype.newbyteorder('='), copy=False)
   words_HxW = np.ascontiguousarray(pixels).view(f'u{pixels.itemsize}')
+  if not native and dicom.PixelRepresentation == 0:
+    # A picture knows better than its header (PS3.5 8.2), and has no overlays.
+    stored = max(stored, int(words_HxW.max()).bit_length())
   return show_dicom(words_HxW, dicom, low, stored, path)
 
 

@@ -13,6 +13,9 @@ from input_pipeline.film_limits import ImageError
 _CHUNK = 1 << 20  # pixels at once: an index takes eight bytes
 # Share of pixels at either end that may be no film: defects, burnt-in letters.
 _OUTLYING = 0.02
+# A window is not the film's if it makes so much of it black, or so much white,
+# not counting pixels so few levels from either end of the film's own range.
+_LOST, _ENDS = 0.9, 4
 _MAX_SEQUENCE = 4_000_000  # bytes; a lookup table has 131,072
 
 
@@ -32,8 +35,8 @@ def show_dicom(
   """The pixels of a DICOM film as they are shown, uint8 (H, W).
 
   By its modality (rescale), then by VOI LUT or window; where it has none, or
-  one that leaves a single grey of all that the film holds, by the film's own
-  range. Films of 8 bits without any are shown as they are.
+  one that leaves a single grey of nearly all that the film holds, by the film's
+  own range. Films of 8 bits without any are shown as they are.
 
   Args:
     words_HxW: unsigned, the bits as they are stored.
@@ -144,9 +147,19 @@ def _voi(dicom, values_W, path):
 
 
 def _hides(levels_W, values_W, counts_W):
-  """Whether one level is left of several values."""
+  """Whether one level is left of several values, or nearly so.
+
+  What is black or white by the film's own range, such as the border that a
+  collimator leaves, does not count.
+  """
   there_W = counts_W > 0
-  return np.ptp(levels_W[there_W]) == 0 < np.ptp(values_W[there_W])
+  levels, values, counts = (x[there_W] for x in (levels_W, values_W, counts_W))
+  if np.ptp(levels) == 0:
+    return np.ptp(values) > 0
+  own = _spread(values, counts)
+  inner = np.where(np.minimum(own, 255 - own) > _ENDS, counts, 0)
+  lost = max(inner[levels == end].sum() for end in (0, 255))
+  return lost > _LOST * inner.sum()
 
 
 def _spread(values_W, counts_W):

@@ -12,8 +12,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from input_pipeline.codestreams import check_scans, without_texts
+from input_pipeline.errors import reason
 from input_pipeline.film_limits import MAX_BYTES, ImageError, check_size
 from input_pipeline.grey_levels import show_own_range
+from input_pipeline.tensorflow_cpu import tf
+
+_PNG = b'\x89PNG\r\n\x1a\n'
 
 
 def read_film(path: str | pathlib.Path) -> np.ndarray:
@@ -25,26 +29,18 @@ def read_film(path: str | pathlib.Path) -> np.ndarray:
   255, but for a few defects. Raises ImageError for everything that cannot be
   shown as one film.
   """
-  file = pathlib.Path(path)
-  if file.is_dir():
-    raise ImageError(path, 'is a folder; a film is one file.')
-  if not file.is_file():
-    raise ImageError(path, 'there is no such file.')
-  if not 0 < file.stat().st_size <= MAX_BYTES:
-    raise ImageError(
-      path,
-      f'has {file.stat().st_size:,} bytes; a film has between 1 and '
-      f'{MAX_BYTES:,}.',
-    )
-  content = file.read_bytes()
+  try:
+    content = _content(pathlib.Path(path))
+  except OSError as error:  # forbidden, or the disk is at fault
+    raise ImageError(path, f'cannot be read ({reason(error)}).') from error
   decode = _decode_dicom if _is_dicom(content) else _decode_picture
   try:
     return decode(content, path)
   except ImageError:
     raise
   except Exception as error:  # Decoders of broken files raise all there is.
-    reason = (str(error) or type(error).__name__)[:300]
-    raise ImageError(path, f'damaged or cut short ({reason}).') from error
+    why = (str(error) or type(error).__name__)[:300]
+    raise ImageError(path, f'damaged or cut short ({why}).') from error
 
 
 def resize_short_side(film_HxW: np.ndarray, size: int) -> np.ndarray:
@@ -65,6 +61,19 @@ def resize_square(film_HxW: np.ndarray, size: int) -> np.ndarray:
 def prepare_films(paths: Sequence[str | pathlib.Path], size: int) -> np.ndarray:
   """The films of one study as uint8 (I, size, size), as in evaluation."""
   return np.stack([resize_square(read_film(path), size) for path in paths])
+
+
+def _content(file):
+  if file.is_dir():
+    raise ImageError(file, 'is a folder; a film is one file.')
+  if not file.is_file():
+    raise ImageError(file, 'there is no such file.')
+  size = file.stat().st_size
+  if not 0 < size <= MAX_BYTES:
+    raise ImageError(
+      file, f'has {size:,} bytes; a film has between 1 and {MAX_BYTES:,}.'
+    )
+  return file.read_bytes()
 
 
 def _resize(film_HxW, height, width):
@@ -90,7 +99,7 @@ def _decode_dicom(content, path):
 
 def _decode_picture(content, path):
   """PNG or JPEG bytes to uint8 (H, W)."""
-  if content.startswith(b'\x89PNG\r\n\x1a\n'):
+  if content.startswith(_PNG):
     content = without_texts(content, path)
   too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
   try:
@@ -105,6 +114,8 @@ def _decode_picture(content, path):
     # Behind a JPEG's picture others may follow, such as a thumbnail.
     if picture.format == 'PNG' and getattr(picture, 'n_frames', 1) > 1:
       raise ImageError(path, f'has {picture.n_frames} frames; expected one.')
+    if _is_deep_colour(content):
+      picture = _deep_grey(content, picture)
     # Copies hold Python's lock, for which other threads would wait.
     ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith('I'):  # 16 bit
@@ -112,3 +123,23 @@ def _decode_picture(content, path):
     if picture.mode == 'P':  # transparency of a palette warns on the way to L
       picture = picture.convert('RGBA')
     return np.asarray(picture if picture.mode == 'L' else picture.convert('L'))
+
+
+def _is_deep_colour(content):
+  """Whether it is a PNG of 16 bits in colour, or with alpha."""
+  # Of its header, which stands first: bits, and the kind, which is 0 for grey.
+  return content.startswith(_PNG) and content[24] == 16 and content[25] > 0
+
+
+def _deep_grey(content, picture):
+  """Such a PNG in 16 bits of grey; of its pixels Pillow reads half the bits."""
+  picture.load()  # it says better what is damaged
+  pixels_HxWxC = tf.io.decode_png(content, dtype=tf.uint16).numpy()
+  grey_HxW = pixels_HxWxC[..., 0]
+  if pixels_HxWxC.shape[2] > 2:
+    # Pillow's luminance, which just fits into 32 bits.
+    shares = np.array([19595, 38470, 7471], np.uint32)
+    grey_HxW = (pixels_HxWxC[..., :3] @ shares + 0x8000) >> 16
+  grey = Image.fromarray(grey_HxW.astype(np.uint16))
+  grey.info = picture.info  # how it is turned
+  return grey

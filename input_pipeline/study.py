@@ -1,6 +1,7 @@
 """The study record that all readers give, and what is selected of it."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -8,6 +9,7 @@ import itertools
 import os
 import pathlib
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from input_pipeline.config import SECTIONS, DataConfig
@@ -235,10 +237,9 @@ def absence(path: str) -> str:
   folder, name = os.path.split(path)
   if os.path.basename(folder) == ANYWHERE:
     return f'{name}, looked for anywhere below {os.path.dirname(folder)}'
-  stem = os.path.splitext(name)[0].lower()
-  near = [
-    n for n in _names_in(folder) if os.path.splitext(n)[0].lower() == stem
-  ]
+  near = _names_in(folder).get(_stem(name), [])
+  # Names that look the same show their code points.
+  near = [ascii(n) if _composed(n) == _composed(name) else n for n in near]
   # A folder twice in a row, as where images/ is named in images/.
   for twice in itertools.islice(re.finditer(r'(/[^/]+)(?=\1/)', path), 3):
     once = path[: twice.start()] + path[twice.end() :]
@@ -246,12 +247,24 @@ def absence(path: str) -> str:
   return path + (f' (there is {", ".join(near[:3])})' if near else '')
 
 
+def _composed(name):
+  """Letters with their accents; a Mac's file system takes them apart."""
+  return unicodedata.normalize('NFC', name)
+
+
+def _stem(name):
+  """What names have in common that are nearly the same."""
+  return _composed(os.path.splitext(name)[0].lower())
+
+
 @functools.lru_cache(8)
 def _names_in(folder):
-  try:
-    return os.listdir(folder)
-  except (OSError, ValueError):
-    return []
+  """{stem: names} of what is in a folder."""
+  names = collections.defaultdict(list)
+  with contextlib.suppress(OSError, ValueError):
+    for name in sorted(os.listdir(folder)):
+      names[_stem(name)].append(name)
+  return names
 
 
 def _version_of(path):

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 
+from input_pipeline import folder_lock
 from input_pipeline.atomic_write import atomic_folder, write_json
 from input_pipeline.film_limits import MAX_BYTES
 from input_pipeline.study import DataError
@@ -83,25 +84,32 @@ def unpack(
   status = archive.stat()
   version = f'{status.st_size:x}-{status.st_mtime_ns:x}'
   target = folder / f'{archive.name.split(".")[0]}-{version}'
-  if not target.exists():
-    for killed in folder.glob(f'.{target.name}.*.partial'):
-      shutil.rmtree(killed)
-    left_out = collections.Counter()
-    with atomic_folder(target) as partial:
-      for name, read in read_members(archive, suffixes, left_out):
-        path = partial / name
-        try:
-          path.parent.mkdir(parents=True, exist_ok=True)
-          file = path.open('wb')
-        except (FileExistsError, NotADirectoryError, IsADirectoryError):
-          left_out[f'member of {archive.name} that is file and folder'] += 1
-          continue
-        with file:
-          while part := read(_PART):
-            file.write(part)
-      write_json(partial / _LEFT_OUT, left_out)
+  if not target.exists():  # what is there is whole, and may be read-only
+    with folder_lock.locked(folder, wait=True):
+      if not target.exists():
+        _unpack(archive, target, suffixes)
   dropped.update(json.loads((target / _LEFT_OUT).read_text()))
   return target
+
+
+def _unpack(archive, target, suffixes):
+  """Unpacks into `target`, of which no other process may write a part."""
+  for killed in target.parent.glob(f'.{target.name}.*.partial'):
+    shutil.rmtree(killed)
+  left_out = collections.Counter()
+  with atomic_folder(target) as partial:
+    for name, read in read_members(archive, suffixes, left_out):
+      path = partial / name
+      try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open('wb')
+      except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        left_out[f'member of {archive.name} that is file and folder'] += 1
+        continue
+      with file:
+        while part := read(_PART):
+          file.write(part)
+    write_json(partial / _LEFT_OUT, left_out)
 
 
 def _read(archive, file, size):

@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import pathlib
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ def read_csv(
         ) from error
       if row is None:
         return
-      lines.check_no_row_within(len(header), delimiter)
+      lines.check_no_row_within(row, len(header), delimiter)
       if len(row) == len(header):
         yield dict(zip(header, row, strict=True))
       elif row:
@@ -208,12 +209,16 @@ class _Lines:
   def begun(self):
     return self._number + 1 - len(self.record)
 
-  def check_no_row_within(self, fields, delimiter):
+  def check_no_row_within(self, row, fields, delimiter):
     """Raises DataError where a field has swallowed whole rows of the file.
 
-    A line of prose has blanks before its first comma or behind its commas.
+    A line of prose has blanks before its first comma or behind its commas; and
+    lines of a text that ends as no row begins are that text's.
     """
-    for line in self.record[1:]:
+    more = self.record[1:]
+    if more and len(row) == fields and not _ends_in_a_row(row, delimiter):
+      return
+    for line in more:
       parts = line.rstrip('\r\n').split(delimiter, 1)
       if len(parts) < 2 or not parts[0] or set(parts[0]) & set(' \t"'):
         continue
@@ -231,6 +236,19 @@ class _Lines:
           f'{self._path} has a line of over {_MAX_LINE:,} characters.'
         )
       yield line
+
+
+def _ends_in_a_row(row, delimiter):
+  """Whether a field of several lines may have swallowed others of its column.
+
+  If a row of the right length has, its last line holds what stands before that
+  column in the row where the quote has closed.
+  """
+  for place, field in enumerate(row):
+    *above, last = re.split('[\r\n]', field)
+    if above and last.count(delimiter) >= place:
+      return True
+  return False
 
 
 def _decode(line, fallback):

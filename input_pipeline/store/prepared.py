@@ -128,9 +128,11 @@ def refuse_foreign(out: str | pathlib.Path):
   if not pathlib.Path(out).is_dir() or is_prepared(out):
     return
   foreign = sorted(path.name for path in pathlib.Path(out).iterdir())
-  foreign = [
-    name for name in foreign if name not in (folder_lock.NAME, UNPACKED)
-  ]
+  ours = [folder_lock.NAME, UNPACKED]
+  progress = pathlib.Path(out, _PROGRESS)
+  if progress.is_dir() and not any(progress.glob('[!.]*')):
+    ours.append(_PROGRESS)  # its key did not come to be: killed, or a full disk
+  foreign = [name for name in foreign if name not in ours]
   if foreign:
     raise DataError(
       f'{out} already holds {", ".join(foreign[:5])}: choose an empty folder, '
@@ -201,7 +203,7 @@ def _claim(out, key):
       f'remove it, or choose another folder.'
     )
   refuse_foreign(out)
-  progress.mkdir()
+  progress.mkdir(exist_ok=True)
   write_text(owner, key)
 
 

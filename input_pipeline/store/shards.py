@@ -13,7 +13,6 @@ import functools
 import hashlib
 import itertools
 import json
-import os
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -22,6 +21,7 @@ import numpy as np
 from input_pipeline import images
 from input_pipeline.atomic_write import atomic_path, write_json
 from input_pipeline.config import DataConfig
+from input_pipeline.cores import cores
 from input_pipeline.errors import plain_or_quoted
 from input_pipeline.quiet import without_warnings
 from input_pipeline.study import SPLITS, Dataset, Study
@@ -276,7 +276,7 @@ def _template(out, split):
 
 def _map_ahead(function, items):
   """Results in order, computed by threads on all cores, a few items ahead."""
-  workers = len(os.sched_getaffinity(0))
+  workers = cores()
   pool = concurrent.futures.ThreadPoolExecutor(workers)
   try:
     pending = collections.deque()

@@ -1,11 +1,16 @@
 """Archives: half downloaded ones, and members that point out of them."""
 
+import concurrent.futures
 import gzip
 import tarfile
+import threading
+import time
 import zipfile
+from collections import Counter
 
 import pytest
 
+from input_pipeline.layouts import archives
 from input_pipeline.study import DataError
 from tests.made import small_layouts
 from tests.made.selecting import dropped, kept, select
@@ -22,7 +27,7 @@ def test_half_downloaded_archives_are_refused(tmp_path, name, part):
   with pytest.raises(DataError, match='half downloaded') as caught:
     select(folder)
   assert name in str(caught.value)
-  assert not list((tmp_path / 'scratch').glob('.*'))
+  assert not list((tmp_path / 'scratch').glob('.*.partial'))
   (folder / name).write_bytes(content)
   assert len(kept(select(folder))) == 5
 
@@ -84,6 +89,35 @@ def test_members_that_point_out_of_a_zip_are_not_written(tmp_path):
   }
   new = set(tmp_path.rglob('*')) - before
   assert all(path.is_relative_to(tmp_path / 'scratch') for path in new)
+
+
+def test_two_runs_unpack_an_archive_once(tmp_path, monkeypatch):
+  """The second waits for the first, and takes what that has written."""
+  folder = tmp_path / 'openi'
+  small_layouts.write_openi(folder, many(5))
+  read_members, started = archives.read_members, threading.Event()
+  calls = []
+
+  def slowly(*args):
+    calls.append(args)
+    for member in read_members(*args):
+      started.set()
+      time.sleep(0.02)
+      yield member
+
+  def unpack():
+    return archives.unpack(
+      folder / 'NLMCXR_png.tgz', tmp_path / 'cache', ['.png'], Counter()
+    )
+
+  monkeypatch.setattr(archives, 'read_members', slowly)
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    first = pool.submit(unpack)
+    assert started.wait(60)
+    second = pool.submit(unpack)
+    assert first.result() == second.result()
+  assert len(calls) == 1
+  assert len(list(first.result().rglob('*.png'))) == 10
 
 
 def openi(folder, name, content):

@@ -135,6 +135,44 @@ def test_narrow_windows(tmp_path, function, width, expected):
   np.testing.assert_allclose(film_HxW[0], expected, atol=1)
 
 
+def bordered(share):
+  """A film of 12 bits, and a collimator's border that is so much of it."""
+  rng = np.random.default_rng(0)
+  film_HxW = rng.normal(2000, 500, (200, 200)).clip(300, 4000)
+  film_HxW[: int(200 * share)] = rng.integers(0, 60, 200)
+  film_HxW[0, :2] = 0, 4095
+  return film_HxW.astype(np.uint16)
+
+
+@pytest.mark.parametrize('share', [0, 0.05, 0.3])
+@pytest.mark.parametrize(
+  ('center', 'width'), [(127, 255), (128, 256), (60000, 400)]
+)
+def test_a_window_of_another_film_gives_way(tmp_path, share, center, width):
+  """One of 8 bits, say, would leave a white film in a black border."""
+  film_HxW = bordered(share)
+  shown_HxW = shown(
+    tmp_path, film_HxW, bits=12, WindowCenter=center, WindowWidth=width
+  )
+  np.testing.assert_allclose(shown_HxW, film_HxW / 4095 * 255, atol=1)
+
+
+@pytest.mark.parametrize('share', [0, 0.3, 0.95])
+@pytest.mark.parametrize(
+  # All of it, its brighter half, and its darker one.
+  ('center', 'width'), [(2000, 3400), (3000, 2000), (1000, 2000)]
+)  # fmt: skip
+def test_a_window_of_the_film_stays(tmp_path, share, center, width):
+  """Even of a child on a large plate, which is nearly all border."""
+  film_HxW = bordered(share)
+  shown_HxW = shown(
+    tmp_path, film_HxW, bits=12, WindowCenter=center, WindowWidth=width
+  )
+  low = center - width / 2
+  expected = np.clip((film_HxW - low) / (width - 1) * 255, 0, 255)
+  np.testing.assert_allclose(shown_HxW, expected, atol=0.51)
+
+
 @pytest.mark.parametrize('signed', [False, True])
 @pytest.mark.parametrize('low', [0, 2, 4])
 @pytest.mark.parametrize('rle', [False, True])

@@ -173,6 +173,20 @@ def test_pictures(tmp_path, syntax, kind, options, pixels, expected, atol):
   np.testing.assert_allclose(images.read_film(path), expected, atol=atol)
 
 
+@needs_jpeg_2000
+def test_values_beyond_what_the_header_of_a_picture_says(tmp_path):
+  """Of the two, the picture is right (PS3.5 8.2)."""
+  values = np.rint(np.linspace(0, 16383, 1200)).reshape(30, 40)
+  frame = picture(values.astype(np.uint16), 'JPEG2000', no_jp2=True)
+  path = write_dicom(
+    tmp_path / 'film', DEEP_HxW, bits=12, syntax=JPEG2000Lossless,
+    data=encapsulate([frame]),
+  )  # fmt: skip
+  np.testing.assert_array_equal(
+    images.read_film(path), np.rint(values / 16383 * 255)
+  )
+
+
 @pytest.mark.parametrize(
   ('tags', 'message'),
   [

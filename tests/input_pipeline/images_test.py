@@ -1,4 +1,5 @@
 import io
+import struct
 import subprocess
 import sys
 import zlib
@@ -8,7 +9,13 @@ import pytest
 from PIL import Image
 
 from input_pipeline import images
-from tests.made.dicom_file import RAMP_HxW, write_dicom
+from tests.made.dicom_file import (
+  DEEP_HxW,
+  DEEP_SHOWN_HxW,
+  RAMP_HxW,
+  write_dicom,
+)
+from tests.made.forbidden import forbid
 
 
 def save(picture, path, **options):
@@ -33,6 +40,57 @@ def test_deep_png_is_stretched_to_its_own_range(tmp_path):
   path = save(Image.fromarray(deep.astype(np.uint16)), tmp_path / 'film.png')
   expected = (deep.astype(int) - 100) / 3995 * 255
   np.testing.assert_allclose(images.read_film(path), expected, atol=0.51)
+
+
+def deep_png(path, kind, pixels_HxWxC, *chunks):
+  """A PNG of 16 bits of that kind of colour, which Pillow does not write."""
+  height, width = pixels_HxWxC.shape[:2]
+  rows = b''.join(b'\0' + row.astype('>u2').tobytes() for row in pixels_HxWxC)
+  header = struct.pack('>LLBBBBB', width, height, 16, kind, 0, 0, 0)
+  path.write_bytes(
+    b'\x89PNG\r\n\x1a\n'
+    + b''.join(
+      len(data).to_bytes(4, 'big')
+      + name
+      + data
+      + zlib.crc32(name + data).to_bytes(4, 'big')
+      for name, data in (
+        *((b'IHDR', header), *chunks),
+        *((b'IDAT', zlib.compress(rows)), (b'IEND', b'')),
+      )
+    )
+  )
+  return path
+
+
+@pytest.mark.parametrize(('kind', 'channels'), [(2, 3), (4, 2), (6, 4)])
+def test_deep_png_in_colour_or_with_alpha_has_all_its_bits(
+  tmp_path, kind, channels
+):
+  """Of values below 4096, the high bytes alone would be sixteen."""
+  pixels = np.repeat(DEEP_HxW[..., None], channels, axis=2)
+  if kind > 2:
+    pixels[..., -1] = 65535
+  path = deep_png(tmp_path / 'film.png', kind, pixels)
+  np.testing.assert_array_equal(images.read_film(path), DEEP_SHOWN_HxW)
+  exif = Image.Exif()
+  exif[0x0112] = 6  # turn right to view
+  deep_png(path, kind, pixels, (b'eXIf', exif.tobytes()[6:]))
+  turned = np.rot90(DEEP_SHOWN_HxW, -1)
+  np.testing.assert_array_equal(images.read_film(path), turned)
+  path.write_bytes(path.read_bytes()[:-40])
+  with pytest.raises(
+    images.ImageError, match=r'cut short \(image file is trunc'
+  ):
+    images.read_film(path)
+
+
+def test_deep_colours_are_their_luminance(tmp_path):
+  colours = np.random.default_rng(0).integers(0, 65536, (30, 40, 3))
+  colours[0, 0], colours[0, 1] = 0, 65535
+  film_HxW = images.read_film(deep_png(tmp_path / 'film.png', 2, colours))
+  expected = colours @ [0.299, 0.587, 0.114] / 65535 * 255
+  np.testing.assert_allclose(film_HxW, expected, atol=0.51)
 
 
 def test_jpeg_under_a_wrong_name(tmp_path):
@@ -101,6 +159,15 @@ def test_missing_file_and_folder(tmp_path):
   ):
     with pytest.raises(images.ImageError, match=what):
       images.read_film(path)
+
+
+@pytest.mark.parametrize('method', ['stat', 'read_bytes'])
+def test_a_film_that_may_not_be_read(tmp_path, monkeypatch, method):
+  path = save(Image.fromarray(RAMP_HxW), tmp_path / 'film.png')
+  forbid(monkeypatch, path, method)
+  with pytest.raises(images.ImageError) as caught:
+    images.read_film(path)
+  assert str(caught.value) == f'{path}: cannot be read (Permission denied).'
 
 
 def test_animation_is_refused(tmp_path):

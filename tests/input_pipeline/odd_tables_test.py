@@ -64,6 +64,36 @@ def test_long_reports_with_lines_and_commas_are_none_of_these(tmp_path):
 
 
 @pytest.mark.parametrize(
+  'report',
+  [
+    'All.\nHeart,normal,size,no.\nEnd.',
+    'Heart,lungs,bones,clear\r\n',
+    '\na,b,c,d\n',
+  ],
+)
+def test_lines_of_a_report_that_could_be_rows(tmp_path, report):
+  small_layouts.write_table(tmp_path / 'mine', [ROW | {'report': report}])
+  (study,) = kept(select(tmp_path / 'mine')).values()
+  assert study.report == report.strip()
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    # A text that begins with a comma, a field of several lines behind the one
+    # where the quote closes, and two that are never closed.
+    'a,"Clear.,1.png,train\nb,Clear.,1.png,train\nc,",1.png,train\n',
+    'a,"Clear.,1.png,train\nb,Clear.,1.png,train\nc,No",1.png,"a\nb"\n',
+    'a,"Clear.,1.png,train\nb,No",1.png,"train\nc,No.,1.png,train\nd,x,y,z"\n',
+  ],
+)
+def test_rows_that_a_sound_row_has_swallowed(tmp_path, text):
+  folder = write(tmp_path / 'mine', 'id,report,image,split\n' + text)
+  with pytest.raises(DataError, match='opens in line 2 and closes behind'):
+    select(folder)
+
+
+@pytest.mark.parametrize(
   'header', ['id,report,image,report', 'id,report,image,view,view']
 )
 def test_a_column_that_is_there_twice_is_refused(tmp_path, header):

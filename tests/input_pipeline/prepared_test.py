@@ -1,3 +1,4 @@
+import errno
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ from input_pipeline.layouts import detect
 from input_pipeline.store import prepared, shards
 from input_pipeline.study import DataError
 from input_pipeline.tensorflow_cpu import tf, tfds
+from tests.made.forbidden import forbid
 from tests.made.r2gen_folder import write_annotation, write_r2gen
 
 
@@ -82,6 +84,37 @@ def test_a_folder_of_somebody_else_is_left_alone(folder):
   with pytest.raises(DataError, match=r'already holds thesis\.txt'):
     prepare(folder)
   assert sorted(path.name for path in out.iterdir()) == ['.lock', 'thesis.txt']
+
+
+def test_a_full_disk_at_the_start_does_not_lock_out(folder, monkeypatch):
+  """Its folder of progress is there, and what it is of is not."""
+  write_text = prepared.write_text
+
+  def full(*args):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  monkeypatch.setattr(prepared, 'write_text', full)
+  with pytest.raises(OSError, match='No space'):
+    prepare(folder)
+  monkeypatch.setattr(prepared, 'write_text', write_text)
+  progress = folder.parent / 'prepared' / 'progress'
+  (progress / 'notes.txt').write_text('mine')
+  with pytest.raises(DataError, match='already holds progress'):
+    prepare(folder)
+  (progress / 'notes.txt').rename(progress / '.key.0.partial')  # of a kill
+  _, studies = prepare(folder)
+  assert len(studies['train']) == 10
+  assert not progress.exists()
+
+
+def test_a_film_that_may_not_be_read_is_a_bad_one(folder, monkeypatch):
+  forbid(monkeypatch, path := folder / 'images' / 'train-3' / '0.png')
+  message = f'train/train-3: {path}: cannot be read (Permission denied).'
+  with pytest.raises(DataError) as caught:
+    prepare(folder)
+  assert message in str(caught.value)
+  _, studies = prepare(folder, skip_bad=True)
+  assert len(studies['train']) == 9
 
 
 def test_all_corrupt_and_missing_films_come_in_one_list(folder, capsys):

@@ -12,6 +12,7 @@ from input_pipeline import images
 from input_pipeline.augmentation import WHOLE
 from input_pipeline.study import DataError
 from tests.made import small_layouts
+from tests.made.forbidden import forbid
 from tests.made.opening import assert_same, open_folder, train
 from tests.made.r2gen_folder import write_annotation, write_r2gen
 
@@ -118,9 +119,17 @@ def test_a_bad_film_is_named_with_its_study(folder, split):
       list(pipeline.eval_batches(data, split, batch_size=4))
 
 
-def test_a_bad_training_study_is_skipped_by_its_mask(folder, capsys):
+@pytest.mark.parametrize(
+  'fault', ['neither PNG nor JPEG nor DICOM', 'Permission denied']
+)
+def test_a_bad_training_study_is_skipped_by_its_mask(
+  folder, capsys, monkeypatch, fault
+):
   good = train(stream(folder), 6, CROP)
-  (folder / 'images' / 'train-2' / '1.png').write_text('no film at all')
+  path = folder / 'images' / 'train-2' / '1.png'
+  path.write_text('no film at all')
+  if fault == 'Permission denied':
+    forbid(monkeypatch, path)
   data = stream(folder, skip_bad=True)
   masked = 0
   for batch, before in zip(train(data, 6, CROP), good, strict=True):
@@ -135,7 +144,7 @@ def test_a_bad_training_study_is_skipped_by_its_mask(folder, capsys):
   assert masked == 2
   warned = capsys.readouterr().err
   assert warned.count('train/train-2: ') == 1
-  assert 'neither PNG nor JPEG nor DICOM' in warned
+  assert fault in warned
 
 
 def test_missing_films_are_listed_before_anything_is_read(folder):
