@@ -4,9 +4,9 @@
     --save_json_file predictions.json --img_root_dir images
 
 Each study's object is copied whole, and model_prediction added; studies that
-the output has already are left out. The weights are read from the folder
-`weights` beside this file, as `python -m cmn_jax.export WORKDIR --to hub --out
-weights` writes it, or from --checkpoint.
+have a report in the output already are left out. The weights are read from the
+folder `weights` beside this file, as `python -m cmn_jax.export WORKDIR --to hub
+--out weights` writes it, or from --checkpoint.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from pathlib import Path
 
 from cmn_jax.comparison.exports import EMPTY, prose
 from input_pipeline import stopping
-from input_pipeline.atomic_write import write_json
-from input_pipeline.errors import UserError
-from input_pipeline.film_list import FilmStudy
+from input_pipeline.atomic_write import write_text
+from input_pipeline.errors import UserError, quoted
+from input_pipeline.film_list import FilmStudy, printable
 from input_pipeline.study import view_of
 from input_pipeline.terminal import progress_bar
 
@@ -67,25 +67,30 @@ def study_of(name: str, fields: dict, root: Path, views: int) -> FilmStudy:
     root: that the paths start from, even those with a leading slash.
     views: films that the model takes; with one it is the key film.
   """
-  paths, words = fields.get('image_path'), fields.get('frontal_lateral')
-  paths = [paths] if isinstance(paths, str) else paths or []
+  named, words = fields.get('image_path'), fields.get('frontal_lateral')
+  named = named if isinstance(named, list) else [named] * isinstance(named, str)
+  paths = [path for path in named if isinstance(path, str)]
   key = fields.get('key_image_path')
   # Of another length, the words are not of these films.
-  known = isinstance(words, list) and len(words) == len(paths)
+  known = isinstance(words, list) and len(words) == len(paths) == len(named)
   views_of = dict(zip(paths, map(view_of, words), strict=True)) if known else {}
   if isinstance(key, str):
     paths = [key, *(path for path in paths if path != key)]
   chosen = paths[:1] if views == 1 else paths
+  fault = '' if chosen else 'it names no film'
+  odd = [path for path in named if not isinstance(path, str)]
+  if odd:
+    fault = f'its image_path holds {quoted(odd[0])}: expected paths of films'
   return FilmStudy(
     name,
     tuple(str(root / path.lstrip('/')) for path in chosen),
     tuple(views_of.get(path) for path in chosen),
-    '' if chosen else 'it names no film',
+    fault,
   )
 
 
 def predict(writer, given: dict[str, dict], out: Path, root: Path) -> list[str]:
-  """Writes the file of predictions; what it has already stays.
+  """Writes the file of predictions; the reports that it has already stay.
 
   Args:
     writer: `Writer`, of `Reporter.load`.
@@ -94,12 +99,22 @@ def predict(writer, given: dict[str, dict], out: Path, root: Path) -> list[str]:
     root: of the films.
 
   Returns:
-    Why studies have no report, but an `EMPTY` one.
+    Why studies have no report, but an `EMPTY` one; another call tries them
+    again.
+
+  Raises:
+    UserError: no file can be written there, or it holds other things.
   """
   from cmn_jax.own_films import write_reports
+  from cmn_jax.report_rows import check_place
 
+  check_place('--save_json_file', out)
   known, faults = read_studies(out) if out.exists() else {}, []
-  todo = [name for name in given if name not in known]
+  todo = [
+    name
+    for name in given
+    if known.get(name, {}).get(PREDICTION) in (None, EMPTY)
+  ]
   views = writer.config.data.views
   studies = [study_of(name, given[name], root, views) for name in todo]
   bar = progress_bar(
@@ -113,10 +128,16 @@ def predict(writer, given: dict[str, dict], out: Path, root: Path) -> list[str]:
       text = prose(result.report.text) or EMPTY
     known[name] = {**given[name], PREDICTION: text}
     if count % _SAVED_EVERY == 0:
-      write_json(out, known)
+      _save(out, known)
   order = [name for name in given if name in known]
-  write_json(out, {name: known[name] for name in (*order, *known)})
+  _save(out, {name: known[name] for name in (*order, *known)})
   return faults
+
+
+def _save(out: Path, studies: dict[str, dict]) -> None:
+  # Half a pair of UTF-16, which UTF-8 cannot hold, stays JSON's \ud83d.
+  text = json.dumps(studies, indent=1, ensure_ascii=False)
+  write_text(out, printable(text) + '\n')
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -134,7 +155,7 @@ def main(argv: list[str] | None = None) -> None:
     faults = predict(writer, given, args.save_json_file, args.img_root_dir)
   except (UserError, OSError) as error:
     sys.exit(f'error: {error}')
-  print(f'{len(given)} studies in {args.save_json_file}')
+  print(printable(f'{len(given)} studies in {args.save_json_file}'))
   if faults:
     print(
       f'{len(faults)} of them could not be read and have the report {EMPTY!r}:',

@@ -5,17 +5,18 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import itertools
-import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from cmn_jax.predictor import filled
+from cmn_jax.loaded import Loaded
+from cmn_jax.predictor import filled, read_row
 from cmn_jax.report import Report, Writer
+from input_pipeline.cores import cores
 from input_pipeline.errors import UserError
-from input_pipeline.film_list import FilmStudy, slots_of
+from input_pipeline.film_list import FilmStudy, printable, slots_of
 from input_pipeline.film_statistics import FilmLook
-from input_pipeline.images import prepare_films
 
 _THREADS = 8
 
@@ -80,14 +81,16 @@ def write_reports(
 @contextlib.contextmanager
 def _reading(writer: Writer, studies: Iterable[FilmStudy], ahead: int):
   """Iterates over (Result without report, {array: row}), reading ahead."""
-  threads = min(len(os.sched_getaffinity(0)), _THREADS)
+  threads = min(cores(), _THREADS)
   pool = concurrent.futures.ThreadPoolExecutor(threads)
   studies, waiting = iter(studies), collections.deque()
 
   def read():
     while True:
       for study in itertools.islice(studies, ahead - len(waiting)):
-        waiting.append(pool.submit(_read_study, study, writer))
+        waiting.append(
+          pool.submit(read_own, study, writer.config.data, writer.loaded)
+        )
       if not waiting:
         return
       yield waiting.popleft().result()
@@ -98,27 +101,29 @@ def _reading(writer: Writer, studies: Iterable[FilmStudy], ahead: int):
     pool.shutdown(cancel_futures=True)
 
 
-def _read_study(study: FilmStudy, writer: Writer) -> tuple[Result, dict]:
-  c = writer.config.data
+def read_own(
+  study: FilmStudy, c: ConfigDict, loaded: Loaded
+) -> tuple[Result, dict]:
+  """A study without its report, or with its error, and its row of a batch.
+
+  Args:
+    study: whose films are put in the model's order.
+    c: config.data of the model.
+    loaded: its checkpoint.
+  """
   if study.fault:
     return Result(study, error=study.fault), {}
   slots = slots_of(study, c.views, c.view_rule)
-  there_I = np.array([film is not None for film in slots])
   films = tuple(film for film in slots if film is not None)
   if not films:
-    return Result(study, error='it has no film that this model takes'), {}
+    error = 'all its films are lateral, and this model takes frontal ones alone'
+    return Result(study, error=error), {}
   try:
-    images = prepare_films(films, c.image_size)
+    row = read_row(slots, c.image_size)
   except (UserError, OSError) as error:
-    return Result(study, films, error=str(error)), {}
-  images_IxHxW = np.zeros((c.views, c.image_size, c.image_size), np.uint8)
-  images_IxHxW[there_I] = images
-  row = {
-    'images_BxIxHxW': images_IxHxW,
-    'mask_B': np.bool_(True),
-    'mask_BxI': there_I,
-  }
-  return Result(study, films, images, writer.loaded.looks(images)), row
+    return Result(study, films, error=printable(str(error))), {}
+  images = row['images_BxIxHxW'][row['mask_BxI']]
+  return Result(study, films, images, loaded.looks(images)), row
 
 
 def _batch_of(good) -> dict:

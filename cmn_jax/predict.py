@@ -36,9 +36,11 @@ def _words_of(finding) -> str:
 
 def as_json(reporter, paths, report) -> dict:
   """A report and who has written it, as JSON's types."""
+  from input_pipeline.film_list import printable
+
   classifier = reporter.classifier
   return {
-    'images': [str(path) for path in paths],
+    'images': [printable(str(path)) for path in paths],
     'report': report.text,
     'findings': [dataclasses.asdict(f) for f in report.findings],
     'unlike_training': report.unlike_training,
@@ -93,9 +95,11 @@ def print_report(reporter, paths, report, in_json: bool) -> None:
   if in_json:
     print(json.dumps(as_json(reporter, paths, report), indent=1))
     return
+  from input_pipeline.film_list import printable
+
   found = ', '.join(_words_of(f) for f in report.findings)
   for name, text in (
-    ('images:', ', '.join(str(path) for path in paths)),
+    ('images:', printable(', '.join(str(path) for path in paths))),
     ('model:', reporter.provenance),
     ('report:', report.text),
     ('findings:', f'{found or "none"} (read in the report by rules)'),
@@ -127,7 +131,8 @@ def _parser() -> argparse.ArgumentParser:
   films.add_argument(
     '--image',
     action='append',
-    help='PNG, JPEG or DICOM; once for each view, the frontal one first',
+    help='PNG, JPEG or DICOM; once for each view of one study, the frontal '
+    'one first where no tag or name says the view',
   )
   films.add_argument(
     '--images',
@@ -145,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     '--page',
     type=Path,
     metavar='HTML',
-    help='of --images: a page of films and reports beside --out',
+    help='of --images: a page of the first 200 studies beside --out',
   )
   parser.add_argument(
     '--beam_size', type=int, help='beams; as the model was configured without'
@@ -178,25 +183,29 @@ def main(argv: list[str] | None = None) -> None:
 
   try:
     studies = _named_studies(args)
-    reporter, report = _asked(args, studies)
+    reporter, result = _asked(args, studies)
   except (UserError, OSError) as error:
     sys.exit(f'error: {error}')
-  if report:
-    print_report(reporter, args.image, report, args.json)
+  if result:
+    print_report(reporter, result.films, result.report, args.json)
 
 
-def _named_studies(args) -> list | None:
-  """Those of --images; reads the films of --image once, to refuse what is none.
+def _named_studies(args) -> list:
+  """Those of --images, or the one of --image, whose films are read once.
 
-  Before anything that takes long.
+  So that what is no film is refused before anything that takes long.
   """
-  from input_pipeline.film_list import read_film_list
+  from input_pipeline.errors import UserError
+  from input_pipeline.film_list import read_film_list, study_of
   from input_pipeline.images import read_film
 
-  for path in args.image or ():
-    read_film(path)
-  if not args.images:
-    return None
+  if args.image:
+    for path in args.image:
+      read_film(path)
+    study = study_of(', '.join(args.image), args.image)
+    if study.fault:
+      raise UserError(f'--image {study.id}: {study.fault}')
+    return [study]
   studies, dropped = read_film_list(args.images)
   for reason, count in dropped.items():
     print(f'left out: {count} x {reason}', file=sys.stderr)
@@ -204,21 +213,24 @@ def _named_studies(args) -> list | None:
 
 
 def _asked(args, studies):
-  """The reporter and its report; no report where all is written already."""
+  """The reporter and the result of --image; None where all is said already."""
   # After the arguments, as in every verb: --help waits for no JAX.
   from cmn_jax import process
   from cmn_jax.loaded import Loaded
-  from cmn_jax.predictor import Predictor
+  from cmn_jax.own_films import read_own, write_reports
+  from cmn_jax.predictor import Predictor, check_count
   from cmn_jax.reporter import Reporter, writes_reports
-  from input_pipeline.images import prepare_films
 
   process.set_up()
   loaded = Loaded.load(args.checkpoint)
   if not args.images and not writes_reports(loaded):
     # A task of another kind says what it has to say by itself.
-    said = Predictor(loaded).describe(args.image)
-    films = prepare_films(args.image, loaded.config.data.image_size)
-    said['unlike_training'] = loaded.unlike_training(films)
+    check_count(args.image, loaded.config.data.views)
+    result, row = read_own(studies[0], loaded.config.data, loaded)
+    _check_films(args, result)
+    predictor, batch = Predictor(loaded), {n: x[None] for n, x in row.items()}
+    said = predictor.task.describe(predictor.rows(batch), 0)
+    said['unlike_training'] = loaded.unlike_training(result.images_IxHxW)
     print(json.dumps({**said, 'clinical_use': False}, indent=1))
     return None, None
   reporter = Reporter.load(loaded, args.classifier)
@@ -227,7 +239,25 @@ def _asked(args, studies):
 
     predict_many(reporter, studies, args.out, args.beam_size, args.page)
     return reporter, None
-  return reporter, reporter.report(args.image, args.beam_size, attention=False)
+  check_count(args.image, reporter.config.data.views)
+  (result,) = write_reports(reporter, studies, args.beam_size)
+  _check_films(args, result)
+  return reporter, result
+
+
+def _check_films(args, result) -> None:
+  """Refuses what could not be read; tells another order of the films."""
+  from input_pipeline.errors import UserError
+  from input_pipeline.film_list import printable
+  from input_pipeline.terminal import warn
+
+  if result.error:
+    raise UserError(f'--image {result.study.id}: {result.error}')
+  if list(result.films) != args.image:
+    warn(
+      'by the views in their tags or names the films are taken as '
+      + printable(', '.join(result.films))
+    )
 
 
 if __name__ == '__main__':

@@ -8,8 +8,8 @@ from cmn_jax.own_films import Result, write_reports
 from cmn_jax.pages.page import Section, write_page
 from cmn_jax.pages.studies import Example, studies_section
 from cmn_jax.report import Writer
-from cmn_jax.report_rows import ReportRows, model_key, row_of
-from input_pipeline.film_list import FilmStudy
+from cmn_jax.report_rows import ReportRows, check_place, model_key, row_of
+from input_pipeline.film_list import FilmStudy, printable
 from input_pipeline.film_statistics import sentence_of
 from input_pipeline.terminal import folded, progress_bar
 
@@ -31,27 +31,38 @@ def predict_many(
     studies: of `read_film_list`.
     out: .jsonl or .csv.
     beam_size: as for `write_reports`.
-    page: of the studies that are written now, at most 200, if it is wanted.
+    page: of the first 200 studies, if it is wanted; those of them that the
+      table has are written again for it.
 
   Raises:
-    UserError: `out` is of another model, or of none.
+    UserError: `out` is of another model, of other films, of none, or held by
+      another process; or no file can be written there.
   """
+  if page:
+    check_place('--page', page)
   key, shown, counts = model_key(writer, beam_size), [], [0, 0, 0]
+  shows = _MOST_ON_PAGE if page else 0
+  on_page = {study.id for study in studies[:shows]}
   with ReportRows(out, key) as rows:
-    todo = [study for study in studies if study.id not in rows.done]
+    rows.check_films(studies)
+    todo = [s for s in studies if s.id not in rows.done or s.id in on_page]
     results = write_reports(writer, todo, beam_size, page is not None)
     for result in progress_bar(results, total=len(todo), unit=' studies'):
+      if result.study.id in on_page:
+        shown.append(result)
+      if result.study.id in rows.done:
+        continue
       rows.add([row_of(result, key)])
       unlike = result.report and result.report.unlike_training
       for place, there in enumerate((True, result.error, unlike)):
         counts[place] += bool(there)
-      if page and len(shown) < _MOST_ON_PAGE:
-        shown.append(result)
-  # A call that finds all done leaves the page of the one that did it.
-  if page and (shown or not page.exists()):
-    write_own_page(page, writer, shown)
+  if page:
+    more = len(studies) - len(shown)
+    write_own_page(
+      page, writer, shown, f'{more:,} more studies are in {out}.' * bool(more)
+    )
   written, unread, unlike = counts
-  said = (
+  said = printable(
     f'{written} rows written to {out}'
     + f', {len(studies) - written} were there' * (written < len(studies))
     + f'; {unread} of films that could not be read' * bool(unread)
@@ -61,7 +72,7 @@ def predict_many(
 
 
 def write_own_page(
-  path: Path, writer: Writer, results: Sequence[Result]
+  path: Path, writer: Writer, results: Sequence[Result], note: str = ''
 ) -> None:
   """The studies of a report's page, for films that nobody has reported.
 
@@ -69,6 +80,7 @@ def write_own_page(
     path: of the HTML file.
     writer: that has written them.
     results: what it wrote.
+    note: of what is not shown, if anything.
   """
   examples = [example_of(one) for one in results if not one.error]
   unread = ''.join(
@@ -76,7 +88,9 @@ def write_own_page(
     for one in results
     if one.error
   )
-  sections = [Section('', f'<p class="warning">{writer.disclaimer}</p>')]
+  warning = f'<p class="warning">{writer.disclaimer}</p>'
+  note = f'<p class="note">{html.escape(printable(note))}</p>' * bool(note)
+  sections = [Section('', warning + note)]
   if examples:
     sections.append(Section('Studies', studies_section(examples)))
   if unread:

@@ -10,11 +10,12 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.tasks import TASKS
 from cmn_jax.traced_programs import jit_and_keep
 from input_pipeline.errors import UserError
+from input_pipeline.film_list import study_of
 from input_pipeline.images import prepare_films
 
 
 def read_study(paths: Sequence[Path | str], views: int, size: int) -> dict:
-  """The images of one study as a batch.
+  """The images of one study as a batch, in the order that they are given in.
 
   Args:
     paths: PNG, JPEG or DICOM files.
@@ -23,18 +24,37 @@ def read_study(paths: Sequence[Path | str], views: int, size: int) -> dict:
 
   Raises:
     ImageError: a file is not a readable image.
-    UserError: more images than the model takes, or none.
+    UserError: more images than the model takes, or none, or of two patients.
   """
+  check_count(paths, views)
+  study = study_of('', paths)
+  if study.fault:
+    raise UserError(f'{", ".join(study.films)}: {study.fault}')
+  row = read_row([*paths, *[None] * (views - len(paths))], size)
+  return {name: x[None] for name, x in row.items()}
+
+
+def check_count(paths: Sequence, views: int) -> None:
+  """Raises UserError for more films than a model takes of a study, or none."""
   if not 1 <= len(paths) <= views:
     raise UserError(
       f'{len(paths)} images given; this model takes 1 to {views} of a study'
     )
-  images_1xIxHxW = np.zeros((1, views, size, size), np.uint8)
-  images_1xIxHxW[0, : len(paths)] = prepare_films(paths, size)
+
+
+def read_row(slots: Sequence[Path | str | None], size: int) -> dict:
+  """A study as a row of a batch; None stands for a film that it does not have.
+
+  Raises ImageError for a file that is not a readable image.
+  """
+  there_I = np.array([film is not None for film in slots])
+  images_IxHxW = np.zeros((len(slots), size, size), np.uint8)
+  films = [film for film in slots if film is not None]
+  images_IxHxW[there_I] = prepare_films(films, size)
   return {
-    'images_BxIxHxW': images_1xIxHxW,
-    'mask_B': np.ones(1, bool),
-    'mask_BxI': np.arange(views)[None] < len(paths),
+    'images_BxIxHxW': images_IxHxW,
+    'mask_B': np.bool_(True),
+    'mask_BxI': there_I,
   }
 
 

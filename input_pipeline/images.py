@@ -33,7 +33,7 @@ def read_film(path: str | pathlib.Path) -> np.ndarray:
     content = _content(pathlib.Path(path))
   except OSError as error:  # forbidden, or the disk is at fault
     raise ImageError(path, f'cannot be read ({reason(error)}).') from error
-  decode = _decode_dicom if _is_dicom(content) else _decode_picture
+  decode = _decode_dicom if is_dicom(content) else _decode_picture
   try:
     return decode(content, path)
   except ImageError:
@@ -83,7 +83,7 @@ def _resize(film_HxW, height, width):
   return np.asarray(film.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _is_dicom(content):
+def is_dicom(content):
   """Whether bytes begin as a DICOM file, or as one that lost its preamble."""
   # Then group 2 or 8 comes first, and its elements are small numbers.
   bare = content[:2] in (b'\2\0', b'\x08\0') and content[3:4] == b'\0'

@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from input_pipeline.study import (
   ANYWHERE,
@@ -50,18 +50,34 @@ def film_path(film_of: dict[str, str], name: str, folder: pathlib.Path) -> str:
   return found or str(folder / ANYWHERE / os.path.basename(name))
 
 
-def files_below(folder: str | os.PathLike[str]) -> Iterator[str]:
-  """Files in a fixed order; linked folders are followed, once each."""
+def files_below(
+  folder: str | os.PathLike[str],
+  on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[str]:
+  """Files in a fixed order; linked folders are followed, once each.
+
+  Hidden ones are passed over, and what macOS keeps beside a file ('._0.png',
+  '__MACOSX').
+
+  Args:
+    folder: where they are.
+    on_error: called with the error of each folder that cannot be read.
+  """
   seen = set()
-  for parent, folders, names in os.walk(folder, followlinks=True):
+  for parent, folders, names in os.walk(folder, True, on_error, True):
     real = os.path.realpath(parent)
     if real in seen:
       folders.clear()
       continue
     seen.add(real)
-    folders.sort()
+    folders[:] = sorted(name for name in folders if not _is_hidden(name))
     for name in sorted(names):
-      yield os.path.join(parent, name)
+      if not _is_hidden(name):
+        yield os.path.join(parent, name)
+
+
+def _is_hidden(name):
+  return name.startswith('.') or name == '__MACOSX'
 
 
 def _rank(path):

@@ -87,10 +87,7 @@ def _joined(studies):
 def _read_studies(folder, rows, found, dropped):
   for row in rows:
     found['reports'] += 1
-    films = list(filter(said, _listed(row['image'])))
-    views = _listed(row.get('view'))
-    if len(views) != len(films):
-      views = list(filter(said, views))
+    films, views = films_and_views(row)
     if not films:
       dropped['report that names no film'] += 1
       continue
@@ -129,6 +126,18 @@ def _fault(row, folder, films, views):
   if views and len(views) != len(films):
     return 'row with another number of views than of images'
   return None
+
+
+def films_and_views(row: dict) -> tuple[list[str], list[str]]:
+  """What a row has in its columns image and view, blanks left out.
+
+  Where there are so many views as films, blank views stay.
+  """
+  films, views = _listed(row['image']), _listed(row.get('view'))
+  films = list(filter(said, films))
+  if len(views) != len(films):
+    views = list(filter(said, views))
+  return films, views
 
 
 def _listed(value):

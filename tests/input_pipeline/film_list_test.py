@@ -1,14 +1,19 @@
 """One's own films as studies: folders, tables, patterns, DICOM tags."""
 
 import json
+import os
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
 from input_pipeline.errors import UserError
 from input_pipeline.film_list import FilmStudy, read_film_list, slots_of
 from tests.made.dicom_file import RAMP_HxW, write_dicom
+
+OTHER = 'file that is neither PNG, JPEG nor DICOM, such as '
+NO_PICTURE = 'DICOM without Rows and Columns, no film or cut short, such as '
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def _named(studies, root):
 
 def test_a_folder_by_folders_and_by_study_uid(films):
   studies, dropped = read_film_list(str(films))
-  assert not dropped
+  assert dropped == {f'{OTHER}{films}/notes.txt': 1}
   assert _named(studies, films) == {
     '1.2.3': [('IM0002', 'frontal'), ('two/1.dcm', 'lateral')],
     'a.jpg': [('a.jpg', None)],
@@ -100,6 +105,130 @@ def test_two_patients_in_one_study_are_its_fault(tmp_path):
   (tmp_path / 'list.csv').write_text('id,image\nx,1.dcm;2.dcm\ny,1.dcm\n')
   (x, y), _ = read_film_list(str(tmp_path / 'list.csv'))
   assert 'its 2 films are of 2 patients' in x.fault and not y.fault
+
+
+def _write_without_picture(path, **tags):
+  dicom = pydicom.dcmread(write_dicom(path, RAMP_HxW, **tags))
+  del dicom.Rows, dicom.Columns, dicom.PixelData
+  dicom.save_as(path)
+  return path
+
+
+def test_a_dicom_without_a_picture_takes_no_films_place(tmp_path):
+  tags = {'StudyInstanceUID': '1.2', 'PatientID': 'p'}
+  for name, view in (('IM1.dcm', 'PA'), ('IM2.dcm', 'LL')):
+    write_dicom(tmp_path / name, RAMP_HxW, ViewPosition=view, **tags)
+  reports = [
+    _write_without_picture(tmp_path / 'DICOMDIR'),
+    _write_without_picture(tmp_path / 'IM0.dcm', **tags),
+  ]
+  films = [str(tmp_path / f'IM{n}.dcm') for n in (1, 2)]
+  (study,), dropped = read_film_list(str(tmp_path))
+  assert list(study.films) == slots_of(study, 2, 'first') == films
+  assert dropped == {f'{NO_PICTURE}{reports[0]}': 2}
+  table = tmp_path / 'list.csv'
+  table.write_text('id,image\na,IM0.dcm;IM1.dcm;IM2.dcm\n')
+  (study,), dropped = read_film_list(str(table))
+  assert list(study.films) == films
+  assert dropped == {f'{NO_PICTURE}{reports[1]}': 1}
+  with pytest.raises(UserError, match='left out: 1 x DICOM without Rows'):
+    read_film_list(str(reports[0]))
+
+
+def test_dicom_is_told_by_its_content(tmp_path):
+  names = ['1.2.840.1', 'CR.1.2.840.1', 'IM 1.v2', 'IM1', 'a.dicom', 'b.DCM']
+  for name in names:
+    write_dicom(tmp_path / name, RAMP_HxW)
+  os.mkfifo(tmp_path / 'pipe')  # which would keep a reader waiting
+  studies, dropped = read_film_list(str(tmp_path))
+  assert [study.id for study in studies] == names
+  assert dropped == {f'{OTHER}{tmp_path}/pipe': 1}
+
+
+def test_a_dicom_without_its_preamble_has_its_tags(tmp_path):
+  for name, view in (('1.dcm', 'LL'), ('2', 'PA')):
+    tags = {'StudyInstanceUID': '1.2', 'ViewPosition': view}
+    path = write_dicom(tmp_path / name, RAMP_HxW, **tags)
+    path.write_bytes(path.read_bytes()[132:])
+  (study,), _ = read_film_list(str(tmp_path))
+  assert (study.id, study.views) == ('1.2', ('lateral', 'frontal'))
+
+
+@pytest.mark.parametrize('position', ['', 'n/a'])
+def test_a_blank_view_is_that_of_the_code(tmp_path, position):
+  for name, meaning in (('1', 'left lateral'), ('2', 'postero-anterior')):
+    code = pydicom.Dataset()
+    code.CodeMeaning = meaning
+    tags = {'ViewPosition': position, 'ViewCodeSequence': [code]}
+    write_dicom(tmp_path / name, RAMP_HxW, **tags)
+  studies, _ = read_film_list(str(tmp_path))
+  assert [study.views for study in studies] == [('lateral',), ('frontal',)]
+
+
+def test_a_folder_that_cannot_be_read_is_told(films, monkeypatch):
+  scan, closed = os.scandir, str(films / 'two')
+
+  def scandir(path):
+    if str(path) == closed:
+      raise PermissionError(13, 'Permission denied', closed)
+    return scan(path)
+
+  monkeypatch.setattr(os, 'scandir', scandir)
+  studies, dropped = read_film_list(str(films))
+  assert [study.id for study in studies] == [
+    '1.2.3',
+    'a.jpg',
+    'b.png',
+    'loose.dcm',
+  ]
+  assert dropped[f'folder that cannot be read, such as {closed}'] == 1
+
+
+def test_what_macos_keeps_beside_a_film_is_none(films):
+  (films / 'two' / '._x_PA.png').write_bytes(b'\0\5\x16\7')
+  (films / '__MACOSX').mkdir()
+  (films / 'a.jpg').rename(films / '__MACOSX' / 'a.jpg')
+  studies, _ = read_film_list(str(films))
+  named = _named(studies, films)
+  assert named.keys() == {'1.2.3', 'b.png', 'loose.dcm', 'two'}
+  assert [film for film, _ in named['two']] == [
+    *('two/x_PA.png', 'two/x_lateral.png')
+  ]
+
+
+def test_a_name_may_look_like_a_pattern(films):
+  path = (films / 'b.png').rename(films / 'b [1].png')
+  studies, dropped = read_film_list(str(path))
+  assert studies == [FilmStudy('b [1].png', (str(path),), (None,))]
+  assert not dropped
+
+
+def test_a_name_that_is_no_utf8_is_shown_escaped(films):
+  path = os.fsencode(films / 'two').replace(b'two', b'M\xfcller')
+  os.rename(films / 'two', path)
+  studies, _ = read_film_list(str(films))
+  ids = {study.id: study.films for study in studies}
+  assert os.path.isfile(ids['M\\udcfcller'][0])
+
+
+def test_rows_of_tables_that_other_programs_wrote(films):
+  rows = [
+    {'id': 0, 'image': 'b.png', 'finding': 'effusion'},
+    {'id': 0, 'image': './b.png', 'finding': 'edema'},
+    {'id': 0, 'image': 'a.jpg', 'finding': 'edema'},
+    {'id': 1, 'image': "['two\\\\x_PA.png', 'a.jpg']"},
+    {'id': 2, 'image': float('nan')},
+    {'id': float('nan'), 'image': 'b\0.png'},
+  ]
+  table = films / 'list.jsonl'
+  table.write_text('\n'.join(map(json.dumps, rows)))
+  studies, dropped = read_film_list(str(table))
+  assert _named(studies, films) == {
+    '0': [('b.png', None), ('a.jpg', None)],
+    '1': [('two/x_PA.png', 'frontal'), ('a.jpg', None)],
+    'b\0.png': [('b\0.png', None)],
+  }
+  assert dropped == {'row of list.jsonl that names no film': 1}
 
 
 @pytest.mark.parametrize('name', ['', 'nothing/*.png', 'empty.csv'])

@@ -1,6 +1,7 @@
 """What commands say of a mistake: one sentence of the user's, ours whole."""
 
 import json
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -11,6 +12,8 @@ import cmn_jax.train
 import main as program
 from cmn_jax import compilation_cache, loaded, opening, predict, reporter
 from input_pipeline.errors import UserError
+from tests.made.dicom_file import RAMP_HxW, write_dicom
+from tests.made.fake_writer import FakeWriter
 
 
 @pytest.fixture
@@ -94,6 +97,52 @@ def test_a_report_of_ones_own_films(runs, tmp_path, capsys):
     with pytest.raises(SystemExit, match=says) as caught:
       predict.main(wrong)
     assert '\n' not in caught.value.code
+
+
+@pytest.fixture
+def run_fake(monkeypatch, tmp_path, capsys):
+  """View rule, {name: tags} -> the films that a report names, and warnings."""
+
+  def run(rule, films):
+    writer = FakeWriter(rule)
+    monkeypatch.setattr(loaded.Loaded, 'load', lambda _: writer.loaded)
+    monkeypatch.setattr(reporter.Reporter, 'load', lambda *_: writer)
+    monkeypatch.chdir(tmp_path)
+    for name, tags in films.items():
+      write_dicom(tmp_path / name, RAMP_HxW, **tags)
+    images = [f'--image={name}' for name in films]
+    predict.main(['--checkpoint=x', '--json', *images])
+    said = capsys.readouterr()
+    return json.loads(said.out)['images'], said.err
+
+  return run
+
+
+def test_films_are_put_in_the_models_order(run_fake):
+  lateral, frontal = {'ViewPosition': 'LL'}, {'ViewPosition': 'PA'}
+  images, told = run_fake('first', {'a.dcm': lateral, 'b.dcm': frontal})
+  assert images == ['b.dcm', 'a.dcm']
+  assert 'the films are taken as b.dcm, a.dcm' in told
+  images, told = run_fake('first', {'a.dcm': frontal, 'b.dcm': lateral})
+  assert images == ['a.dcm', 'b.dcm'] and not told
+  images, told = run_fake('frontal_lateral', {'a.dcm': lateral})
+  assert images == ['a.dcm'] and not told
+  with pytest.raises(SystemExit, match='takes frontal ones alone'):
+    run_fake('frontal', {'a.dcm': lateral})
+
+
+def test_films_of_two_patients_are_no_study(run_fake):
+  films = {f'{name}.dcm': {'PatientID': name} for name in 'ab'}
+  with pytest.raises(SystemExit, match='its 2 films are of 2 patients') as told:
+    run_fake('first', films)
+  assert '\n' not in told.value.code
+  with pytest.raises(UserError, match=r'a\.dcm, b\.dcm: its 2 films are of 2'):
+    FakeWriter().report(list(films))
+
+
+def test_a_film_whose_name_is_no_utf8(run_fake):
+  images, _ = run_fake('first', {os.fsdecode(b'M\xfc.dcm'): {}})
+  assert images == ['M\\udcfc.dcm']
 
 
 def test_one_film_is_no_second_view(capsys):

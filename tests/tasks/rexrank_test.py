@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import inference
 from cmn_jax import export
 from cmn_jax.reporter import Reporter
 from input_pipeline.errors import UserError
 from input_pipeline.film_list import FilmStudy
+from tests.made.fake_writer import FakeWriter
 
 ROOT = Path('films')
 IU = {
@@ -52,6 +54,45 @@ def test_the_films_of_a_study(fields, views, films, kinds):
 
 def test_a_study_without_films_has_a_fault():
   assert inference.study_of('x', {}, ROOT, 2).fault == 'it names no film'
+
+
+@pytest.mark.parametrize(
+  ('named', 'says'),
+  [
+    (math.nan, 'it names no film'),
+    (7, 'it names no film'),
+    (['a.png', math.nan], 'its image_path holds nan: expected paths'),
+    ([['a.png']], r"its image_path holds \['a.png'\]: expected paths"),
+  ],
+)
+def test_what_is_no_path_is_its_studys_fault(named, says):
+  fields = {'image_path': named, 'frontal_lateral': ['Frontal']}
+  assert re.match(says, inference.study_of('x', fields, ROOT, 2).fault)
+
+
+def test_studies_without_a_report_are_tried_again(tmp_path):
+  Image.new('L', (9, 9)).save(tmp_path / 'a.png')
+  # Half a pair of UTF-16, as a text that was cut has it.
+  given = json.loads('{"s": {"image_path": "a.png", "note": "\\ud83d"}}')
+  writer, out = FakeWriter(), tmp_path / 'p.json'
+  (fault,) = inference.predict(writer, given, out, tmp_path / 'none')
+  assert 'no such file' in fault
+  assert json.loads(out.read_text('utf-8'))['s']['model_prediction'] == '.'
+  for _ in range(2):
+    assert not inference.predict(writer, given, out, tmp_path)
+  assert writer.sizes == [1]
+  assert json.loads(out.read_text('utf-8'))['s'] == {
+    **given['s'],
+    'model_prediction': 'The heart is big',
+  }
+
+
+def test_where_nothing_can_be_written_no_study_is_read(tmp_path):
+  Image.new('L', (9, 9)).save(tmp_path / 'a.png')
+  given, writer = {'s': {'image_path': 'a.png'}}, FakeWriter()
+  with pytest.raises(UserError, match=r'p\.json: there is no folder'):
+    inference.predict(writer, given, tmp_path / 'none' / 'p.json', tmp_path)
+  assert not writer.sizes
 
 
 def test_the_contract(runs, tmp_path, capsys):
