@@ -18,6 +18,7 @@ from cmn_jax.training.studies import OverStudies, Rows, StudyBatches
 from configs import difference
 from input_pipeline.atomic_write import write_json
 from input_pipeline.data import Data, DataConfig
+from input_pipeline.terminal import warn
 
 SPLITS = ('val', 'test')
 # What stands beside the difference, or says nothing of what was trained.
@@ -34,7 +35,7 @@ def evaluate(
 
   The checkpoint is the best by validation; the test split is read here only.
   Network, data and labels are the checkpoint's, see `evaluation_config`.
-  Several processes predict together; the first one scores.
+  Several processes predict together; the first one writes.
 
   Args:
     config: of the command.
@@ -61,6 +62,12 @@ def evaluate(
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
   task, data = open_task(config, loaded)
   task.check(loaded.meta, origin)
+  trained = loaded.meta.get('split_digest', data.split_digest)['train']
+  if trained != data.split_digest['train'] and distributed.is_first():
+    warn(
+      f'{origin} was trained on other studies than the training part at hand: '
+      'of the studies that are scored it may have seen some'
+    )
   augmentation = DataConfig(**config.data).augmentation
   batches = StudyBatches(task, data, config, augmentation)
   variables = parallel.replicate(loaded.variables)
@@ -75,9 +82,10 @@ def evaluate(
     studies = len(data.studies[split])
     distributed.log(f'predicting and scoring {studies} {split} {task.unit}')
     rows = predict(variables, batches.split(split), studies)
+    # What scoring computes of images, all processes compute together.
+    results = _results(task, data, config, loaded, split, rows)
     if not distributed.is_first():
       continue
-    results = _results(task, data, config, loaded, split, rows)
     write_json(out / f'{split}.json', results)
     write_json(
       out / f'{split}_predictions.json', task.predictions(split, rows.arrays)

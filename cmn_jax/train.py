@@ -13,7 +13,7 @@ from cmn_jax.training.checkpoints import latest_folder
 from cmn_jax.training.distributed import is_first, log
 from cmn_jax.training.loop import run_epochs
 from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.resuming import check_same_run
+from cmn_jax.training.resuming import check_same_run, check_same_studies
 from cmn_jax.training.run import Run
 from cmn_jax.training.saving import Checkpoints, set_aside_damaged
 from cmn_jax.training.state import init_state
@@ -53,6 +53,7 @@ def _train(config: ConfigDict, workdir: Path, held: contextlib.ExitStack):
   run = Run(task, data, config, augmentation, workdir, parallel)
   if loaded:
     task.check(loaded.meta, workdir)
+    check_same_studies(loaded.meta, data, workdir)
   else:
     variables = task.variables(config.seed)
     log(

@@ -25,6 +25,12 @@ def check_least(field: str, value: float, least: float) -> None:
     raise UserError(f'{field} is {value}; expected {least} or more')
 
 
+def check_rate(field: str, value: float) -> None:
+  """Raises UserError where the value of a field is not from 0 up to 1."""
+  if not 0 <= value < 1:
+    raise UserError(f'{field} is {value}; expected at least 0, and less than 1')
+
+
 def reason(error: Exception) -> str:
   """Why a file cannot be read, where its name is said already."""
   return getattr(error, 'strerror', None) or str(error)

@@ -27,10 +27,16 @@ def locked(folder: Path | str, wait: bool = False) -> Iterator[None]:
       giving up.
 
   Raises:
-    UserError: another process holds it.
+    UserError: another process holds it, or a file is in its place.
   """
   folder = Path(folder)
-  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except (FileExistsError, NotADirectoryError):
+    raise UserError(
+      f'{folder} cannot be a folder: a file of that name, or above it, is '
+      'there; choose another'
+    ) from None
   path = folder / NAME
   with path.open('a+') as file:
     try:

@@ -46,6 +46,10 @@ class Decoding:
         f'decode.temperature is {self.temperature}; it must be above 0 '
         "(decode.method='greedy' takes the best word)"
       )
+    if self.method == 'sample' and not 0 < self.top_p <= 1:
+      raise UserError(
+        f'decode.top_p is {self.top_p}; it must be above 0 and at most 1'
+      )
 
 
 def make_writer(model: nn.Module, decoding: Decoding) -> Callable:

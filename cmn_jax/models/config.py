@@ -9,7 +9,12 @@ import jax.numpy as jnp
 from cmn_jax.models.alignment import AlignmentConfig
 from cmn_jax.models.encoders import ENCODERS
 from cmn_jax.models.film_features import OpinionConfig, feature_sizes
-from input_pipeline.errors import UserError, check_choice
+from input_pipeline.errors import (
+  UserError,
+  check_choice,
+  check_least,
+  check_rate,
+)
 
 MEMORIES = ('none', 'separate', 'shared')
 PROMPTS = ('', 'findings')
@@ -79,6 +84,10 @@ class ModelConfig:
       raise UserError(
         f"model.prompts is {self.prompts!r}; choose from '' and 'findings'"
       )
+    for field in ('dropout', 'patch_dropout', 'memory_dropout'):
+      check_rate(f'model.{field}', getattr(self, field))
+    for field in ('width', 'heads', 'hidden', 'layers'):
+      check_least(f'model.{field}', getattr(self, field), 1)
     if self.width % self.heads:
       raise UserError(
         f'model.width {self.width} is not divisible by {self.heads} heads'

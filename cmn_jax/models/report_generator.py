@@ -133,6 +133,8 @@ class ReportGenerator(nn.Module):
 
   def _findings(self, features_BxPxF, mask_Bx1x1xP):
     real_BxPx1 = mask_Bx1x1xP[:, 0, 0, :, None]
+    # A study without any image is masked later, but not if it is NaN.
+    real_BxPx1 |= ~jnp.any(real_BxPx1, axis=1, keepdims=True)
     logits = self.findings(features_BxPxF)
     logits = jax.nn.logsumexp(logits, axis=1, where=real_BxPx1)
     return logits - jnp.log(jnp.sum(real_BxPx1, axis=1))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cmn_jax.models.layers import dropout_mask, join_heads, split_heads
+from input_pipeline.errors import UserError
 
 _EPSILON = 1e-5
 _PATCH = 4
@@ -184,7 +185,7 @@ class Swin(nn.Module):
     del mask_BxI
     b, i, *sides, _ = images_BxIxHxWxC.shape
     if any(side % _PATCH for side in sides):
-      raise ValueError(
+      raise UserError(
         f'films of {sides[0]} x {sides[1]} pixels do not divide into patches '
         f'of {_PATCH}: choose another data.image_size'
       )

@@ -61,7 +61,9 @@ class ReportFeatures:
     if self._classifier.inputs != GENERATED:
       return self._data.ids[split]
     if split not in self._ids:
-      key = [self._report.fingerprint, self._config.decode.to_dict()]
+      c = self._config
+      key = [self._report.fingerprint, c.decode.to_dict()]
+      key += [c.seed] if c.decode.method == 'sample' else []
       found = self._computed('reports', split, key, self._writer())
       self._ids[split] = found['ids']
     return self._ids[split]

@@ -51,13 +51,14 @@ class LabelledStudies:
     self._config, self._data = config, data
     c = self.classifier = ClassifierConfig(**config.classifier)
     check_choice('classifier.thresholds', c.thresholds, THRESHOLDS)
-    self.thresholds_C = self._history = None
+    self.thresholds_C = self._history = self._origin = None
     if loaded:
       about = loaded.meta[self.about_key]
       self._history = loaded.meta['history']
       self.classes = about['classes']
       if about['thresholds'] is not None:
         self.thresholds_C = np.array(about['thresholds'])
+      self._origin = loaded.origin
     if data is not None:
       self._read_labels()
 
@@ -135,7 +136,7 @@ class LabelledStudies:
         self.labels,
         split,
         probability_SxC,
-        self.thresholds_C,
+        self._chosen_thresholds(),
         self.report_meta(),
         self.reports_read(split),
       )
@@ -152,6 +153,15 @@ class LabelledStudies:
     )
     # An average over no class at all is no score.
     return {name: result[name] or 0.0 for name in self.selectable}
+
+  def _chosen_thresholds(self) -> np.ndarray | None:
+    """Those of a validation; None of a single label, which needs none."""
+    if self.thresholds_C is None and self.classifier.task == MULTI_LABEL:
+      raise CheckpointError(
+        f'{self._origin} was saved between validations, and no thresholds were '
+        'chosen for it: name a step that was validated, or the whole run'
+      )
+    return self.thresholds_C
 
   def _choose(self, present_SxC, known_SxC, probability_SxC) -> np.ndarray:
     """Thresholds; No Finding, which most have, is not one of the findings."""
@@ -188,7 +198,7 @@ class LabelledStudies:
   def describe(self, rows: dict, study: int) -> dict:
     """Probability of each class, and whether it is found."""
     probability_1xC = np.asarray(rows['probability'])[study][None]
-    found_C = decide(probability_1xC, self.thresholds_C)[0]
+    found_C = decide(probability_1xC, self._chosen_thresholds())[0]
     return {
       name: {'probability': float(p), 'found': bool(found)}
       for name, p, found in zip(

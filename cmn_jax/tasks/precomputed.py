@@ -1,6 +1,7 @@
 """Arrays of a split's studies that are computed once, and then read."""
 
 import hashlib
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from cmn_jax.training.parallel import Parallel
 from cmn_jax.training.studies import OverStudies
 from input_pipeline import batches
 from input_pipeline.atomic_write import atomic_path
+from input_pipeline.config import DataConfig
+from input_pipeline.errors import first_line
 
 # Changes with what the arrays in the cache are, and with how they come about.
-_FORMAT = 3
+_FORMAT = 4
 
 
 def of_images(
@@ -48,15 +51,19 @@ def of_images(
     _FORMAT,
     key,
     data.films.key,
+    # Streamed images have these from the config alone.
+    tuple(DataConfig(**config.data).sizes.values()),
+    config.model.dtype,
     [study.id for study in studies],
     data.ids[split].tobytes(),
   ]
   digest = hashlib.sha256(repr(about).encode()).hexdigest()[:16]
   folder = Path(config.data.cache_dir).expanduser() / 'precomputed'
   path = folder / f'{split}-{name}-{digest}.npz'
-  if path.exists():
-    with np.load(path) as arrays:
-      return dict(arrays)
+  arrays = _read(path)
+  # Processes whose caches differ compute together.
+  if not distributed.any_says(arrays is None):
+    return arrays
   log(f'computing {name} of {len(studies)} {split} studies, once')
   parallel = Parallel(config.train.parallel)
   plain = batches.eval_batches(
@@ -72,3 +79,15 @@ def of_images(
   with atomic_path(path) as partial, partial.open('wb') as file:
     np.savez(file, **arrays)
   return dict(arrays)
+
+
+def _read(path: Path) -> dict[str, np.ndarray] | None:
+  """The arrays of a file; None where there is none, or one that is cut off."""
+  try:
+    with np.load(path) as arrays:
+      return dict(arrays)
+  except FileNotFoundError:
+    return None
+  except (EOFError, ValueError, zipfile.BadZipFile) as error:
+    log(f'{path} is damaged ({first_line(error)}): computed anew')
+    return None

@@ -13,6 +13,7 @@ from cmn_jax.scores.baselines import retrieval_reports, template_reports
 from cmn_jax.scores.meteor import MeteorJava
 from cmn_jax.scores.results import References
 from cmn_jax.scores.retrieval import retrieval_scores
+from cmn_jax.training.distributed import is_first
 from input_pipeline import batches
 from input_pipeline.findings_reader import FindingsReader
 
@@ -46,7 +47,8 @@ def report_results(
     data.studies[split], reader, config.eval.bootstrap
   )
   # METEOR starts Java, which is slow: only where results are read.
-  with MeteorJava() if split == 'test' else nullcontext() as meteor:
+  read = split == 'test' and is_first()
+  with MeteorJava() if read else nullcontext() as meteor:
     trivial = _baselines(config, data, reader, split, found, features)
     model = score(texts, meteor=meteor)
     baselines = {

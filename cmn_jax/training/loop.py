@@ -66,8 +66,8 @@ class _Epochs:
     if not c.epochs and not self._history:  # All was fitted at the start.
       self._history = [{'epoch': 0, 'step': 0}]
       self._validate()
-    elif self._history and 'val' not in self._history[-1]:
-      self._validate_if_due()  # Stopped before it could be.
+    elif self._awaits_validation():
+      self._validate_if_due()
     for epoch in range(self._first_step // run.steps_per_epoch, c.epochs):
       if _out_of_patience(self._history, run.config):
         break
@@ -82,6 +82,12 @@ class _Epochs:
         self._save_and_leave(row['step'], {})
       self._validate_if_due()
     self._metrics_out.close()
+
+  def _awaits_validation(self) -> bool:
+    """Whether the run was stopped at an epoch's end, before validation."""
+    last = self._history[-1] if self._history else {'val': None}
+    # Within the next epoch the state is a later one.
+    return 'val' not in last and last['step'] == self._first_step
 
   def _train(self, epoch: int) -> dict[str, float]:
     """What is left of an epoch; the means of its training losses."""

@@ -15,6 +15,7 @@ _TYPES = {
   'config': dict,
   'history': list,
   'score': int | float | None,
+  'split_digest': dict,
   'versions': dict,
   'tokenizer': dict,
   'dataset': str,

@@ -7,10 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from input_pipeline.errors import UserError, check_choice
+from input_pipeline.errors import check_choice, check_least, check_rate
 
 VISUAL = 'visual_encoder'
 SCHEDULES = ('step', 'cosine')
+_NOT_NEGATIVE = (
+  *('visual_rate', 'rate', 'gamma', 'warmup_steps'),
+  *('epsilon', 'weight_decay', 'clip_norm'),
+)
 
 
 class TorchAdamState(NamedTuple):
@@ -81,10 +85,11 @@ class OptimConfig:
 
   def __post_init__(self):
     check_choice('optim.schedule', self.schedule, SCHEDULES)
-    if self.step_epochs < 1:
-      raise UserError(
-        f'optim.step_epochs is {self.step_epochs}; it must be at least 1'
-      )
+    check_least('optim.step_epochs', self.step_epochs, 1)
+    for field in _NOT_NEGATIVE:
+      check_least(f'optim.{field}', getattr(self, field), 0)
+    for field in ('b1', 'b2'):
+      check_rate(f'optim.{field}', getattr(self, field))
 
   def schedules(
     self, steps_per_epoch: int, epochs: int

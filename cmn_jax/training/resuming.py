@@ -1,6 +1,6 @@
 """Whether a run can be resumed, or evaluated, with the config at hand."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -22,6 +22,7 @@ _FREE_FIELDS = (
   'data.dir',
   'data.cache_dir',
   'data.stream',  # the batches are the same
+  'model.pretrained',  # the checkpoint has what it became
   *_COMPARED,
   'train.parallel',
   'train.log_every',
@@ -90,6 +91,26 @@ def evaluation_config(
     {f: value for f, value in old.items() if f in new and f not in own}
   )
   return merged
+
+
+def check_same_studies(saved: Mapping, data, workdir: Path) -> None:
+  """Raises CheckpointError if a run would go on with other studies.
+
+  Args:
+    saved: the meta of its checkpoint; of an older version it does not say.
+    data: `input_pipeline.data.Data`.
+    workdir: of the run.
+  """
+  for split in ('train', 'val'):
+    if (
+      saved.get('split_digest', data.split_digest)[split]
+      != (data.split_digest[split])
+    ):
+      raise CheckpointError(
+        f'{workdir} holds a run of other {split} studies than the '
+        f'{len(data.studies[split])} at hand: bring them back (data.skip_bad '
+        'leaves out what cannot be read), or choose another --workdir'
+      )
 
 
 def check_same_words(saved: dict, tokenizer, where: Path) -> None:

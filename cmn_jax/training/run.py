@@ -24,7 +24,7 @@ from cmn_jax.training.task import Task
 from cmn_jax.training.trace import StepTrace
 from input_pipeline import stopping
 from input_pipeline.augmentation import Augmentation
-from input_pipeline.errors import UserError
+from input_pipeline.errors import UserError, check_least
 
 
 class Run:
@@ -60,6 +60,9 @@ class Run:
         f'train.select_by is {c.select_by!r}; choose from '
         f'{", ".join(task.selectable)}'
       )
+    for field in ('log_every', 'validate_every'):
+      check_least(f'train.{field}', c[field], 1)
+    check_least('seed', config.seed, 0)
     for field in ('save_every_steps', 'save_every_seconds'):
       if not 0 <= c[field] < math.inf:
         raise UserError(
@@ -153,6 +156,7 @@ class Run:
       **self.task.meta(),
       **(self._film_meta or {}),
       'devices': len(self.parallel.devices),
+      'split_digest': self._data.split_digest,
     }
     if partial is None:
       step = history[-1]['step']

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from cmn_jax.decoding.beam_search import beam_search
+from cmn_jax.decoding.generate import Decoding
 from cmn_jax.decoding.sampling import sample
+from input_pipeline.errors import UserError
 
 V, T = 6, 7
 
@@ -132,3 +134,8 @@ def test_sampling_follows_the_probabilities_and_the_nucleus():
     ]
   )(jax.random.split(jax.random.key(2), 300))
   assert set(np.unique(drawn)) == set(order[:2].tolist())
+
+
+def test_a_nucleus_of_nothing_is_refused():
+  with pytest.raises(UserError, match=r'decode\.top_p is 0.*above 0'):
+    Decoding('sample', 1, 1.0, 0.0)

@@ -11,6 +11,7 @@ from cmn_jax.decoding.generate import (
   attention_of_words,
   make_writer,
 )
+from cmn_jax.losses.words import findings_loss
 from cmn_jax.models.config import MEMORIES
 from cmn_jax.models.report_generator import ReportGenerator
 from tests.made import small
@@ -60,6 +61,20 @@ def test_the_findings_head_alone_says_the_same():
     )
   )
   np.testing.assert_allclose(*heads(variables, batch), atol=1e-5)
+
+
+def test_a_study_without_any_image_spoils_no_gradient():
+  """As a film that cannot be read leaves it; the loss masks it."""
+  model = ReportGenerator(small.tiny(findings=3))
+  variables, batch = small.variables(model), small.batch(2)
+  batch['mask_BxI'][0] = batch['mask_B'][0] = False
+
+  def loss(params):
+    found = model.apply({**variables, 'params': params}, batch, method='find')
+    return findings_loss(found, np.ones((2, 3)), batch['mask_B'])[0]
+
+  for value in jax.tree.leaves(jax.value_and_grad(loss)(variables['params'])):
+    assert np.isfinite(value).all()
 
 
 def test_words_do_not_see_later_words():

@@ -52,6 +52,25 @@ def test_what_was_trained_otherwise_is_refused_by_name(runs, field, value, was):
   assert '\n' not in str(e.value)
 
 
+def test_other_training_studies_are_told(runs, tmp_path, capsys):
+  shutil.copytree(runs.report, tmp_path / 'run')
+  other = {'train': 'x', 'val': 'x'}
+  edit_meta(tmp_path / 'run', lambda m: {**m, 'split_digest': other})
+  run(runs.config(), tmp_path / 'run', 'evaluate')
+  assert 'was trained on other studies' in capsys.readouterr().err
+
+
+def test_a_classifier_without_thresholds_is_refused(runs, tmp_path):
+  """As it is saved between validations."""
+  shutil.copytree(runs.classifier, tmp_path / 'run')
+  none = {'thresholds': None}
+  edit_meta(
+    tmp_path / 'run', lambda m: {**m, 'classifier': m['classifier'] | none}
+  )
+  with pytest.raises(CheckpointError, match='saved between validations'):
+    evaluate(runs.config('classifier'), tmp_path / 'run')
+
+
 @pytest.mark.parametrize(
   'name, variant', [('report', 'proposed'), ('classifier', 'classifier')]
 )

@@ -44,6 +44,34 @@ def test_a_frozen_encoder_stays_and_the_rest_learns(runs, tmp_path):
   assert results['config']['train.freeze'] == 'visual_encoder'
 
 
+def _maps(config):
+  task, _ = open_task(config)
+  task.variables(config.seed)
+  return task.targets('val')['maps_BxIxhxwxF']
+
+
+def test_maps_are_of_the_images_as_they_are_streamed(runs):
+  def maps(side):
+    sizes = {'data.image_size': side, 'data.stored_size': side}
+    config = runs.config('cmn', **FROZEN, **{'data.stream': True, **sizes})
+    return _maps(config)
+
+  assert maps(64).shape[2] == 2 * maps(32).shape[2]
+
+
+@pytest.mark.parametrize('content', [b'', b'PK\x03\x04 cut off'])
+def test_a_damaged_file_is_computed_anew(runs, tmp_path, capsys, content):
+  config = runs.config('cmn', **FROZEN)
+  cache = {'data.cache_dir': str(tmp_path), 'data.stream': True}
+  config.update_from_flattened_dict(cache)
+  maps = [_maps(config)]
+  (path,) = (tmp_path / 'precomputed').iterdir()
+  path.write_bytes(content)
+  maps += [_maps(config)]
+  np.testing.assert_array_equal(*maps)
+  assert f'{path} is damaged' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
   'changes, says',
   [

@@ -34,6 +34,7 @@ from tests.made.runs import (
   STEPS,
   assert_same_run,
   assert_same_training,
+  edit_meta,
   run,
   scalars,
   start,
@@ -275,6 +276,14 @@ def test_a_run_of_another_config_is_not_continued(runs):
   assert sorted(runs.report.rglob('*')) == before
 
 
+def test_a_run_is_not_continued_with_other_studies(runs, tmp_path):
+  shutil.copytree(runs.report, tmp_path / 'run')
+  other = {'train': 'x', 'val': 'x'}
+  edit_meta(tmp_path / 'run', lambda m: {**m, 'split_digest': other})
+  with pytest.raises(CheckpointError, match='a run of other train studies'):
+    train(runs.config(), tmp_path / 'run')
+
+
 def test_a_damaged_checkpoint_is_named(runs, tmp_path):
   step = find_step(runs.report)
   copy = tmp_path / step.name
@@ -297,6 +306,11 @@ def test_an_exploding_loss_is_named_with_its_numbers(runs, tmp_path):
     ({'eval.batch_size': 0}, 'eval.batch_size is 0; it must be 1 or more'),
     ({'eval.batch_size': 9}, 'eval.batch_size 9 is not divisible by 2'),
     ({'train.parallel': 'pjit'}, 'pmap, shard_map'),
+    ({'train.log_every': 0}, 'train.log_every is 0; expected 1 or more'),
+    ({'train.validate_every': 0}, 'train.validate_every is 0; expected 1'),
+    ({'model.heads': 0}, 'model.heads is 0; expected 1 or more'),
+    ({'model.dropout': 1.0}, 'model.dropout is 1.0; .*less than 1'),
+    ({'seed': -1}, 'seed is -1; expected 0 or more'),
     ({'train.select_by': 'bleu'}, 'bleu_1, .*micro_f1'),
     (
       {'data.dir': '/nonexistent', 'data.phantom_studies': 0},

@@ -79,7 +79,10 @@ def test_cosine_rises_then_falls_to_zero():
   'changes, says',
   [
     ({'schedule': 'linear'}, r"optim.schedule is 'linear'.*step, cosine"),
-    ({'step_epochs': 0}, r'optim.step_epochs is 0.*at least 1'),
+    ({'step_epochs': 0}, r'optim.step_epochs is 0.*1 or more'),
+    # Meant as none, it would turn the gradient round.
+    ({'clip_norm': -1.0}, r'optim.clip_norm is -1.*0 or more'),
+    ({'b1': 1.0}, r'optim.b1 is 1.*less than 1'),
   ],
 )
 def test_wrong_fields_are_named(changes, says):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -199,6 +200,15 @@ def test_a_signal_to_one_stops_both_after_one_step(runs, sent):
   assert not any('Traceback' in err for _, err in said)
   _finish(_start_two(root, stopped, *flags))
   assert_same_training(stopped, root / 'whole')
+
+
+def test_both_compute_what_scoring_needs(runs):
+  """Maps of the training films, where their cache is gone."""
+  root = runs[0].parent
+  flags = ('--config.train.freeze=visual_encoder', '--config.name=frozen')
+  _finish(_start_two(root, root / 'frozen', *flags))
+  shutil.rmtree(root / 'cache' / 'precomputed')
+  _finish(_start_two(root, root / 'frozen', *flags, '--mode=evaluate'))
 
 
 def test_a_lost_process_ends_the_other_with_a_sentence(runs):
