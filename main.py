@@ -11,14 +11,12 @@ each other; elsewhere add --coordinator=HOST:PORT --processes=N --process=I.
 """
 
 import os
-import sys
 
 from absl import app, flags, logging
 
 from cmn_jax.command_line import CONFIG, fields_given, parse
 from cmn_jax.training import goodput
 from input_pipeline import stopping
-from input_pipeline.errors import UserError, of_the_disk
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of this run.')
 _DETERMINISTIC = flags.DEFINE_bool(
@@ -54,7 +52,7 @@ def main(_):
     given = os.environ.get('XLA_FLAGS', '')
     os.environ['XLA_FLAGS'] = f'{given} --xla_gpu_deterministic_ops=true'
   job = _COORDINATOR.value, _PROCESSES.value, _PROCESS.value
-  try:
+  with process.told_in_one_sentence():
     if _DISTRIBUTED.value or any(x is not None for x in job):
       distributed.start(*job)
     with distributed.together():
@@ -64,12 +62,6 @@ def main(_):
         with goodput.spent('evaluation'):
           evaluate(config, workdir, fields_given())
     distributed.log(goodput.summary())
-  except UserError as error:
-    sys.exit(f'error: {error}')
-  except OSError as error:
-    if not of_the_disk(error):
-      raise
-    sys.exit(f'error: {error}; the checkpoints so far are whole')
 
 
 if __name__ == '__main__':

@@ -26,7 +26,6 @@ from cmn_jax.models.ekagen_names import (
 )
 from configs.ekagen import STEPS
 from input_pipeline import stopping
-from input_pipeline.errors import UserError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +79,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(args, rest: list[str]) -> list[str]:
   """Does what the verb says; a line for each thing that it wrote."""
-  # After the arguments, as in every verb: --help waits for no JAX.
   from cmn_jax import ekagen_build, process
   from cmn_jax.loaded import Loaded
   from cmn_jax.tasks.ekagen_knowledge import make_knowledge
@@ -121,10 +119,11 @@ def main(argv: list[str]) -> None:
   """Reads the command line; what a person can mend is told in one sentence."""
   stopping.install()
   args, rest = _parser().parse_known_args(argv)
-  try:
+  # After the arguments, as in every verb: --help waits for no JAX.
+  from cmn_jax import process
+
+  with process.told_in_one_sentence():
     lines = _run(args, rest)
-  except UserError as error:
-    sys.exit(f'error: {error}')
   if lines:
     print('\n'.join([*lines, f'wrote {args.out}']))
 

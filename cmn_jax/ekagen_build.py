@@ -3,17 +3,30 @@
 Each step has a folder of its own and goes on where it was stopped.
 """
 
-import dataclasses
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from cmn_jax.arguments import read_config
+from cmn_jax.ekagen_steps import (
+  MASK_FIELDS,
+  MASKS,
+  TEST,
+  TRAINED,
+  Step,
+  Today,
+  is_done,
+  made_of_knowledge,
+  made_of_masks,
+  made_of_run,
+)
 from cmn_jax.evaluate import evaluate
 from cmn_jax.loaded import Loaded
+from cmn_jax.models.ekagen_config import EkagenConfig
+from cmn_jax.tasks.ekagen_checks import FOLDS
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge
 from cmn_jax.tasks.ekagen_parts import TASK, load_captioner
 from cmn_jax.tasks.mask_files import write_masks
@@ -28,23 +41,6 @@ from input_pipeline.errors import UserError
 from input_pipeline.terminal import folded
 
 _OF_STEP = re.compile(rf'--({"|".join(STEPS)})\.(.*)', re.DOTALL)
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-  """One of the steps.
-
-  Attributes:
-    folder: where it writes.
-    does: in words.
-    run: what it does; not called again once it is done.
-    done: whether it is.
-  """
-
-  folder: Path
-  does: str
-  run: Callable[[], None]
-  done: Callable[[], bool]
 
 
 def build(
@@ -74,11 +70,13 @@ def build(
   plan = Plan(arguments, Path(workdir), folds)
   students = [plan.folder('student')]
   steps = plan.steps()
-  for number, step in enumerate(steps, 1):
-    _do(step, number, len(steps) + rounds - 1, plan)
+  total = len(steps) + rounds - 1
+  for step in tuple(steps):
+    _do(step, steps, total, plan)
   for n in range(2, rounds + 1):
     step = plan.student(n, teacher=students[-1])
-    _do(step, len(steps) + n - 1, len(steps) + rounds - 1, plan)
+    steps.append(step)
+    _do(step, steps, total, plan)
     gain = _score(step.folder) - _score(students[-1])
     students.append(step.folder)
     if gain <= 0:
@@ -95,6 +93,7 @@ class Plan:
   Attributes:
     workdir: of all steps.
     seconds: that each step of this run took.
+    today: what its steps are made of.
   """
 
   def __init__(self, arguments: list[str], workdir: Path, folds: int):
@@ -122,6 +121,14 @@ class Plan:
         f'--config names the variant {self._variant}, which is no student: '
         f'name one, such as {STUDENT}, or none'
       )
+    for name in STEPS:
+      if (seeds := self.config(name).seeds) != 1:
+        raise UserError(
+          f'seeds is {seeds}, and a build trains each step once: leave it out, '
+          'and build with each config.seed in a --workdir of its own'
+        )
+    masks = dict(zip(MASK_FIELDS, self._mask_options, strict=True))
+    self.today = Today(workdir, {FOLDS: folds, **masks})
 
   def folder(self, name: str) -> Path:
     """Of a step."""
@@ -152,7 +159,8 @@ class Plan:
         self.folder('masks'),
         'what the masks cover',
         self._write_masks,
-        (self.folder('masks') / 'masks.txt').exists,
+        lambda: made_of_masks(self.folder('masks'), self._locator.name),
+        lambda: is_done(self.folder('masks')),
       ),
       self._training(
         'first_teacher',
@@ -164,7 +172,8 @@ class Plan:
         knowledge,
         'reports that speak for classes, as that captioner embeds them',
         self._make_knowledge,
-        (knowledge / 'meta').is_dir,
+        lambda: made_of_knowledge(knowledge),
+        lambda: is_done(knowledge),
       ),
       self._training(
         'teacher',
@@ -191,7 +200,7 @@ class Plan:
   def _training(self, name, does, folder='', evaluated=True, **fields) -> Step:
     workdir = self.folder(folder or name)
     config = self.config(name, **fields)
-    end = workdir / ('evaluation/test.json' if evaluated else 'trained.txt')
+    end = workdir / (TEST if evaluated else TRAINED)
 
     def run():
       train(config, workdir)
@@ -207,7 +216,7 @@ class Plan:
       check_same_run(saved['config'], config, workdir)
       return True
 
-    return Step(workdir, does, run, done)
+    return Step(workdir, does, run, lambda: made_of_run(workdir, fields), done)
 
   def _fold(self, number: int) -> Step:
     fold = f'{number}/{self._folds}'
@@ -240,6 +249,10 @@ class Plan:
     return {'model.pretrained': str(self.folder('diagnosis'))}
 
   @property
+  def _mask_options(self) -> tuple:
+    return EkagenConfig.of(self.config('student').ekagen).mask_options
+
+  @property
   def _locator(self) -> Path:
     """The classifier whose maps become masks: the first, where both are one."""
     mine, its = (
@@ -266,30 +279,29 @@ class Plan:
 
   def _write_masks(self):
     config, out = self.config('student'), self.folder('masks')
-    e = config.ekagen
     lines = write_masks(
       Loaded.load(self._locator),
       config,
       open_data(DataConfig(**config.data)),
       out,
-      e.mask_rule,
-      e.mask_threshold,
-      e.mask_no_finding,
+      *self._mask_options,
     )
     log('\n'.join(lines))
-    (out / 'masks.txt').write_text('\n'.join(lines) + '\n')
+    write_text(out / MASKS, '\n'.join(lines) + '\n')
 
 
-def _do(step: Step, number: int, steps: int, plan: Plan) -> None:
+def _do(step: Step, steps: Sequence[Step], total: int, plan: Plan) -> None:
   """One step, if it is not done, and how long is left by those so far."""
-  where = f'step {number} of {steps}, {step.folder.name}'
+  plan.today.check(steps)
+  number = steps.index(step) + 1
+  where = f'step {number} of {total}, {step.folder.name}'
   if step.done():
     log(f'{where}: done')
     return
   left = ''
   if plan.seconds:
     mean = sum(plan.seconds) / len(plan.seconds)
-    minutes = mean * (steps - number + 1) / 60
+    minutes = mean * (total - number + 1) / 60
     left = f'; about {minutes:.0f} min left, by the steps so far'
   log(folded(f'{where}: {step.does}{left}'))
   begin = time.monotonic()

@@ -62,7 +62,7 @@ def evaluate(
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
   task, data = open_task(config, loaded)
   task.check(loaded.meta, origin)
-  trained = loaded.meta.get('split_digest', data.split_digest)['train']
+  trained = loaded.meta.get('split_digests', data.split_digest)['train']
   if trained != data.split_digest['train'] and distributed.is_first():
     warn(
       f'{origin} was trained on other studies than the training part at hand: '

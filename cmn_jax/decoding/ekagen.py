@@ -12,7 +12,6 @@ import jax.numpy as jnp
 
 from cmn_jax.decoding.beam_search import attention_while_writing, beam_search
 
-START, END = 1, 2
 # Theirs throws the last of 127 words away; ours fills the buffer.
 MAX_WORDS = 127
 
@@ -71,9 +70,12 @@ def make_film_writer(
       return captioner.decode_step(ids_BxK, position, cache, shared)[:2]
 
     if stop_at_end:
-      return beam_search(step, cache, mask_B, beams, max_words, START, END)
+      ends = captioner.start_id, captioner.end_id
+      return beam_search(step, cache, mask_B, beams, max_words, *ends)
     batch = mask_B.shape[0]
-    return greedy_without_stop(step, cache, batch, max_words, START)
+    return greedy_without_stop(
+      step, cache, batch, max_words, captioner.start_id
+    )
 
   return write
 
@@ -91,7 +93,7 @@ def attention_of_ids(captioner, films, ids_BxT, knowledge_BxTxD):
   """
   length = ids_BxT.shape[1]
   start = captioner.start_decoding(films, 1, knowledge_BxTxD, length)
-  return attention_while_writing(captioner, *start, ids_BxT, START)
+  return attention_while_writing(captioner, *start, ids_BxT, captioner.start_id)
 
 
 def make_writer(

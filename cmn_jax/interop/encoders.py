@@ -49,6 +49,8 @@ IMAGENET = {
   'vit_b16': 'timm/vit_base_patch16_224.augreg_in1k',
   'swin_t': 'timm/swin_tiny_patch4_window7_224.ms_in1k',
 }
+# Parts of a classifier and of an EKAGen captioner that hold the encoder.
+_HOLDERS = ('report', 'captioner')
 _CLASSIFIER = ('fc.weight', 'fc.bias')
 _SWIN_CLASSIFIER = ('head.weight', 'head.bias')
 _HUB_NAME = re.compile(r'[\w.-]+/[\w.-]+')
@@ -62,9 +64,9 @@ def load_encoder(source: str, arch: str, width: int = WIDTH) -> dict:
 
   Args:
     source: a .pth or .safetensors file, a folder that `convert encoder` wrote,
-  @@ on the Hugging Face hub ('timm/resnet101.tv_in1k'), which is
-      downloaded once and kept, or 'efficientnet_lite0', whose weights a pip
-      package brings.
+      the workdir or checkpoint of a model (its encoder is taken), a model on
+      the Hugging Face hub ('timm/resnet101.tv_in1k'), which is downloaded once
+      and kept, or 'efficientnet_lite0', whose weights a pip package brings.
     arch: a key of ENCODERS.
     width: `Shape.encoder_width`.
 
@@ -143,11 +145,8 @@ def _load_converted(folder: str, arch: str, width: int) -> dict:
   else:
     variables, meta = load_model(find_step(folder))
   found = meta.get('encoder')
-  if found is None:  # A report model: its encoder is one of its parts.
-    found = meta['config']['model']['encoder']
-    variables = {
-      kind: tree.get('visual_encoder', {}) for kind, tree in variables.items()
-    }
+  if found is None:
+    found, variables = _encoder_in(folder, variables, meta)
   if found != arch:
     raise ConversionError(f'{folder} holds {found}, not {arch}')
   if shapes_of(variables) != shapes_of(encoder_shapes(arch, width)):
@@ -155,6 +154,24 @@ def _load_converted(folder: str, arch: str, width: int) -> dict:
       f'{folder} holds {arch} of another width than {width}'
     )
   return {'batch_stats': {}, **variables}
+
+
+def _encoder_in(folder: str, variables: dict, meta: dict) -> tuple[str, dict]:
+  """The name and the variables of the visual encoder in what was trained."""
+  meta = meta.get('classifier', {}).get('report_model', meta)
+  parts = [
+    {kind: tree.get(name, {}) for kind, tree in variables.items()}
+    for name in _HOLDERS
+  ]
+  for part in variables, *parts:
+    if 'visual_encoder' in part['params']:
+      return meta['config']['model']['encoder'], {
+        kind: tree.get('visual_encoder', {}) for kind, tree in part.items()
+      }
+  raise ConversionError(
+    f'{folder} holds no visual encoder: name the workdir of a model that reads '
+    'films, or a file of weights'
+  )
 
 
 def _find_file(source: str, arch: str) -> Path:

@@ -104,6 +104,8 @@ class Captioner(nn.Module):
   axis_name: str | None = None
   dtype: Any = jnp.float32
   remat: bool = False
+  # Constants, no fields: before the first word, and behind the last.
+  start_id, end_id = START, END
 
   def setup(self):
     s = self.shape

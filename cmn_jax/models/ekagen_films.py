@@ -5,6 +5,10 @@ On the device, as each film of a study is drawn twice: for student and teacher.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from cmn_jax.models.attention_masks import dim_outside
+from cmn_jax.models.film_classifier import first_films
 
 # torchvision's ColorJitter as the authors set it, on grey films.
 BRIGHTNESS, CONTRAST = (0.5, 1.3), (0.8, 1.5)
@@ -37,9 +41,30 @@ def cut_masks(masks_BxHxW, box_Bx4, flip_B):
   return jax.vmap(cut)(masks_BxHxW, box_Bx4, flip_B)
 
 
+def dim_first(images_BxIxHxW, mask_BxI, masks_BxHxW, min_cover: float):
+  """Studies whose first film is dimmed outside its mask.
+
+  Args:
+    images_BxIxHxW: grey films, uint8.
+    mask_BxI: False for films that a study does not have.
+    masks_BxHxW: of the first film that is there.
+    min_cover: see `dim_outside`.
+  """
+  first_BxHxW = first_films(images_BxIxHxW, mask_BxI)
+  dimmed_BxHxW = dim_outside(first_BxHxW, masks_BxHxW, min_cover)
+  first_BxI = jax.nn.one_hot(
+    jnp.argmax(mask_BxI, axis=1), mask_BxI.shape[1], dtype=bool
+  )
+  return jnp.where(
+    first_BxI[..., None, None], dimmed_BxHxW[:, None], images_BxIxHxW
+  )
+
+
 def unpacked(bits_BxHxw, width: int):
   """Masks (B, H, W) bool of bits packed along their rows."""
-  return jnp.unpackbits(bits_BxHxw, axis=-1, count=width).astype(bool)
+  # Those of a whole split stay on the host.
+  xp = np if isinstance(bits_BxHxw, np.ndarray) else jnp
+  return xp.unpackbits(bits_BxHxw, axis=-1, count=width).astype(bool)
 
 
 def redrawn(

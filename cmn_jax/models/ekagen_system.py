@@ -5,11 +5,16 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from cmn_jax.models.attention_masks import dim_outside
 from cmn_jax.models.ekagen import Captioner, CaptionerShape
 from cmn_jax.models.ekagen_config import MASKED, EkagenConfig
-from cmn_jax.models.ekagen_films import cut_masks, redrawn, unpacked
+from cmn_jax.models.ekagen_films import (
+  cut_masks,
+  dim_first,
+  redrawn,
+  unpacked,
+)
 from cmn_jax.models.ekagen_layers import Films
+from cmn_jax.models.film_classifier import first_films
 from cmn_jax.models.images import Encoded, as_pixels
 from cmn_jax.models.knowledge import (
   CLASSES,
@@ -140,19 +145,13 @@ class EkagenSystem(nn.Module):
       return Encoded(batch[kind])
     images = batch['images_BxIxHxW']
     if 'bits_BxHxw' in batch and seen == MASKED:
+      mask_BxI = batch['mask_BxI']
       masks = unpacked(batch['bits_BxHxw'], images.shape[-1])
       if 'box_BxIx4' in batch:
-        masks = cut_masks(
-          masks, batch['box_BxIx4'][:, 0], batch['flip_BxI'][:, 0]
-        )
-      images = dim_first(images, masks, self.rules.mask_min_cover)
+        drawn = (batch[name] for name in ('box_BxIx4', 'flip_BxI'))
+        masks = cut_masks(masks, *(first_films(x, mask_BxI) for x in drawn))
+      images = dim_first(images, mask_BxI, masks, self.rules.mask_min_cover)
     if key is not None:
       r = self.rules
       images = redrawn(key, images, r.quarter_turns, r.flip, r.light)
     return as_pixels(images)
-
-
-def dim_first(images_BxIxHxW, masks_BxHxW, min_cover: float):
-  """Studies whose first film is dimmed outside its mask."""
-  first = dim_outside(images_BxIxHxW[:, 0], masks_BxHxW, min_cover)
-  return jnp.asarray(images_BxIxHxW).at[:, 0].set(first)

@@ -27,6 +27,20 @@ def build_encoder(name: str, options: dict, **sizes) -> nn.Module:
   return encoder(**sizes, **known)
 
 
+def first_films(films, mask_BxI):
+  """Of each study the first film that it has, (B, ...).
+
+  Args:
+    films: (B, I, ...), or what belongs to each.
+    mask_BxI: False for films that a study does not have.
+  """
+  if mask_BxI.shape[1] == 1:
+    return films[:, 0]
+  first_B = jnp.argmax(mask_BxI, axis=1)
+  index = jnp.expand_dims(first_B, tuple(range(1, films.ndim)))
+  return jnp.take_along_axis(films, index, axis=1)[:, 0]
+
+
 class FilmClassifier(nn.Module):
   """Films to logits of classes; a study's features are its films' mean.
 
@@ -92,8 +106,8 @@ class FilmClassifier(nn.Module):
 class SingleFilmClassifier(FilmClassifier):
   """The same of a batch, each film by itself.
 
-  In training every film of a study is seen, with the study's labels; else its
-  first one alone.
+  In training every film of a study is seen, with the study's labels; else the
+  first one that is there alone.
   """
 
   def __call__(self, batch: dict, train: bool = False) -> dict:
@@ -103,14 +117,17 @@ class SingleFilmClassifier(FilmClassifier):
       batch: images_BxIxHxW, or maps_BxIxhxwxF of a frozen encoder, and masks.
       train: as for a `FilmClassifier`.
     """
-    seen = slice(None) if train else slice(1)
-    mask_BxI = batch['mask_BxI'][:, seen] & batch['mask_B'][:, None]
-    mask_N = mask_BxI.reshape(-1)
+    mask_BxI = batch['mask_BxI']
+
+    def seen(x):
+      """Each film that is seen, as a study of its own."""
+      if train:
+        return x.reshape(-1, 1, *x.shape[2:])
+      return first_films(x, mask_BxI)[:, None]
+
+    mask_N = seen(mask_BxI & batch['mask_B'][:, None])[:, 0]
     images = images_of(batch)
     if isinstance(images, Encoded):
-      maps = images.maps[:, seen]
-      maps = maps.reshape(-1, 1, *maps.shape[2:])
-      return {'logits': self.logits_of(maps, mask_N[:, None])}
-    pixels = as_pixels(images[:, seen])
-    pixels = pixels.reshape(-1, 1, *pixels.shape[2:])
+      return {'logits': self.logits_of(seen(images.maps), mask_N[:, None])}
+    pixels = as_pixels(seen(images))
     return {'logits': super().__call__(pixels, mask_N, train)}

@@ -17,7 +17,7 @@ from cmn_jax.loaded import Loaded
 from cmn_jax.models.attention_masks import class_masks
 from cmn_jax.models.config import DTYPES
 from cmn_jax.models.ekagen_names import PEAK_SHARE, THRESHOLD
-from cmn_jax.models.film_classifier import FilmClassifier
+from cmn_jax.models.film_classifier import FilmClassifier, first_films
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
 from cmn_jax.tasks.labelled_studies import check_classes
@@ -32,8 +32,8 @@ TASK = 'diagnose'
 class FilmReader:
   """A trained classifier as pure functions of its variables and of films.
 
-  Films are grey uint8 (B, H, W), as a batch's `images_BxIxHxW[:, 0]`, of any
-  size; they are resized to what the classifier was trained with.
+  Films are grey uint8 (B, H, W), as `first_films` of a batch, of any size;
+  they are resized to what the classifier was trained with.
 
   Attributes:
     classes: names, in the order of G.
@@ -48,11 +48,17 @@ class FilmReader:
   network: FilmClassifier
 
   @classmethod
-  def of(cls, meta: Mapping[str, Any]) -> 'FilmReader':
+  def of(
+    cls, meta: Mapping[str, Any], origin: str = 'the classifier'
+  ) -> 'FilmReader':
     """Of a checkpoint's meta, which another checkpoint may keep.
 
+    Args:
+      meta: of the checkpoint.
+      origin: what messages call it.
+
     Raises:
-      CheckpointError: it is not of the task 'diagnose'.
+      CheckpointError: it is not of the task 'diagnose', or not validated.
     """
     if meta.get('task') != TASK:
       raise CheckpointError(
@@ -61,6 +67,11 @@ class FilmReader:
         'ekagen_diagnosis or ekagen_locator'
       )
     about, c = meta['diagnosis'], meta['config']
+    if about['thresholds'] is None:
+      raise CheckpointError(
+        f'{origin} was saved between validations and has no thresholds: name '
+        'a validated step, or the workdir, of which the best one is taken'
+      )
     network = FilmClassifier(
       c['model']['encoder'],
       c['model']['encoder_width'],
@@ -166,13 +177,13 @@ def film_labels(
   Raises:
     CheckpointError: of another task, or folds that do not fit.
   """
-  reader = FilmReader.of(diagnosis.meta)
+  reader = FilmReader.of(diagnosis.meta, diagnosis.origin)
   if not folds or split != 'train':
     return reader.decide(film_probabilities(diagnosis, config, data, split))
   fold_S = fold_of(data.studies[split], len(folds))
   said_SxG = np.zeros((len(fold_S), len(reader.classes)), bool)
   for number, loaded in enumerate(folds):
-    other = FilmReader.of(loaded.meta)
+    other = FilmReader.of(loaded.meta, loaded.origin)
     fold = f'{number + 1}/{len(folds)}'
     if loaded.config.classifier.fold != fold:
       raise CheckpointError(
@@ -190,10 +201,10 @@ def film_probabilities(
   diagnosis: Loaded, config: ConfigDict, data, split: str
 ) -> np.ndarray:
   """Of each class on each study's first film, (S, G); see `film_labels`."""
-  reader = FilmReader.of(diagnosis.meta)
+  reader = FilmReader.of(diagnosis.meta, diagnosis.origin)
 
   def probability(variables, batch):
-    films = batch['images_BxIxHxW'][:, 0]
+    films = first_films(batch['images_BxIxHxW'], batch['mask_BxI'])
     return {'probability': reader.probabilities(variables, films)}
 
   return precomputed.of_images(
@@ -222,13 +233,14 @@ def packed_masks(
     *options: rule, threshold and no_finding of `FilmReader.class_masks`.
 
   Returns:
-    packed, (S, H, ceil(W / 8)) uint8, see `unpacked`; cover, (S, G) float32,
-    the share of the film that each class's own mask covers; said, (S, G).
+    packed, (S, H, ceil(W / 8)) uint8, see `ekagen_films.unpacked`; cover,
+    (S, G) float32, the share of the film that each class's own mask covers;
+    said, (S, G).
   """
-  reader = FilmReader.of(locator.meta)
+  reader = FilmReader.of(locator.meta, locator.origin)
 
   def masks(variables, batch):
-    films = batch['images_BxIxHxW'][:, 0]
+    films = first_films(batch['images_BxIxHxW'], batch['mask_BxI'])
     masks = reader.class_masks(variables, films, *options)
     return {
       'packed': jnp.packbits(jnp.any(masks, axis=1), axis=-1),
@@ -245,8 +257,3 @@ def packed_masks(
     locator.variables,
     masks,
   )
-
-
-def unpacked(packed_SxHxw: np.ndarray, width: int) -> np.ndarray:
-  """Masks (S, H, W) bool of bits packed along their rows."""
-  return np.unpackbits(packed_SxHxw, axis=-1, count=width).astype(bool)

@@ -1,23 +1,23 @@
 """Whether the parts of an EKAGen captioner fit the data and each other."""
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded, digest_of
 from cmn_jax.models.ekagen_config import EkagenConfig
 from cmn_jax.tasks.diagnosis import check_classes
 from cmn_jax.tasks.encoder import encoder_of
+from cmn_jax.tasks.mask_files import read_about
 from cmn_jax.training.checkpoints import CheckpointError
 from cmn_jax.training.distributed import log
 from input_pipeline.errors import UserError
 from input_pipeline.tokenizers import EKAGEN
 
 KNOWLEDGE = 'knowledge'
+# How `cmn_jax.ekagen build` names the number of classifiers that cross-fit.
+FOLDS = '--folds'
 # What draws each film anew at each step.
 _DRAWN_ANEW = ('quarter_turns', 'flip', 'light')
 
@@ -78,6 +78,24 @@ def fingerprint(part: Loaded) -> str:
   return digest_of({k: v for k, v in part.variables.items() if v})
 
 
+def knowledge_made_of(meta: Mapping) -> dict:
+  """What a meta of knowledge says that it was made of.
+
+  Returns:
+    {step of a build: fingerprint} and the number of folds; what an older
+    version does not say is left out.
+  """
+  made = {
+    'diagnosis': meta['diagnosis']['fingerprint'],
+    'first_teacher': meta['captioner']['fingerprint'],
+  }
+  if 'folds' in meta:
+    made[FOLDS] = meta['folds']
+  for n, fold in enumerate(meta.get('fold_fingerprints', ()), 1):
+    made[f'diagnosis_fold_{n}'] = fold
+  return made
+
+
 def check_masks(
   folder: str, split: str, locator: Loaded, options: Sequence
 ) -> None:
@@ -89,8 +107,7 @@ def check_masks(
     locator: that new films are asked of.
     options: rule, threshold and no_finding.
   """
-  with np.load(Path(folder) / f'{split}.npz') as file:
-    about = json.loads(str(file['about']))
+  about = read_about(folder, split)
   names = ('rule', 'threshold', 'no_finding')
   its = [about['locator'], *(about[name] for name in names)]
   if its != [locator.fingerprint, *options]:

@@ -10,8 +10,8 @@ from cmn_jax.loaded import digest_of
 from cmn_jax.models.config import DTYPES
 from cmn_jax.models.ekagen import CaptionerShape
 from cmn_jax.models.ekagen_config import EkagenConfig
-from cmn_jax.models.ekagen_system import dim_first
-from cmn_jax.models.film_classifier import build_encoder
+from cmn_jax.models.ekagen_films import dim_first
+from cmn_jax.models.film_classifier import build_encoder, first_films
 from cmn_jax.models.images import as_pixels
 from cmn_jax.tasks import precomputed
 from cmn_jax.tasks.diagnosis import (
@@ -147,8 +147,10 @@ class EkagenInputs:
       images = batch['images_BxIxHxW']
       rows = {'maps': seen(variables['encoder'], images, batch)}
       if locator:
-        masks = locator.masks(variables['locator'], images[:, 0], *options)
-        images = dim_first(images, masks, cover)
+        mask_BxI = batch['mask_BxI']
+        films = first_films(images, mask_BxI)
+        masks = locator.masks(variables['locator'], films, *options)
+        images = dim_first(images, mask_BxI, masks, cover)
         rows['masked_maps'] = seen(variables['encoder'], images, batch)
       return rows
 
@@ -163,25 +165,19 @@ class EkagenInputs:
     }
 
   def _train_labels(self):
-    labels_SxG = self._parts.train_labels_SxG
-    if labels_SxG is None and self._ekagen.knowledge:
+    parts, studies = self._parts, self._data.studies['train']
+    if parts.train_labels_SxG is None and self._ekagen.knowledge:
       # A checkpoint does not keep them.
-      labels_SxG = load_knowledge(self._ekagen.knowledge).train_labels_SxG
-    if labels_SxG is None and self._parts[KNOWLEDGE].meta.get('folds'):
+      parts = load_knowledge(self._ekagen.knowledge)
+    if parts.train_labels_SxG is not None:
+      return parts.labels_of(studies)
+    if self._parts[KNOWLEDGE].meta.get('folds'):
       raise UserError(
         'the labels of the training studies are cross-fitted and stand in the '
         'folder of knowledge alone: name it as ekagen.knowledge'
       )
-    if labels_SxG is None:
-      diagnosis = self._parts[DIAGNOSIS]
-      return film_labels(diagnosis, self._config, self._data, 'train')
-    if len(labels_SxG) != len(self._data.studies['train']):
-      raise UserError(
-        f'{self._ekagen.knowledge} has labels of {len(labels_SxG)} training '
-        f'studies, there are {len(self._data.studies["train"])}: make the '
-        'knowledge again'
-      )
-    return labels_SxG
+    diagnosis = self._parts[DIAGNOSIS]
+    return film_labels(diagnosis, self._config, self._data, 'train')
 
 
 def stated_labels(

@@ -23,8 +23,10 @@ from cmn_jax.tasks.ekagen_inputs import stated_labels
 from cmn_jax.tasks.ekagen_parts import (
   DIAGNOSIS,
   KNOWLEDGE_TASK,
+  TRAIN_IDS,
   TRAIN_LABELS,
   captioner_shape,
+  id_rows,
 )
 from cmn_jax.training.checkpoints import META_FORMAT
 from cmn_jax.training.distributed import log
@@ -97,6 +99,7 @@ def make_knowledge(
     'reports': [studies[n].id for n in base.report_Y],
     'split_digest': data.split_digest['train'],
     'folds': len(folds),
+    'fold_fingerprints': [fingerprint(fold) for fold in folds],
     'captioner': {
       'origin': captioner.origin,
       'fingerprint': fingerprint(captioner),
@@ -108,6 +111,7 @@ def make_knowledge(
     diagnosis,
     {**meta, 'dataset': data.name, 'tokenizer': data.tokenizer.to_json()},
     labels_SxG,
+    [study.id for study in studies],
   )
   return [
     f'{_name_of(key_G, classes):28s} {support:6d} reports, {studies[n].id}'
@@ -123,6 +127,7 @@ def write_knowledge(
   diagnosis: Loaded,
   about: dict,
   train_labels_SxG: np.ndarray | None = None,
+  train_ids: Sequence[str] = (),
 ) -> None:
   """Writes the folder.
 
@@ -134,11 +139,13 @@ def write_knowledge(
       nobody knows), and captioner with origin and fingerprint.
     train_labels_SxG: what was said of the training studies; None to ask the
       classifier again.
+    train_ids: whose labels these are, where they are given.
   """
   table = {'table': np.float32(base.table_YxTxD), 'keys': base.keys_YxG}
   params = {KNOWLEDGE: table, DIAGNOSIS: diagnosis.variables['params']}
   if train_labels_SxG is not None:
     params[TRAIN_LABELS] = np.asarray(train_labels_SxG).astype(np.int8)
+    params[TRAIN_IDS] = id_rows(train_ids)
   variables = {'params': params, 'batch_stats': {}}
   if diagnosis.variables.get('batch_stats'):
     variables['batch_stats'][DIAGNOSIS] = diagnosis.variables['batch_stats']
@@ -170,7 +177,7 @@ def classes_of(diagnosis: Loaded) -> list[str]:
   Raises:
     UserError: it is not.
   """
-  classes = list(FilmReader.of(diagnosis.meta).classes)
+  classes = list(FilmReader.of(diagnosis.meta, diagnosis.origin).classes)
   if NO_FINDING not in classes:
     raise UserError(
       f'{diagnosis.origin} does not know {NO_FINDING!r}, which speaks for '

@@ -5,6 +5,7 @@ the captioner's own checkpoint: `predict` and evaluation read nothing else.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +24,26 @@ from cmn_jax.tasks.ekagen_checks import (
 )
 from cmn_jax.training.checkpoints import CheckpointError
 from input_pipeline import vocabularies
+from input_pipeline.errors import quoted_list
 
 CAPTIONER, TEACHER = 'captioner', 'teacher'
 DIAGNOSIS, LOCATOR = 'diagnosis', 'locator'
 # All that is beside the captioner, and what of a folder of knowledge is not
-# kept: the labels of the training studies.
+# kept: the labels of the training studies, and whose they are.
 PARTS = (TEACHER, KNOWLEDGE, DIAGNOSIS, LOCATOR)
-TRAIN_LABELS = 'train_labels'
+TRAIN_LABELS, TRAIN_IDS = 'train_labels', 'train_ids'
 TASK, KNOWLEDGE_TASK = 'ekagen', 'ekagen_knowledge'
 _KINDS = ('params', 'batch_stats')
+
+
+def id_rows(ids: Sequence[str]) -> np.ndarray:
+  """Ids as arrays can be saved: UTF-8, filled up with zeros, (S, n) uint8."""
+  encoded = [name.encode('utf-8', 'surrogatepass') for name in ids]
+  return np.array(encoded, np.bytes_).reshape(-1, 1).view(np.uint8)
+
+
+def _ids(rows_Sxn: np.ndarray) -> list[bytes]:
+  return rows_Sxn.view(f'S{rows_Sxn.shape[1]}')[:, 0].tolist()
 
 
 def part_of(variables: dict, name: str) -> dict:
@@ -48,10 +60,13 @@ class Parts:
       captioner with the meta of its run, 'knowledge' a table.
     train_labels_SxG: what the classifier said of the training studies, where
       a folder of knowledge gave it; None else.
+    train_ids_Sxn: whose labels these are, see `id_rows`; None in knowledge of
+      an older version, whose order is that of the data.
   """
 
   loaded: dict[str, Loaded]
   train_labels_SxG: np.ndarray | None = None
+  train_ids_Sxn: np.ndarray | None = None
 
   def __contains__(self, name: str) -> bool:
     return name in self.loaded
@@ -62,6 +77,32 @@ class Parts:
   def get(self, name: str) -> Loaded | None:
     """The part; None without it."""
     return self.loaded.get(name)
+
+  def labels_of(self, studies: Sequence) -> np.ndarray:
+    """The labels of these training studies, in their order, (S, G) bool.
+
+    Raises:
+      CheckpointError: some have none.
+    """
+    labels_SxG, origin = self.train_labels_SxG, self[KNOWLEDGE].origin
+    again = 'make the knowledge again, of the data at hand'
+    if self.train_ids_Sxn is None:
+      if len(labels_SxG) != len(studies):
+        raise CheckpointError(
+          f'{origin} has labels of {len(labels_SxG)} training studies, there '
+          f'are {len(studies)}: {again}'
+        )
+      return labels_SxG
+    rows = {name: n for n, name in enumerate(_ids(self.train_ids_Sxn))}
+    ids = _ids(id_rows([study.id for study in studies]))
+    found = [rows.get(name) for name in ids]
+    unknown = [s.id for s, n in zip(studies, found, strict=True) if n is None]
+    if unknown:
+      raise CheckpointError(
+        f'{origin} has no labels of {len(unknown)} of {len(studies)} training '
+        f'studies ({quoted_list(unknown)}): {again}'
+      )
+    return labels_SxG[found]
 
   @property
   def variables(self) -> dict:
@@ -167,11 +208,28 @@ def load_knowledge(folder: str) -> Parts:
   table = Loaded(
     part_of(loaded.variables, KNOWLEDGE), loaded.meta, loaded.origin
   )
-  labels_SxG = loaded.variables['params'].get(TRAIN_LABELS)
+  params = loaded.variables['params']
+  labels_SxG = params.get(TRAIN_LABELS)
   return Parts(
     {KNOWLEDGE: table, DIAGNOSIS: diagnosis},
     None if labels_SxG is None else np.asarray(labels_SxG).astype(bool),
+    params.get(TRAIN_IDS),
   )
+
+
+def fingerprint_in(folder: Path | str) -> str:
+  """Of what others keep of a folder as their part.
+
+  That is of a run of the task 'ekagen' its captioner, and of knowledge its
+  table.
+
+  Raises:
+    CheckpointError: nothing there, or not readable.
+  """
+  loaded = Loaded.load(folder)
+  name = {TASK: CAPTIONER, KNOWLEDGE_TASK: KNOWLEDGE}.get(loaded.task)
+  variables = part_of(loaded.variables, name) if name else loaded.variables
+  return fingerprint(dataclasses.replace(loaded, variables=variables))
 
 
 def gather(config: ConfigDict, data, ekagen: EkagenConfig) -> Parts:
@@ -180,21 +238,21 @@ def gather(config: ConfigDict, data, ekagen: EkagenConfig) -> Parts:
   Raises:
     UserError: something is not there, or does not fit.
   """
-  loaded, labels_SxG = {}, None
+  loaded, labels = {}, ()
   if ekagen.knowledge:
     knowledge = load_knowledge(ekagen.knowledge)
     loaded |= knowledge.loaded
-    labels_SxG = knowledge.train_labels_SxG
+    labels = knowledge.train_labels_SxG, knowledge.train_ids_Sxn
     check_knowledge(loaded[KNOWLEDGE], config, data)
   if ekagen.locator:
     loaded[LOCATOR] = Loaded.load(ekagen.locator)
-    FilmReader.of(loaded[LOCATOR].meta)
+    FilmReader.of(loaded[LOCATOR].meta, loaded[LOCATOR].origin)
   if ekagen.teacher:
     teacher = load_captioner(ekagen.teacher, 'ekagen.teacher')
     check_teacher(teacher, config, data)
     check_shared(teacher, loaded.get(KNOWLEDGE))
     loaded[TEACHER] = dataclasses.replace(teacher, meta=_kept(teacher.meta))
-  return Parts(loaded, labels_SxG)
+  return Parts(loaded, *labels)
 
 
 def check_same(parts: Parts, ekagen: EkagenConfig) -> None:
@@ -209,13 +267,8 @@ def check_same(parts: Parts, ekagen: EkagenConfig) -> None:
   ):
     if not folder or not Path(folder).exists():
       continue
-    other = {
-      TEACHER: lambda f: load_captioner(f, 'ekagen.teacher'),
-      KNOWLEDGE: lambda f: load_knowledge(f)[KNOWLEDGE],
-      LOCATOR: Loaded.load,
-    }[name](folder)
     mine = fingerprint(parts[name]) if name in parts else None
-    if fingerprint(other) != mine:
+    if fingerprint_in(folder) != mine:
       raise CheckpointError(
         f'ekagen.{name} names {folder}, which is another {name} than the one '
         'that the checkpoint was trained with: leave it out, or name the same'

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from cmn_jax.models.ekagen_config import EkagenConfig
+from cmn_jax.models.film_classifier import first_films
 from cmn_jax.tasks.ekagen_parts import (
   DIAGNOSIS,
   KNOWLEDGE,
@@ -33,18 +34,16 @@ class FilmReaders:
 
   def diagnosed(self, variables: dict, batch: dict) -> dict:
     """A batch with labels and masks, from its films where it has none."""
-    batch = dict(batch)
+    batch, films = dict(batch), None
+    if 'images_BxIxHxW' in batch:
+      films = first_films(batch['images_BxIxHxW'], batch['mask_BxI'])
     if self._knows and 'labels_BxG' not in batch:
       own = part_of(variables, DIAGNOSIS)
-      films = batch['images_BxIxHxW'][:, 0]
       batch['probability_BxG'] = self._diagnosis.probabilities(own, films)
       batch['labels_BxG'] = self._diagnosis.decide(batch['probability_BxG'])
     maps = 'maps_BxIxhxwxF' in batch
     if self._locator and 'bits_BxHxw' not in batch and not maps:
-      masks = self._locator.masks(
-        part_of(variables, LOCATOR),
-        batch['images_BxIxHxW'][:, 0],
-        *self._options,
-      )
+      own = part_of(variables, LOCATOR)
+      masks = self._locator.masks(own, films, *self._options)
       batch['bits_BxHxw'] = jnp.packbits(masks, axis=-1)
     return batch

@@ -8,15 +8,18 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from cmn_jax.loaded import Loaded
+from cmn_jax.models.ekagen_films import unpacked
 from cmn_jax.models.ekagen_names import PEAK_SHARE, RULES, THRESHOLD
 from cmn_jax.scores.mask_overlap import class_cover, overlap
-from cmn_jax.tasks.diagnosis import FilmReader, packed_masks, unpacked
+from cmn_jax.tasks.diagnosis import FilmReader, packed_masks
 from input_pipeline.atomic_write import atomic_path
 from input_pipeline.errors import UserError, check_choice
 from input_pipeline.phantom.places import study_lesions
 from input_pipeline.study import SPLITS
 
 _PHANTOM = 'phantom'
+# What each file says of its masks.
+_ABOUT = ('size', 'rule', 'threshold', 'no_finding', 'locator', 'classes')
 
 
 def write_masks(
@@ -51,7 +54,7 @@ def write_masks(
   """
   check_choice('the rule of masks', rule, RULES)
   out, size = Path(out), data.image_size
-  reader = FilmReader.of(locator.meta)
+  reader = FilmReader.of(locator.meta, locator.origin)
   about = {
     'size': size,
     'rule': rule,
@@ -70,13 +73,13 @@ def write_masks(
       'ids': np.array([study.id for study in studies]),
       'about': json.dumps(about),
     }
-    _save(np.savez, out / f'{split}.npz', **arrays)
+    _save(np.savez, _path(out, split), **arrays)
     masks_SxHxW = unpacked(found['packed'], size)
     if npy:
       folder = out / f'images{size}_array'
       for study, mask in zip(studies, masks_SxHxW, strict=True):
-        if study.films[0]:
-          path = _npy_path(folder, config.data.dir, study.films[0])
+        if film := next(filter(None, study.films), None):
+          path = _npy_path(folder, config.data.dir, film)
           _save(np.save, path, mask)
     lines += _report(reader, split, found, masks_SxHxW)
     # To draw all training patients anew would take minutes.
@@ -89,7 +92,7 @@ def write_masks(
 def read_masks(folder: Path | str, data, split: str) -> np.ndarray:
   """What `write_masks` wrote of a split, packed: (S, H, ceil(W / 8)) uint8.
 
-  `tasks.diagnosis.unpacked` makes masks of any of its rows.
+  `ekagen_films.unpacked` makes masks of any of its rows.
 
   Args:
     folder: where it did.
@@ -99,16 +102,9 @@ def read_masks(folder: Path | str, data, split: str) -> np.ndarray:
   Raises:
     UserError: not there, of another size, or for other studies.
   """
-  path = Path(folder) / f'{split}.npz'
-  try:
-    with np.load(path) as file:
-      packed, ids, about = file['packed'], file['ids'], str(file['about'])
-  except (OSError, KeyError, ValueError) as error:
-    raise UserError(
-      f'{path} cannot be read: expected masks, as python -m cmn_jax.ekagen '
-      'masks writes them'
-    ) from error
-  size = json.loads(about)['size']
+  path = _path(folder, split)
+  about, packed, ids = _read(path, 'packed', 'ids')
+  size = about['size']
   if size != data.image_size:
     raise UserError(
       f'{path} holds masks of {size} pixels, data.image_size is '
@@ -123,6 +119,32 @@ def read_masks(folder: Path | str, data, split: str) -> np.ndarray:
       'another: write them again for these data'
     )
   return packed
+
+
+def read_about(folder: Path | str, split: str) -> dict:
+  """What `write_masks` says of the masks of a split: the fields of _ABOUT.
+
+  Raises:
+    UserError: not there, or not readable.
+  """
+  return _read(_path(folder, split))[0]
+
+
+def _path(folder: Path | str, split: str) -> Path:
+  return Path(folder) / f'{split}.npz'
+
+
+def _read(path: Path, *names: str) -> tuple:
+  """What the file says of its masks, and these of its arrays."""
+  try:
+    with np.load(path) as file:
+      about = json.loads(str(file['about']))
+      return {x: about[x] for x in _ABOUT}, *(file[name] for name in names)
+  except Exception as error:  # A damaged file raises all kinds.
+    raise UserError(
+      f'{path} cannot be read: expected masks, as python -m cmn_jax.ekagen '
+      'masks writes them; write them again'
+    ) from error
 
 
 def _npy_path(folder: Path, data_dir: str, film: str) -> Path:

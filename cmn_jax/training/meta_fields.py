@@ -15,7 +15,7 @@ _TYPES = {
   'config': dict,
   'history': list,
   'score': int | float | None,
-  'split_digest': dict,
+  'split_digests': dict,
   'versions': dict,
   'tokenizer': dict,
   'dataset': str,

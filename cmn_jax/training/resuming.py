@@ -103,7 +103,7 @@ def check_same_studies(saved: Mapping, data, workdir: Path) -> None:
   """
   for split in ('train', 'val'):
     if (
-      saved.get('split_digest', data.split_digest)[split]
+      saved.get('split_digests', data.split_digest)[split]
       != (data.split_digest[split])
     ):
       raise CheckpointError(

@@ -156,7 +156,7 @@ class Run:
       **self.task.meta(),
       **(self._film_meta or {}),
       'devices': len(self.parallel.devices),
-      'split_digest': self._data.split_digest,
+      'split_digests': self._data.split_digest,
     }
     if partial is None:
       step = history[-1]['step']

@@ -77,6 +77,31 @@ def test_encoder_of_an_earlier_run(tmp_path):
     load_encoder(str(tmp_path / 'run'), ARCH)
 
 
+@pytest.mark.parametrize('part', ['report', 'captioner'])
+def test_encoder_of_a_part_of_an_earlier_run(tmp_path, part):
+  variables = small.variables(ReportGenerator(small.shape()))
+  inside = {kind: {part: tree} for kind, tree in variables.items()}
+  inside['params']['head'] = {'bias': np.zeros(1)}
+  model = {'encoder': ARCH, 'encoder_width': 4}
+  meta = {'format': META_FORMAT, 'config': {'model': model}}
+  if part == 'report':
+    other = {'config': {'model': {'encoder': 'resnet34'}}}
+    meta = {**meta, **other, 'classifier': {'report_model': meta}}
+  save_model(tmp_path / 'run', inside, meta)
+  found = flatten(load_encoder(str(tmp_path / 'run'), ARCH, 4)['params'])
+  wanted = flatten(variables['params']['visual_encoder'])
+  assert found.keys() == wanted.keys()
+  for path, array in found.items():
+    np.testing.assert_array_equal(array, wanted[path])
+
+
+def test_a_run_without_an_encoder_is_told(tmp_path):
+  meta = {'format': META_FORMAT, 'task': 'ekagen_knowledge'}
+  save_model(tmp_path / 'run', {'params': {'table': np.zeros(1)}}, meta)
+  with pytest.raises(ConversionError, match='run holds no visual encoder'):
+    load_encoder(str(tmp_path / 'run'), ARCH)
+
+
 def test_put_encoder():
   variables = {
     'params': {'visual_encoder': 1, 'logits': 2},

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from cmn_jax.models.ekagen_films import cut_masks, redrawn
+from cmn_jax.models.ekagen_films import cut_masks, dim_first, redrawn
 from input_pipeline.augmentation import DRAWS, augment_film
 from input_pipeline.config import Augmentation
 from input_pipeline.tensorflow_cpu import tf
@@ -40,6 +40,19 @@ def test_masks_are_cut_as_the_pipeline_cuts_films(changes):
     ours = cut_masks(mask[None], box.numpy()[None], np.array([flip]))
     differing = np.mean(np.asarray(ours[0]) != (cut.numpy() > 127))
     assert differing < 0.06  # at the blocks' edges
+
+
+def test_the_first_film_that_is_there_is_dimmed():
+  films = np.full((3, 2, 4, 4), 100, np.uint8)
+  there = np.array([[True, True], [False, True], [True, False]])
+  masks = np.zeros((3, 4, 4), bool)
+  masks[:, :2] = True
+  dimmed = np.asarray(dim_first(films, there, masks, 0.0))
+  assert dimmed.dtype == np.uint8 and (dimmed[:, :, :2] == 100).all()
+  below = dimmed[:, :, 2:].max(axis=(2, 3))
+  assert below.tolist() == [[40, 100], [100, 40], [40, 100]]
+  one = dim_first(films[:, :1], there[:, :1], masks, 0.0)
+  assert np.asarray(one)[:, 0, 2:].max() == 40
 
 
 def test_whole_films_keep_their_masks():

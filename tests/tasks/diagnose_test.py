@@ -1,21 +1,24 @@
 """A small classifier of films: trained, stopped, asked, read by others."""
 
+import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
 from cmn_jax.evaluate import evaluate
 from cmn_jax.loaded import Loaded
+from cmn_jax.models.ekagen_films import unpacked
 from cmn_jax.models.film_classifier import SingleFilmClassifier
 from cmn_jax.opening import open_task
 from cmn_jax.predict import main as predict
 from cmn_jax.scores.decisions import choose_thresholds, youden_thresholds
+from cmn_jax.tasks import diagnosis
 from cmn_jax.tasks.diagnosis import (
   FilmReader,
   film_labels,
   packed_masks,
-  unpacked,
 )
 from cmn_jax.train import train
 from cmn_jax.training.checkpoints import CheckpointError
@@ -148,6 +151,47 @@ def test_each_film_is_seen_by_itself():
   assert logits.shape == (3, 3) and seen['logits'].shape == (6, 3)
 
 
+def _without_a_first_film():
+  """Studies of which one has its second film alone, and that one as first."""
+  batch = small.batch(3, size=32)
+  batch['mask_BxI'][1] = [False, True]
+  batch['images_BxIxHxW'][1, 0] = 0
+  images = batch['images_BxIxHxW'].copy()
+  images[1, 0] = images[1, 1]
+  there = np.ones((3, 2), bool)
+  return batch, {**batch, 'images_BxIxHxW': images, 'mask_BxI': there}
+
+
+def test_a_study_without_its_first_film_is_read_by_the_next():
+  model = SingleFilmClassifier(small.add_tiny_encoder(), 4, 3)
+  variables = init_variables(model, 0, study_batch(2, 32, 8))
+  read = jax.jit(lambda batch: model.apply(variables, batch, False)['logits'])
+  batches_ = _without_a_first_film()
+  np.testing.assert_array_equal(*map(read, batches_))
+
+  def encoded(batch):
+    rest = {k: x for k, x in batch.items() if k != 'images_BxIxHxW'}
+    features = variables['params']['head']['kernel'].shape[0]
+    maps = batch['images_BxIxHxW'][:, :, ::8, ::8, None] / np.ones(features)
+    return {**rest, 'maps_BxIxhxwxF': maps.astype(np.float32)}
+
+  np.testing.assert_array_equal(*(read(encoded(x)) for x in batches_))
+
+
+def test_labels_and_masks_are_of_the_first_film_that_is_there(
+  loaded, monkeypatch
+):
+  def of(batch):
+    monkeypatch.setattr(
+      diagnosis.precomputed, 'of_images', lambda *a: a[-1](a[-2], batch)
+    )
+    probability = diagnosis.film_probabilities(loaded, None, None, 'test')
+    return probability, packed_masks(loaded, None, None, 'test', 'jet')
+
+  one, other = map(of, _without_a_first_film())
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
 def test_a_film_that_a_study_has_not_teaches_nothing(root):
   task, _ = open_task(_config(root))
   classes = len(task.classes)
@@ -240,3 +284,9 @@ def test_other_classes_and_other_tasks_are_refused(root, loaded):
     task.check({'diagnosis': about}, root)
   with pytest.raises(CheckpointError, match="task 'report' trained"):
     FilmReader.of({'task': 'report'})
+  about = {**loaded.meta['diagnosis'], 'thresholds': None}
+  between = dataclasses.replace(
+    loaded, meta={**loaded.meta, 'diagnosis': about}, origin='run/7'
+  )
+  with pytest.raises(CheckpointError, match='run/7 was saved between valid'):
+    packed_masks(between, None, None, 'test')

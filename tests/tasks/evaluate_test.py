@@ -55,7 +55,7 @@ def test_what_was_trained_otherwise_is_refused_by_name(runs, field, value, was):
 def test_other_training_studies_are_told(runs, tmp_path, capsys):
   shutil.copytree(runs.report, tmp_path / 'run')
   other = {'train': 'x', 'val': 'x'}
-  edit_meta(tmp_path / 'run', lambda m: {**m, 'split_digest': other})
+  edit_meta(tmp_path / 'run', lambda m: {**m, 'split_digests': other})
   run(runs.config(), tmp_path / 'run', 'evaluate')
   assert 'was trained on other studies' in capsys.readouterr().err
 

@@ -1,13 +1,15 @@
 """Masks in files: what a known classifier gives, and files for other films."""
 
+import io
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from cmn_jax.models.ekagen_films import unpacked
 from cmn_jax.tasks import mask_files
-from cmn_jax.tasks.diagnosis import at_size, unpacked
+from cmn_jax.tasks.diagnosis import at_size
 from input_pipeline.errors import UserError
 from input_pipeline.images import resize_square
 from input_pipeline.study import SPLITS
@@ -61,7 +63,7 @@ def masks(monkeypatch):
 
 
 def _write(data, tmp_path, **options):
-  locator = SimpleNamespace(meta=META, fingerprint='0' * 64)
+  locator = SimpleNamespace(meta=META, fingerprint='0' * 64, origin='x')
   config = ConfigDict({'data': {'dir': str(tmp_path)}})
   return mask_files.write_masks(
     locator, config, data, tmp_path / 'masks', **options
@@ -80,6 +82,15 @@ def test_masks_come_back_and_stand_in_their_form_too(data, masks, tmp_path):
   np.testing.assert_array_equal(np.load(theirs), masks[1])
 
 
+def _with(path, about: str) -> bytes:
+  """A file of masks that says something else of them."""
+  with np.load(path) as file:
+    arrays = {**file, 'about': about}
+  out = io.BytesIO()
+  np.savez(out, **arrays)
+  return out.getvalue()
+
+
 def test_what_does_not_fit_is_told_in_one_sentence(data, masks, tmp_path):
   _write(data, tmp_path)
 
@@ -94,8 +105,11 @@ def test_what_does_not_fit_is_told_in_one_sentence(data, masks, tmp_path):
   refused('of 3 studies, the data have 2, of which 2', studies=fewer)
   turned = {**data.studies, 'val': data.studies['val'][::-1]}
   refused('the order is another', studies=turned)
-  (tmp_path / 'masks' / 'val.npz').write_bytes(b'PK')
-  refused('cannot be read')
+  path = tmp_path / 'masks' / 'val.npz'
+  whole = path.read_bytes()
+  for damaged in (b'PK', b'', whole[: len(whole) // 2], _with(path, '[1]')):
+    path.write_bytes(damaged)
+    refused('val.npz cannot be read')
   with pytest.raises(UserError, match='choose from jet, threshold'):
     _write(data, tmp_path, rule='hot')
 

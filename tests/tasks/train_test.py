@@ -279,7 +279,7 @@ def test_a_run_of_another_config_is_not_continued(runs):
 def test_a_run_is_not_continued_with_other_studies(runs, tmp_path):
   shutil.copytree(runs.report, tmp_path / 'run')
   other = {'train': 'x', 'val': 'x'}
-  edit_meta(tmp_path / 'run', lambda m: {**m, 'split_digest': other})
+  edit_meta(tmp_path / 'run', lambda m: {**m, 'split_digests': other})
   with pytest.raises(CheckpointError, match='a run of other train studies'):
     train(runs.config(), tmp_path / 'run')
 
