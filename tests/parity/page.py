@@ -53,9 +53,9 @@ _R2GENCMN = """\
   smaller residual branches and batch statistics that fit the films, drawn so in
   a trial, it was 1.5e-2 against 1.6e-2: better, and still not 1e-3. The rows in
   float64 compare the programs.
-- Beams 3, float32: on an Intel Xeon, whose rows stand above, all reports are the
-  same; on an AMD EPYC 2 of the 208 differed, where rounding chose between two
-  beams. In float64 both write the same for these very studies.
+- With beam 3 in float32 all reports are the same on an Intel Xeon, whose rows
+  stand above; on an AMD EPYC 2 of the 208 differed, where rounding chose
+  between two beams. In float64 both write the same for these very studies.
 - With one view one of the drawn studies stands on an edge, such as that of the
   top k of the memory's slots: theirs in float32 is 8.5e-4 from itself in
   float64. On an AMD EPYC ours falls to the same side; on an Intel Xeon to the
