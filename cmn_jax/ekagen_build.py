@@ -16,8 +16,8 @@ from cmn_jax.ekagen_steps import (
   MASKS,
   TEST,
   TRAINED,
+  CurrentBuild,
   Step,
-  Today,
   is_done,
   made_of_knowledge,
   made_of_masks,
@@ -93,7 +93,7 @@ class Plan:
   Attributes:
     workdir: of all steps.
     seconds: that each step of this run took.
-    today: what its steps are made of.
+    current: what its steps are made of.
   """
 
   def __init__(self, arguments: list[str], workdir: Path, folds: int):
@@ -128,7 +128,7 @@ class Plan:
           'and build with each config.seed in a --workdir of its own'
         )
     masks = dict(zip(MASK_FIELDS, self._mask_options, strict=True))
-    self.today = Today(workdir, {FOLDS: folds, **masks})
+    self.current = CurrentBuild(workdir, {FOLDS: folds, **masks})
 
   def folder(self, name: str) -> Path:
     """Of a step."""
@@ -292,7 +292,7 @@ class Plan:
 
 def _do(step: Step, steps: Sequence[Step], total: int, plan: Plan) -> None:
   """One step, if it is not done, and how long is left by those so far."""
-  plan.today.check(steps)
+  plan.current.check(steps)
   number = steps.index(step) + 1
   where = f'step {number} of {total}, {step.folder.name}'
   if step.done():

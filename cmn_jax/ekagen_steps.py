@@ -85,8 +85,8 @@ def made_of_masks(folder: Path, locator: str) -> dict:
   return {locator: about['locator'], **options}
 
 
-class Today:
-  """What steps of today are made of.
+class CurrentBuild:
+  """What the steps of this build are made of now.
 
   Args:
     workdir: of all steps.

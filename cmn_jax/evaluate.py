@@ -13,7 +13,7 @@ from cmn_jax.pages.page import write_page
 from cmn_jax.tasks import Task
 from cmn_jax.training import distributed
 from cmn_jax.training.parallel import Parallel
-from cmn_jax.training.resuming import evaluation_config
+from cmn_jax.training.resuming import evaluation_config, has_other_studies
 from cmn_jax.training.studies import OverStudies, Rows, StudyBatches
 from configs import difference
 from input_pipeline.atomic_write import write_json
@@ -62,8 +62,8 @@ def evaluate(
   parallel.check_batch_size(config.eval.batch_size, 'eval.batch_size')
   task, data = open_task(config, loaded)
   task.check(loaded.meta, origin)
-  trained = loaded.meta.get('split_digests', data.split_digest)['train']
-  if trained != data.split_digest['train'] and distributed.is_first():
+  others = has_other_studies(loaded.meta, data, 'train')
+  if others and distributed.is_first():
     warn(
       f'{origin} was trained on other studies than the training part at hand: '
       'of the studies that are scored it may have seen some'

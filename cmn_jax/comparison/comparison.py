@@ -253,10 +253,10 @@ def _published_rows(
   """The papers' figures with all their digits, beside runs on their studies."""
   if results['dataset'] != published.DATASET or not results['split_official']:
     return []
-  if results.get('references', published.REFERENCES) != published.REFERENCES:
-    return []
-  rows = []
+  references, rows = results.get('references'), []
   for name, values in figures.items():
+    if references not in (None, published.references_of(name)):
+      continue
     cells = []
     for score in scores:
       value = value_of(values, score)

@@ -15,13 +15,14 @@ REPORTS = {
 }
 # The one data set that they belong to, as test.json calls it.
 DATASET = 'iu_xray'
-# And what they were compared with there.
+# And what they were compared with there: R2Gen's references, or EKAGen's.
 REFERENCES = {
   'sections': 'findings',
   'clean': 'iu_xray',
   'min_count': 3,
   'reference_length': 60,
 }
+_LONGER = {**REFERENCES, 'reference_length': 129}
 
 # Disease classification on IU X-Ray; averages weighted by support.
 CLASSIFICATION = {
@@ -36,3 +37,8 @@ CLASSIFICATION = {
     'f1_weighted': 0.6287,
   },
 }
+
+
+def references_of(name: str) -> dict:
+  """What the reports of one of REPORTS were compared with."""
+  return _LONGER if name.startswith('EKAGen') else REFERENCES

@@ -93,6 +93,18 @@ def evaluation_config(
   return merged
 
 
+def has_other_studies(saved: Mapping, data, split: str) -> bool:
+  """Whether a split has other studies than it had for a checkpoint.
+
+  Args:
+    saved: its meta; one of an older version does not say.
+    data: `input_pipeline.data.Data`.
+    split: of both.
+  """
+  digests = saved.get('split_digests', data.split_digest)
+  return digests[split] != data.split_digest[split]
+
+
 def check_same_studies(saved: Mapping, data, workdir: Path) -> None:
   """Raises CheckpointError if a run would go on with other studies.
 
@@ -102,10 +114,7 @@ def check_same_studies(saved: Mapping, data, workdir: Path) -> None:
     workdir: of the run.
   """
   for split in ('train', 'val'):
-    if (
-      saved.get('split_digests', data.split_digest)[split]
-      != (data.split_digest[split])
-    ):
+    if has_other_studies(saved, data, split):
       raise CheckpointError(
         f'{workdir} holds a run of other {split} studies than the '
         f'{len(data.studies[split])} at hand: bring them back (data.skip_bad '

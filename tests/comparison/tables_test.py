@@ -180,6 +180,17 @@ def test_published_rows_stand_beside_whole_official_parts_only(changes, stands):
   assert about['split_source'] in text
 
 
+def test_published_rows_are_of_the_same_references():
+  longer = REFERENCES | {'reference_length': 129}
+  names = [
+    set(rows_of(printed(report_results(references=r, **OFFICIAL)), 'iu_xray'))
+    for r in (REFERENCES, longer)
+  ]
+  for name, place in (('cmn', 0), ('EKAGen (ResNet-101)', 1)):
+    row = f'*{name} (published)*'
+    assert row in names[place] and row not in names[1 - place]
+
+
 def test_f1_stands_for_each_set_of_labels():
   iu = {'micro_f1': 0.25, 'macro_f1': 0.125}
   text = printed(report_results(findings_iu=iu))

@@ -7,6 +7,7 @@ import types
 
 import numpy as np
 
+from cmn_jax.comparison.published import REFERENCES
 from cmn_jax.scores.decisions import calibration, confusion_matrix, decide
 from cmn_jax.scores.multilabel import score_classification
 from cmn_jax.scores.retrieval import retrieval_scores
@@ -56,14 +57,6 @@ OFFICIAL = {
   'dataset': 'iu_xray',
   'split_source': 'r2gen',
   'split_official': True,
-}
-
-
-REFERENCES = {
-  'sections': 'findings',
-  'clean': 'iu_xray',
-  'min_count': 3,
-  'reference_length': 60,
 }
 
 
