@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from cmn_jax.arguments import read_config
 from cmn_jax.ekagen_steps import (
+  FOLDS,
   MASK_FIELDS,
   MASKS,
   TEST,
@@ -26,7 +27,6 @@ from cmn_jax.ekagen_steps import (
 from cmn_jax.evaluate import evaluate
 from cmn_jax.loaded import Loaded
 from cmn_jax.models.ekagen_config import EkagenConfig
-from cmn_jax.tasks.ekagen_checks import FOLDS
 from cmn_jax.tasks.ekagen_knowledge import make_knowledge
 from cmn_jax.tasks.ekagen_parts import TASK, load_captioner
 from cmn_jax.tasks.mask_files import write_masks

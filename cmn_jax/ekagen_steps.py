@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cmn_jax.tasks.ekagen_checks import knowledge_made_of
 from cmn_jax.tasks.ekagen_parts import (
   KNOWLEDGE,
   LOCATOR,
@@ -22,6 +21,8 @@ from cmn_jax.training.checkpoints import (
 # What a finished step has left in its folder: one of these.
 TEST, TRAINED, MASKS = 'evaluation/test.json', 'trained.txt', 'masks.txt'
 _ENDS = (TEST, TRAINED, MASKS, 'meta')
+# How `cmn_jax.ekagen build` names the number of classifiers that cross-fit.
+FOLDS = '--folds'
 # Fields of the masks' options, in the order of `EkagenConfig.mask_options`.
 MASK_FIELDS = tuple(
   f'ekagen.mask_{name}' for name in ('rule', 'threshold', 'no_finding')
@@ -67,13 +68,13 @@ def made_of_run(workdir: Path, fields: Mapping) -> dict:
     if name in parts and f'ekagen.{name}' in fields
   }
   if KNOWLEDGE in made:
-    made |= knowledge_made_of(parts[KNOWLEDGE]['meta'])
+    made |= _knowledge_made_of(parts[KNOWLEDGE]['meta'])
   return made
 
 
 def made_of_knowledge(folder: Path) -> dict:
   """What knowledge was made of."""
-  return knowledge_made_of(load_meta(folder)) if is_done(folder) else {}
+  return _knowledge_made_of(load_meta(folder)) if is_done(folder) else {}
 
 
 def made_of_masks(folder: Path, locator: str) -> dict:
@@ -124,6 +125,24 @@ class CurrentBuild:
     if name not in self._known and is_done(folder):
       self._known[name] = fingerprint_in(folder)
     return self._known.get(name)
+
+
+def _knowledge_made_of(meta: Mapping) -> dict:
+  """What a meta of knowledge says that it was made of.
+
+  Returns:
+    {step of a build: fingerprint} and the number of folds; what an older
+    version does not say is left out.
+  """
+  made = {
+    'diagnosis': meta['diagnosis']['fingerprint'],
+    'first_teacher': meta['captioner']['fingerprint'],
+  }
+  if 'folds' in meta:
+    made[FOLDS] = meta['folds']
+  for n, fold in enumerate(meta.get('fold_fingerprints', ()), 1):
+    made[f'diagnosis_fold_{n}'] = fold
+  return made
 
 
 def _parts(workdir: Path) -> dict:

@@ -1,6 +1,6 @@
 """Whether the parts of an EKAGen captioner fit the data and each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -16,8 +16,6 @@ from input_pipeline.errors import UserError
 from input_pipeline.tokenizers import EKAGEN
 
 KNOWLEDGE = 'knowledge'
-# How `cmn_jax.ekagen build` names the number of classifiers that cross-fit.
-FOLDS = '--folds'
 # What draws each film anew at each step.
 _DRAWN_ANEW = ('quarter_turns', 'flip', 'light')
 
@@ -76,24 +74,6 @@ def check_drawn_anew(config: ConfigDict, ekagen: EkagenConfig) -> None:
 def fingerprint(part: Loaded) -> str:
   """Tells a part from all others; empty batch statistics count as none."""
   return digest_of({k: v for k, v in part.variables.items() if v})
-
-
-def knowledge_made_of(meta: Mapping) -> dict:
-  """What a meta of knowledge says that it was made of.
-
-  Returns:
-    {step of a build: fingerprint} and the number of folds; what an older
-    version does not say is left out.
-  """
-  made = {
-    'diagnosis': meta['diagnosis']['fingerprint'],
-    'first_teacher': meta['captioner']['fingerprint'],
-  }
-  if 'folds' in meta:
-    made[FOLDS] = meta['folds']
-  for n, fold in enumerate(meta.get('fold_fingerprints', ()), 1):
-    made[f'diagnosis_fold_{n}'] = fold
-  return made
 
 
 def check_masks(
